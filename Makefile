@@ -1,0 +1,61 @@
+# Everything a contributor types. `make demo` and `make test` make what they need in .venv first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --quiet
+
+.PHONY: help demo test check bench test-compose clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo          run task-sets on simulated boards; results in demo/"
+	@echo "make test          ruff, mypy and all tests but those of compose"
+	@echo "make check         ruff and mypy alone"
+	@echo "make bench         measure and print; judges nothing"
+	@echo "make test-compose  the services under docker compose; needs a Docker engine"
+	@echo "make clean         remove the virtual environment, caches and the demo's results"
+
+demo: $(VENV)/.package
+	@$(BIN)/taskgen demo
+
+test: check
+	@$(BIN)/python -m pytest -m "not compose" --numprocesses 2 --dist worksteal
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "make: not formatted; run $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench
+
+test-compose: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m compose tests/e2e
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo build dist
+	@find shared services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is newer than pyproject.toml once what it declares is installed.
+$(VENV)/.package: pyproject.toml | $(VENV)/.made
+	@echo "make: installing into $(VENV)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	@echo "make: installing into $(VENV), with what the tests need"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.package
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "make: no $(PYTHON) here; install Debian's packages python3 and python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "make: $(PYTHON) is older than 3.11; install Debian's packages python3.11 and python3.11-venv," \
+	        "then say make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "make: $(PYTHON) has no module venv; install Debian's package" \
+	        "$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

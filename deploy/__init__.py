@@ -1,0 +1,1 @@
+"""What the compose file needs: passwords, RabbitMQ's definitions, PostgreSQL's databases."""

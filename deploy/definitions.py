@@ -1,0 +1,100 @@
+"""RabbitMQ's definitions: users and their rights, and the exchanges, queues and policies the services use."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from deploy.rights import RIGHTS, TAGS, Rights
+from taskgen.amqp.policies import policies
+from taskgen.amqp.topology import COMMANDS, DEFAULT_SINKS, EVENTS, Queue, all_queues
+
+_VHOST: Final = "/"
+_SALT_BYTES: Final = 4
+
+
+def definitions(passwords: Mapping[str, str], sinks: Iterable[str] = DEFAULT_SINKS) -> dict[str, Any]:
+    """What the setting `load_definitions` of RabbitMQ takes.
+
+    Args:
+        passwords: by user, for each of `RIGHTS`.
+        sinks: the kinds that get a queue.
+    """
+    queues = all_queues(sinks)
+    return {
+        "vhosts": [{"name": _VHOST}],
+        "users": [_user(name, passwords[name]) for name in RIGHTS],
+        "permissions": [_permission(name, rights) for name, rights in RIGHTS.items()],
+        "exchanges": [_exchange(EVENTS, "topic"), _exchange(COMMANDS, "direct")],
+        "queues": [declared for queue in queues for declared in _with_parking_queue(queue)],
+        "bindings": [_binding(queue.name, key) for queue in queues for key in queue.keys],
+        "policies": [{"vhost": _VHOST, **policy} for policy in policies(queues)],
+    }
+
+
+def password_hash(password: str, salt: bytes) -> str:
+    """As RabbitMQ keeps it: base64 of the salt (4 bytes) and the SHA-256 of salt and password.
+
+    Source: https://www.rabbitmq.com/docs/passwords
+    """
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    return base64.b64encode(salt + digest).decode()
+
+
+def _user(name: str, password: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "password_hash": password_hash(password, secrets.token_bytes(_SALT_BYTES)),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": TAGS.get(name, []),
+    }
+
+
+def _permission(user: str, rights: Rights) -> dict[str, str]:
+    return {
+        "user": user,
+        "vhost": _VHOST,
+        "configure": rights.configure,
+        "write": rights.write,
+        "read": rights.read,
+    }
+
+
+def _exchange(name: str, kind: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vhost": _VHOST,
+        "type": kind,
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+    }
+
+
+def _with_parking_queue(queue: Queue) -> list[dict[str, Any]]:
+    return [_queue(queue.parked, {"x-queue-type": "quorum"}), _queue(queue.name, queue.arguments)]
+
+
+def _queue(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vhost": _VHOST,
+        "durable": True,
+        "auto_delete": False,
+        "arguments": dict(arguments),
+    }
+
+
+def _binding(queue: str, key: str) -> dict[str, Any]:
+    return {
+        "source": EVENTS,
+        "vhost": _VHOST,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }

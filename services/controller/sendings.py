@@ -1,0 +1,54 @@
+"""Messages that were decided upon together with the state, on their way to the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+from taskgen.amqp.channel import Channel
+from taskgen.amqp.topology import COMMANDS
+from taskgen.errors import BrokerError, UnroutableError
+from taskgen.state.rows import Sending
+
+log = logging.getLogger(__name__)
+
+
+class Sendings:
+    """Those that the state holds and the broker has not confirmed."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Sending] = deque()  # its ends may be used from two threads
+
+    def put(self, sendings: Iterable[Sending]) -> None:
+        """Take what the state holds now."""
+        self._waiting.extend(sendings)
+
+    def clear(self) -> None:
+        """Forget all: the state has them."""
+        self._waiting.clear()
+
+    async def publish(self, channel: Channel) -> list[str]:
+        """Publish what waits; what the broker could not take stays, for the next time.
+
+        Returns:
+            Ids of those that the state may forget.
+        """
+        taken: list[Sending] = []
+        while self._waiting:
+            taken.append(self._waiting.popleft())
+        confirms = [
+            channel.publish(one.exchange, one.routing_key, one.body.encode(), one.message_id) for one in taken
+        ]
+        results = await asyncio.gather(*confirms, return_exceptions=True)
+        done = []
+        for one, result in zip(taken, results, strict=True):
+            if result is None or (one.exchange == COMMANDS and isinstance(result, UnroutableError)):
+                done.append(one.sending_id)  # a board that nobody owns has no run that could be told
+                continue
+            if not isinstance(result, BrokerError):
+                raise result
+            log.warning("%s waits to be sent again: %s", one.message_id, result)
+            self._waiting.append(one)
+        return done

@@ -1,0 +1,97 @@
+"""The controller's parts, put together; of several, one is active and the others stand by."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from services.controller.processor import ControllerProcessor
+from services.controller.settings import ControllerSettings
+from services.controller.watch import Watch
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.host import Hosted, host
+from taskgen.amqp.reconnect import stay_connected
+from taskgen.amqp.topology import controller_queue
+from taskgen.amqp.waiting import unless
+from taskgen.errors import LockedError, StoreUnavailableError
+from taskgen.events.storing import StoringHandler
+from taskgen.handlers import load_handler
+from taskgen.monitoring import Health
+from taskgen.settings import naming
+from taskgen.state.opening import open_state
+from taskgen.state.state import State
+
+log = logging.getLogger(__name__)
+
+ACTIVE: Final = "taskgen.controller.active"
+"""Queue that the active controller alone holds; the broker frees it when its connection dies."""
+_STANDBY_PAUSE_S: Final = 2.0
+
+
+async def serve(settings: ControllerSettings, health: Health) -> None:
+    """The controller, until cancelled."""
+    health.set("consuming", False, "not yet")
+    with naming("handler"):
+        handler = load_handler(settings.handler)
+    state = open_state(settings.state_url)
+    processor = ControllerProcessor(handler, state, settings.instance)
+    try:
+        lead = partial(_lead, settings, health, processor, state)
+        await stay_connected(settings.amqp_url, f"controller {settings.instance}", lead, health)
+    finally:
+        state.close()
+        if isinstance(handler, StoringHandler):
+            handler.close()
+
+
+async def _lead(
+    settings: ControllerSettings,
+    health: Health,
+    processor: ControllerProcessor,
+    state: State,
+    connection: Connection,
+) -> None:
+    """Wait for our turn, then be the controller until the connection breaks."""
+    await _become_active(connection, health, partial(_check, state, health))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_until_lost(connection))
+        watch = partial(_watch, processor, settings.lost_after_s, health)
+        group.create_task(host(settings, controller_queue(), processor, health, beside=watch))
+
+
+async def _become_active(
+    connection: Connection, health: Health, check: Callable[[], Awaitable[None]]
+) -> None:
+    while True:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(ACTIVE, durable=False, exclusive=True)
+        except LockedError:
+            health.set("standby", True, "another controller is active")
+            health.set("consuming", True, "its turn has not come")
+            await check()
+            await unless(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
+        else:
+            health.set("standby", True, "no: this controller is active")
+            return
+
+
+async def _check(state: State, health: Health) -> None:
+    """Say whether the state can be reached: a standby that cannot would find out when it is needed."""
+    try:
+        await asyncio.to_thread(state.check)
+    except StoreUnavailableError as error:
+        health.set("store", False, str(error))
+    else:
+        health.set("store", True)
+
+
+async def _until_lost(connection: Connection) -> None:
+    await connection.lost
+
+
+async def _watch(processor: ControllerProcessor, lost_after_s: float, health: Health, hosted: Hosted) -> None:
+    await Watch(processor, hosted, lost_after_s, health).serve()

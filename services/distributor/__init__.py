@@ -1,0 +1,1 @@
+"""Runs task-sets from the queue on boards, and publishes what the boards report."""

@@ -1,0 +1,180 @@
+"""The distributor's parts, put together, and the order in which they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from services.distributor.settings import DistributorSettings
+from services.distributor.status import report_status
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
+from taskgen.amqp.leases import Command, Leases
+from taskgen.amqp.management import add_limits
+from taskgen.amqp.messages import DecisionMessage, RefusedMessage
+from taskgen.amqp.outbox import OpenRun, Outbox
+from taskgen.amqp.publisher import Publisher
+from taskgen.amqp.publishing import PublishingHandler
+from taskgen.amqp.reconnect import stay_connected
+from taskgen.amqp.tasksets import TaskSetSource
+from taskgen.amqp.topology import controller_queue, tasksets_queue
+from taskgen.dispatch import Counters, Dispatcher
+from taskgen.errors import SessionError
+from taskgen.monitoring import Health
+from taskgen.pool import Pool
+from taskgen.run import Outcome
+
+log = logging.getLogger(__name__)
+
+_ADOPTION_PAUSE_S: Final = 30.0
+_MEASURE_S: Final = 1.0
+_LOOK_S: Final = 0.05
+_STOP_S: Final = 8.0
+_DRAIN_S: Final = 8.0
+"""Both together have to be less than the `stop_grace_period` of docker-compose.yml."""
+
+
+class DistributorService:
+    """One distributor: a pool of boards between a queue of task-sets and an outbox.
+
+    Args:
+        settings: from the environment.
+        outbox: its own.
+        health: told what works.
+    """
+
+    def __init__(self, settings: DistributorSettings, outbox: Outbox, health: Health) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._health = health
+        self._tasks: set[asyncio.Task[None]] = set()
+        board_settings = settings.board_settings()
+        self._leases = Leases(self._obey, self._give_way)
+        self._source = TaskSetSource(
+            board_settings.session.binaries, self._has_others, self._leases.lost, self._refuse
+        )
+        self._publisher = Publisher(outbox, health, self._source.confirmed)
+        self._handler = PublishingHandler(outbox, settings.instance, self._publisher.wake)
+        self.dispatcher = Dispatcher(board_settings.session.limits, [self._handler])
+        self.pool = Pool(
+            settings.addresses(), board_settings, self._source, self.dispatcher, lease=self._leases.lease
+        )
+
+    async def serve(self) -> None:
+        """Serve until cancelled; then stop the boards and give the broker what it has not got yet."""
+        connecting = asyncio.create_task(self._stay_connected())
+        serving = asyncio.create_task(self.pool.serve())
+        try:
+            await asyncio.wait({connecting, serving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(connecting, serving)
+        for task in (connecting, serving):
+            if not task.cancelled():
+                task.result()
+
+    async def _stay_connected(self) -> None:
+        name, url = f"distributor {self._settings.instance}", self._settings.amqp_url
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stay_connected(url, f"{name}, publishing", self._publish, self._health))
+            group.create_task(stay_connected(url, f"{name}, boards", self._work, self._health))
+            group.create_task(self._adopt())
+            group.create_task(self._measure())
+
+    async def _publish(self, connection: Connection) -> None:
+        await declare(connection, [tasksets_queue(), controller_queue()])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(add_limits(self._settings, [tasksets_queue()]))
+            group.create_task(self._publisher.serve(connection))
+            group.create_task(report_status(connection, self.pool, self._settings.instance, self._outbox))
+
+    async def _work(self, connection: Connection) -> None:
+        self._health.set("consuming", True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._leases.serve(connection))
+                group.create_task(self._source.serve(connection))
+        finally:
+            self._health.set("consuming", False, "no connection to the broker")
+
+    async def _adopt(self) -> None:
+        """Report the runs of those who are gone: at the start, also those of our own former life."""
+        while True:
+            for run in await asyncio.to_thread(self._outbox.adopt):
+                self.dispatcher.submit(partial(self._report_lost, run))
+            self._publisher.wake()
+            await asyncio.sleep(_ADOPTION_PAUSE_S)
+
+    async def _measure(self) -> None:
+        """Keep the metrics up to date."""
+        metrics, seen = self._health.metrics, Counters()
+        while True:
+            metrics.outbox.set(await asyncio.to_thread(lambda: self._outbox.depth))
+            counted = dataclasses.replace(self.dispatcher.counters)
+            metrics.frames.inc(counted.frames - seen.frames)
+            metrics.bytes.inc(counted.bytes - seen.bytes)
+            metrics.events.inc(counted.events - seen.events)
+            seen = counted
+            await asyncio.sleep(_MEASURE_S)
+
+    def _report_lost(self, run: OpenRun) -> None:
+        self._handler.report_lost(run, "the distributor that ran it has ended")
+
+    def _refuse(self, refused: RefusedMessage) -> None:
+        log.error("task-set %s refused: %s", refused.taskset.taskset_id, refused.reason)
+        self.dispatcher.submit(partial(self._handler.refuse, refused))
+
+    def _has_others(self, tried: set[str]) -> bool:
+        return self.pool.has_others(tried)
+
+    def _obey(self, name: str, command: Command) -> None:
+        board = self.pool.boards[name]
+        if isinstance(command, DecisionMessage):
+            if board.feed is not None and board.feed.run.run_id == command.run_id:
+                board.feed.decide(command.outcome, command.reason)
+            return
+        rebooting = asyncio.create_task(self._reboot(name))
+        self._tasks.add(rebooting)
+        rebooting.add_done_callback(self._tasks.discard)
+
+    def _give_way(self, name: str) -> None:
+        """End a run whose decision can no longer reach us, and with it the board's only connection."""
+        self.pool.boards[name].stop_run(Outcome.DISTRIBUTOR_LOST, "another distributor has taken the board")
+
+    async def _reboot(self, name: str) -> None:
+        try:
+            await self.pool.boards[name].reboot()
+        except SessionError as error:
+            log.warning("%s: not rebooted: %s", name, error, extra={"board": name})
+
+    async def _end(self, connecting: asyncio.Task[None], serving: asyncio.Task[None]) -> None:
+        """Runs that are on have no result: the controller will put their task-sets back."""
+        self._source.close()
+        self.pool.stop_runs(Outcome.DISTRIBUTOR_LOST, "the distributor was shut down")
+        await _until(lambda: not self.pool.feeds(), _STOP_S)
+        serving.cancel()
+        await asyncio.wait({serving})
+        self.dispatcher.calls.is_giving_up = True
+        await asyncio.to_thread(self.dispatcher.close)
+        if not connecting.done():
+            self._publisher.wake()
+            await _until(lambda: not self._outbox.depth, _DRAIN_S)
+            connecting.cancel()
+            await asyncio.wait({connecting})
+
+
+async def _until(is_so: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for a condition that nothing tells of, but not for longer than this."""
+    deadline = time.monotonic() + timeout_s
+    while not is_so() and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_LOOK_S)
+
+
+async def serve(settings: DistributorSettings, health: Health) -> None:
+    """The distributor, until cancelled."""
+    with Outbox(settings.outbox_path, settings.outbox_max_mb * 1024 * 1024) as outbox:
+        await DistributorService(settings, outbox, health).serve()

@@ -1,0 +1,77 @@
+"""What the distributor can be told by environment variables."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from taskgen.address import Address, parse_addresses
+from taskgen.binaries import binaries_folder
+from taskgen.board import BoardSettings
+from taskgen.limits import Limits
+from taskgen.power import PowerCommands
+from taskgen.session import SessionSettings
+from taskgen.settings import ServiceSettings, checked
+
+_PORT: Final = 3001
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _addresses(boards: str, port: int = _PORT) -> list[Address]:
+    return parse_addresses(boards.replace(",", " ").split(), port)
+
+
+class DistributorSettings(ServiceSettings):
+    """Variables `TASKGEN_...`; see `.env.example`."""
+
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(default_factory=_own_name)
+    """Told apart by the controller, also two on one host and the former life of one."""
+    boards: Annotated[str, checked(_addresses)]
+    """Addresses and ranges, separated by commas or spaces."""
+    port: int = Field(default=_PORT, ge=1, le=65535)
+    """Of boards that are given without one."""
+    binaries: Annotated[Path, checked(binaries_folder)] | None = None
+    """Folder of the tasks' binaries; none: the boards hold them already."""
+    outbox_path: Path = Path("outbox")
+    """Folder on a volume that outlives the container."""
+    outbox_max_mb: int = Field(default=1024, ge=1)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    frame_timeout_s: float = Field(default=10.0, gt=0)
+    answer_timeout_s: float = Field(default=10.0, gt=0)
+    probe_timeout_s: float = Field(default=3.0, gt=0)
+    silence_timeout_s: float = Field(default=40.0, gt=0)
+    run_timeout_s: float | None = Field(default=None, gt=0)
+    longest_pause_s: float = Field(default=60.0, gt=0)
+    frame_max_bytes: int = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
+    power_cycle_command: Annotated[str, checked(PowerCommands)] | None = None
+    power_on_command: Annotated[str, checked(PowerCommands)] | None = None
+    power_after_s: float = Field(default=120.0, gt=0)
+
+    def addresses(self) -> list[Address]:
+        """The boards."""
+        return _addresses(self.boards, self.port)
+
+    def board_settings(self) -> BoardSettings:
+        """The same for all boards."""
+        return BoardSettings(
+            session=SessionSettings(
+                connect_timeout_s=self.connect_timeout_s,
+                frame_timeout_s=self.frame_timeout_s,
+                answer_timeout_s=self.answer_timeout_s,
+                probe_timeout_s=self.probe_timeout_s,
+                silence_timeout_s=self.silence_timeout_s,
+                binaries=self.binaries,
+                limits=Limits(frame_bytes=self.frame_max_bytes),
+            ),
+            run_timeout_s=self.run_timeout_s,
+            longest_pause_s=self.longest_pause_s,
+            power=PowerCommands(self.power_cycle_command, self.power_on_command, self.power_after_s),
+        )

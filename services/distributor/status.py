@@ -1,0 +1,43 @@
+"""A distributor's word, every 2 s, on what its boards are doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.messages import BoardReport, StatusMessage
+from taskgen.amqp.outbox import Outbox
+from taskgen.amqp.topology import EVENTS
+from taskgen.amqp.waiting import unless
+from taskgen.board import Board
+from taskgen.pool import Pool
+
+_PAUSE_S: Final = 2.0
+
+
+async def report_status(connection: Connection, pool: Pool, instance: str, outbox: Outbox) -> None:
+    """Publish the state of the boards over a connection until it breaks.
+
+    Raises:
+        BrokerError: it broke.
+    """
+    channel = await connection.channel()
+    while True:
+        boards = [_report(board) for board in pool.boards.values()]
+        depth = await asyncio.to_thread(lambda: outbox.depth)
+        message = StatusMessage(distributor=instance, boards=boards, outbox=depth)
+        channel.publish(EVENTS, f"status.{instance}", message.body(), message.message_id, is_persistent=False)
+        await unless(asyncio.sleep(_PAUSE_S), channel.lost)
+
+
+def _report(board: Board) -> BoardReport:
+    run = board.feed.run if board.feed is not None else None
+    return BoardReport(
+        name=board.name,
+        state=board.state,
+        since=board.since,
+        reason=board.reason,
+        run_id=run.run_id if run else "",
+        taskset_id=run.taskset_id if run else "",
+    )

@@ -1,0 +1,1 @@
+"""The service that stores events in a SQLite database."""

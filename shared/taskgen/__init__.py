@@ -1,0 +1,1 @@
+"""Run task-sets on boards and keep every event."""

@@ -1,0 +1,5 @@
+"""`python -m taskgen`."""
+
+from taskgen.cli import main
+
+main()

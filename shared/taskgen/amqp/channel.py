@@ -1,0 +1,290 @@
+"""One channel: what is asked of the broker is awaited, what it refuses becomes one of our errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from typing import Any, Final
+
+import pika
+from pika.channel import Channel as RawChannel
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+from taskgen.errors import (
+    BrokerError,
+    BrokerUnavailableError,
+    CredentialsError,
+    LockedError,
+    TopologyError,
+    UnroutableError,
+)
+
+_BY_REPLY_CODE: Final[dict[int, type[BrokerError]]] = {
+    403: CredentialsError,
+    404: TopologyError,
+    405: LockedError,
+    406: TopologyError,
+}
+_PERSISTENT: Final = 2
+_Waiting = asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that the broker handed to us; it is ours until it is acknowledged."""
+
+    tag: int
+    body: bytes
+    routing_key: str
+    message_id: str
+    headers: Mapping[str, Any]
+    is_redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What the broker says of a queue."""
+
+    name: str
+    messages: int
+    """Ready to be delivered."""
+    consumers: int
+
+
+class Channel:
+    """An open channel; made by `Connection.channel`. An error closes it for good."""
+
+    def __init__(self, raw: RawChannel, connection_lost: asyncio.Future[None]) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets a `BrokerError` when the channel breaks, or a consumer on it is cancelled by the broker."""
+        self.lost.add_done_callback(_mark_seen)
+        self._raw = raw
+        self._waiting: set[_Waiting] = set()
+        self._unconfirmed: dict[int, _Waiting] = {}
+        self._tag_by_message_id: dict[str, int] = {}
+        self._next_tag = 1
+        self._is_confirming = False
+        self._getting: _Waiting | None = None
+        raw.add_on_close_callback(self._on_close)
+        raw.add_on_cancel_callback(self._on_cancel)
+        raw.add_on_return_callback(self._on_return)
+        raw.add_callback(self._on_get_empty, [pika.spec.Basic.GetEmpty], one_shot=False)
+        connection_lost.add_done_callback(self._on_connection_lost)
+
+    async def confirm(self) -> None:
+        """Have the broker confirm what is published on this channel from now on."""
+        await self._ask(partial(self._raw.confirm_delivery, self._on_confirm))
+        self._is_confirming = True
+
+    async def set_prefetch(self, count: int) -> None:
+        """How many messages each consumer started from now on may hold unacknowledged."""
+        await self._ask(self._raw.basic_qos, prefetch_count=count, global_qos=False)
+
+    async def declare_exchange(self, name: str, kind: str) -> None:
+        """Make sure that a durable exchange is there."""
+        await self._ask(self._raw.exchange_declare, exchange=name, exchange_type=kind, durable=True)
+
+    async def declare_queue(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        durable: bool = True,
+        exclusive: bool = False,
+    ) -> QueueState:
+        """Make sure that a queue is there; an empty name has the broker choose one."""
+        frame = await self._ask(
+            self._raw.queue_declare,
+            queue=name,
+            durable=durable,
+            exclusive=exclusive,
+            arguments=dict(arguments or {}),
+        )
+        return QueueState(frame.method.queue, frame.method.message_count, frame.method.consumer_count)
+
+    async def queue_state(self, name: str) -> QueueState:
+        """Ask about a queue, without making it."""
+        frame = await self._ask(self._raw.queue_declare, queue=name, passive=True)
+        return QueueState(name, frame.method.message_count, frame.method.consumer_count)
+
+    async def delete_queue(self, name: str) -> None:
+        """Delete a queue with what is in it."""
+        await self._ask(self._raw.queue_delete, queue=name)
+
+    async def bind(self, queue: str, exchange: str, key: str) -> None:
+        """Have an exchange put messages of a routing key into a queue."""
+        await self._ask(self._raw.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+
+    def publish(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        message_id: str,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        is_persistent: bool = True,
+    ) -> asyncio.Future[None]:
+        """Send a message; it is in a queue, on disk, when the future is done without an error.
+
+        On a channel without confirms the future is done at once, and nobody knows. An error other than
+        `UnroutableError` says "unknown": publish it again with the same id.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_mark_seen)
+        properties = pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=_PERSISTENT if is_persistent else 1,
+            message_id=message_id,
+            headers=dict(headers or {}),
+        )
+        try:
+            self._raw.basic_publish(exchange, key, body, properties, mandatory=self._is_confirming)
+        except AMQPError as error:
+            done.set_exception(BrokerUnavailableError(f"the channel is closed: {error!r}"))
+            return done
+        if not self._is_confirming:
+            done.set_result(None)
+            return done
+        self._unconfirmed[self._next_tag] = done
+        self._tag_by_message_id[message_id] = self._next_tag
+        done.add_done_callback(lambda _: self._tag_by_message_id.pop(message_id, None))
+        self._next_tag += 1
+        return done
+
+    async def consume(
+        self,
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        *,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Have messages of a queue handed to a callback, in the loop; returns the consumer's tag."""
+        tags: list[str] = []
+
+        def take(_: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401 - pika's
+            on_delivery(_delivery(method, properties, body))
+
+        def ask(callback: Callable[[Any], None]) -> None:
+            more = dict(arguments or {})
+            tags.append(self._raw.basic_consume(queue, take, arguments=more, callback=callback))
+
+        await self._ask(ask)
+        return tags[0]
+
+    async def cancel(self, consumer: str) -> None:
+        """Have no more messages handed over."""
+        await self._ask(self._raw.basic_cancel, consumer_tag=consumer)
+
+    async def get(self, queue: str) -> Delivery | None:
+        """Take one message, if there is one; one call at a time."""
+        self._getting = asyncio.get_running_loop().create_future()
+        self._waiting.add(self._getting)
+        self._tell(partial(self._raw.basic_get, queue, self._on_get))
+        try:
+            delivery: Delivery | None = await self._getting
+            return delivery
+        finally:
+            self._waiting.discard(self._getting)
+
+    def acknowledge(self, tag: int, *, up_to: bool = False) -> None:
+        """Give up a message, or all up to it: it is stored."""
+        self._tell(partial(self._raw.basic_ack, tag, multiple=up_to))
+
+    def give_back(self, tag: int) -> None:
+        """Have a message delivered again, to anyone."""
+        self._tell(partial(self._raw.basic_nack, tag, requeue=True))
+
+    async def close(self) -> None:
+        """Close it; messages held go back to their queues."""
+        if self._raw.is_open:
+            self._tell(self._raw.close)
+            await asyncio.wait({self.lost}, timeout=5)
+
+    async def _ask(self, method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - a frame of pika's
+        """Call a method of pika's that answers by a callback."""
+        answer: _Waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(answer)
+        try:
+            self._tell(partial(method, callback=partial(resolve, answer), **arguments))
+            return await answer
+        finally:
+            self._waiting.discard(answer)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except AMQPError as error:
+            raise BrokerUnavailableError(f"the channel is closed: {error!r}") from error
+
+    def _on_get(self, _: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401 - pika's
+        if self._getting is not None:
+            resolve(self._getting, _delivery(method, properties, body))
+
+    def _on_get_empty(self, _: object) -> None:
+        if self._getting is not None:
+            resolve(self._getting, None)
+
+    def _on_confirm(self, frame: Any) -> None:  # noqa: ANN401 - a frame of pika's
+        tag, is_acknowledged = frame.method.delivery_tag, isinstance(frame.method, pika.spec.Basic.Ack)
+        tags = list(takewhile(lambda t: t <= tag, self._unconfirmed)) if frame.method.multiple else [tag]
+        for each in tags:
+            done = self._unconfirmed.pop(each, None)
+            if done is None or done.done():
+                continue
+            if is_acknowledged:
+                done.set_result(None)
+            else:
+                done.set_exception(BrokerUnavailableError("the broker could not keep a message"))
+
+    def _on_return(self, _: object, method: Any, properties: Any, __: bytes) -> None:  # noqa: ANN401 - pika's
+        done = self._unconfirmed.get(self._tag_by_message_id.get(properties.message_id, -1))
+        if done is not None and not done.done():
+            where = f"exchange {method.exchange!r}, key {method.routing_key!r}"
+            done.set_exception(UnroutableError(f"no queue takes messages of {where}"))
+
+    def _on_cancel(self, _: object) -> None:
+        self._break(BrokerUnavailableError("the broker cancelled a consumer"))
+
+    def _on_close(self, _: object, reason: BaseException) -> None:
+        kind: type[BrokerError] = BrokerUnavailableError
+        if isinstance(reason, ChannelClosedByBroker):
+            kind = _BY_REPLY_CODE.get(reason.reply_code, BrokerUnavailableError)
+        self._break(kind(getattr(reason, "reply_text", "") or repr(reason)))
+
+    def _on_connection_lost(self, lost: asyncio.Future[None]) -> None:
+        error = None if lost.cancelled() else lost.exception()
+        self._break(error if isinstance(error, BrokerError) else BrokerUnavailableError("connection closed"))
+
+    def _break(self, error: BrokerError) -> None:
+        waiting = [*self._waiting, *self._unconfirmed.values(), self.lost]
+        self._unconfirmed.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+
+def resolve(future: asyncio.Future[Any], value: object) -> None:
+    """Give a future its value, unless whoever waited has gone."""
+    if not future.done():
+        future.set_result(value)
+
+
+def _delivery(method: Any, properties: Any, body: bytes) -> Delivery:  # noqa: ANN401 - objects of pika's
+    return Delivery(
+        tag=method.delivery_tag,
+        body=body,
+        routing_key=method.routing_key,
+        message_id=properties.message_id or "",
+        headers=properties.headers or {},
+        is_redelivered=method.redelivered,
+    )
+
+
+def _mark_seen(future: asyncio.Future[None]) -> None:
+    """A broken channel that nobody waits for any longer is no fault."""
+    if not future.cancelled():
+        future.exception()

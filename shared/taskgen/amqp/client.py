@@ -1,0 +1,43 @@
+"""The connection of a command: the broker has to be there at first, and may break off afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from taskgen.amqp.connection import Connection, connection
+from taskgen.errors import BrokerUnavailableError, first_error
+from taskgen.pauses import growing_pauses
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+
+
+async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable[None]]) -> None:
+    """Connect and serve; when the connection breaks, again after growing pauses. Returns when `serve` does.
+
+    Raises:
+        BrokerUnavailableError: there was no broker from the beginning.
+        BrokerError: what else `serve` raises.
+    """
+    was_connected = False
+
+    async def use(link: Connection) -> None:
+        nonlocal was_connected
+        was_connected = True
+        await serve(link)
+
+    pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+    while True:
+        try:
+            async with connection(url, name) as link:
+                await use(link)
+                return
+        except (BrokerUnavailableError, ExceptionGroup) as error:
+            if not was_connected or not isinstance(first_error(error), BrokerUnavailableError):
+                raise first_error(error) from error
+            log.warning("%s; connecting again", first_error(error))
+        await asyncio.sleep(next(pauses))

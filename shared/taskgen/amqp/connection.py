@@ -1,0 +1,153 @@
+"""A connection to RabbitMQ and its channels, for asyncio; pika's errors become ours here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import pika
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from taskgen.amqp.channel import Channel, resolve
+from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, SettingsError
+
+_HEARTBEAT_S: Final = 20
+_BLOCKED_S: Final = 600
+"""A broker that is short of memory or disk blocks its publishers; they wait so long before they break off."""
+_OPEN_S: Final = 15
+_CLOSE_S: Final = 5
+_REFUSED: Final = frozenset({403, 530})
+"""Reply codes of a broker that does not want this user, or not in this virtual host."""
+
+
+class Connection:
+    """An open connection; made by `connection`."""
+
+    def __init__(self, raw: AsyncioConnection, lost: asyncio.Future[None]) -> None:
+        self._raw = raw
+        self.lost = lost
+        """Gets a `BrokerError` when the connection breaks."""
+
+    async def channel(self, *, confirms: bool = False, prefetch: int = 0) -> Channel:
+        """Open a channel.
+
+        Args:
+            confirms: whether the broker confirms what is published on it.
+            prefetch: how many messages a consumer may hold unacknowledged.
+        """
+        opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            self._raw.channel(on_open_callback=partial(resolve, opened))
+        except AMQPError as error:
+            raise BrokerUnavailableError(f"the connection to the broker is closed: {error!r}") from error
+        await asyncio.wait({opened, self.lost}, timeout=_OPEN_S, return_when=asyncio.FIRST_COMPLETED)
+        if self.lost.done():
+            await self.lost
+        if not opened.done():
+            raise BrokerUnavailableError(f"the broker opened no channel within {_OPEN_S} s")
+        channel = Channel(opened.result(), self.lost)
+        if prefetch:
+            await channel.set_prefetch(prefetch)
+        if confirms:
+            await channel.confirm()
+        return channel
+
+
+@asynccontextmanager
+async def connection(url: str, name: str) -> AsyncIterator[Connection]:
+    """A connection while the context is open.
+
+    Args:
+        url: `amqp://user:password@host:5672/vhost`.
+        name: shown by the broker's management.
+
+    Raises:
+        BrokerUnavailableError: no broker answers there now.
+        CredentialsError: the broker does not want this user.
+        SettingsError: the URL cannot be understood.
+    """
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[AsyncioConnection] = loop.create_future()
+    lost: asyncio.Future[None] = loop.create_future()
+    lost.add_done_callback(_mark_seen)
+    raw = AsyncioConnection(
+        _parameters(url, name),
+        on_open_callback=partial(resolve, opened),
+        on_open_error_callback=lambda _, error: _fail(opened, _translated(error, url)),
+        on_close_callback=lambda _, error: _fail(lost, _translated(error, url)),
+        custom_ioloop=loop,
+    )
+    try:
+        yield Connection(await _in_time(opened, url), lost)
+    finally:
+        if not (raw.is_closed or raw.is_closing):
+            raw.close()
+            await asyncio.wait({lost}, timeout=_CLOSE_S)
+
+
+async def _in_time(opened: asyncio.Future[AsyncioConnection], url: str) -> AsyncioConnection:
+    try:
+        async with asyncio.timeout(_OPEN_S):
+            return await opened
+    except TimeoutError as error:
+        raise BrokerUnavailableError(f"{without_password(url)}: no answer within {_OPEN_S} s") from error
+
+
+def _parameters(url: str, name: str) -> pika.URLParameters:
+    try:
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise SettingsError(
+            f"AMQP URL {without_password(url)!r}: {error}; write amqp://user:password@host:5672/vhost"
+        ) from error
+    parameters.heartbeat = _HEARTBEAT_S
+    parameters.blocked_connection_timeout = _BLOCKED_S
+    parameters.client_properties = {"connection_name": name}
+    return parameters
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return re.sub(r"//([^:@/]*):[^@/]*@", r"//\1:***@", url)
+
+
+def _translated(error: BaseException, url: str) -> BrokerError:
+    code = error.reply_code if isinstance(error, ConnectionClosedByBroker) else None
+    refusals = (AuthenticationError, ProbableAccessDeniedError, ProbableAuthenticationError)
+    where = without_password(url)
+    if isinstance(error, refusals) or code in _REFUSED:
+        return CredentialsError(
+            f"the broker refused {where}: check user, password and virtual host ({error})"
+        )
+    return BrokerUnavailableError(f"no connection to the broker {where}: {_cause(error)!r}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong at last, out of the layers that pika wraps around it."""
+    while inner := [
+        one for one in getattr(error, "exceptions", error.args) if isinstance(one, BaseException)
+    ]:
+        error = inner[-1]
+    return error
+
+
+def _fail(future: asyncio.Future[Any], error: BrokerError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _mark_seen(future: asyncio.Future[None]) -> None:
+    """A broken connection that nobody waits for any longer is no fault."""
+    if not future.cancelled():
+        future.exception()

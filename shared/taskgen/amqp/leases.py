@@ -1,0 +1,141 @@
+"""Which boards are ours: a board's queue is its inbox and its lease, as one connection alone can have it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from taskgen.address import Address
+from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.messages import DecisionMessage, RebootMessage, read_message
+from taskgen.amqp.topology import COMMANDS, board_queue
+from taskgen.errors import BoardLeasedError, BoardLostError, BrokerError, LockedError, MessageError
+
+log = logging.getLogger(__name__)
+
+Command = DecisionMessage | RebootMessage
+
+
+@dataclass(slots=True)
+class Lease:
+    """One board that we want, or have."""
+
+    board: str
+    lost: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Gets a `BoardLeasedError` when another distributor has taken the board."""
+
+
+class Leases:
+    """Gets, keeps and gives back the leases of boards.
+
+    A lease survives the loss of the broker as long as nobody else takes the board meanwhile: the runs go on,
+    and it is taken again with the next connection.
+
+    Args:
+        on_command: called in the loop with what a board is told.
+        on_lost: called in the loop with a board that another distributor has taken while the broker was away.
+    """
+
+    def __init__(self, on_command: Callable[[str, Command], None], on_lost: Callable[[str], None]) -> None:
+        self._on_command = on_command
+        self._on_lost = on_lost
+        self._held: dict[str, Lease] = {}
+        self._connection: Connection | None = None
+        self._is_connected = asyncio.Event()
+        self._asking: Channel | None = None
+        self._consuming: Channel | None = None
+        self._guard = asyncio.Lock()
+
+    async def serve(self, connection: Connection) -> None:
+        """Hold the leases on this connection until it breaks.
+
+        Raises:
+            BrokerError: it broke.
+        """
+        self._connection = connection
+        try:
+            for lease in list(self._held.values()):
+                await self._take_again(lease)
+            self._is_connected.set()
+            await connection.lost
+        finally:
+            self._is_connected.clear()
+            self._connection = self._asking = self._consuming = None
+
+    @asynccontextmanager
+    async def lease(self, address: Address) -> AsyncIterator[None]:
+        """Hold a board's lease while the context is open; waits for the broker.
+
+        Raises:
+            BoardLeasedError: another distributor has the board.
+        """
+        lease = Lease(str(address))
+        await self._is_connected.wait()
+        await self._declare(lease.board)
+        self._held[lease.board] = lease
+        try:
+            yield
+        finally:
+            del self._held[lease.board]
+            await self._release(lease.board)
+
+    def lost(self, board: str) -> asyncio.Future[None]:
+        """Gets a `BoardLeasedError` when another distributor has taken a board that we hold."""
+        return self._held[board].lost
+
+    async def _take_again(self, lease: Lease) -> None:
+        try:
+            await self._declare(lease.board)
+        except BoardLeasedError as error:
+            log.warning("%s: %s", lease.board, error, extra={"board": lease.board})
+            if not lease.lost.done():
+                lease.lost.set_exception(error)
+                lease.lost.exception()
+            self._on_lost(lease.board)
+
+    async def _declare(self, board: str) -> None:
+        """Make the board's queue ours, and hear what comes into it."""
+        queue = board_queue(board)
+        async with self._guard:
+            await self._ask_for(queue)
+            channel = self._consuming = self._consuming or await self._open_channel()
+            await channel.bind(queue, COMMANDS, board)
+            await channel.consume(queue, partial(self._obey, channel, board))
+
+    async def _ask_for(self, queue: str) -> None:
+        """Declare a queue; a refusal closes the channel, so none with consumers may be used for it."""
+        self._asking = self._asking or await self._open_channel()
+        try:
+            await self._asking.declare_queue(queue, durable=False, exclusive=True)
+        except LockedError as error:
+            self._asking = None
+            raise BoardLeasedError("another distributor has it") from error
+
+    async def _open_channel(self) -> Channel:
+        if self._connection is None:
+            raise BoardLostError("no broker, so it is not known whose the board is")
+        return await self._connection.channel()
+
+    async def _release(self, board: str) -> None:
+        if self._consuming is not None:
+            try:
+                await self._consuming.delete_queue(board_queue(board))
+            except BrokerError as error:  # the broker frees it with the connection
+                log.info("%s: its lease ends with the connection: %s", board, error)
+
+    def _obey(self, channel: Channel, board: str, delivery: Delivery) -> None:
+        try:
+            message = read_message(delivery.body)
+        except MessageError as error:
+            log.error("%s: ignored a command that cannot be understood: %s", board, error)  # noqa: TRY400
+        else:
+            if isinstance(message, DecisionMessage | RebootMessage):
+                self._on_command(board, message)
+            else:
+                log.error("%s: ignored a %s: it is no command to a board", board, message.kind)
+        channel.acknowledge(delivery.tag)

@@ -1,0 +1,150 @@
+"""RabbitMQ's management API, for what AMQP cannot do: policies, and what queues there are."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from taskgen.amqp.policies import Policy, for_all_others, for_queue
+from taskgen.amqp.topology import Queue
+from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, TopologyError
+from taskgen.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+_AMQP_PORT: Final = 5672
+_PORT: Final = 15672
+_TIMEOUT_S: Final = 5
+_COMPARED: Final = ("pattern", "apply-to", "priority", "definition")
+
+
+class Management:
+    """The API as one user sees one virtual host. Its methods block.
+
+    All of them raise `BrokerUnavailableError`: it does not answer; `CredentialsError`: it refuses this
+    user; `TopologyError`: there is no such virtual host.
+
+    Args:
+        url: `http://user:password@host:15672`; without a user, the one of `amqp_url`.
+        amqp_url: says which virtual host.
+    """
+
+    def __init__(self, url: str, amqp_url: str) -> None:
+        parts, broker = urlsplit(url), urlsplit(amqp_url)
+        named = parts if parts.username else broker
+        user, password = unquote(named.username or "guest"), unquote(named.password or "guest")
+        where = parts.netloc.rpartition("@")[2]
+        self.name = f"{parts.scheme}://{where}"
+        self._base = f"{self.name}{parts.path.rstrip('/')}/api"
+        self._vhost = quote(unquote(broker.path[1:]) or "/", safe="")
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+
+    def queues(self) -> dict[str, int]:
+        """The names of all queues, each with how many messages it has."""
+        found = self._ask("GET", f"/queues/{self._vhost}?columns=name,messages")
+        return {one["name"]: one.get("messages", 0) for one in found}
+
+    def set_policies(self, policies: Iterable[Policy]) -> list[str]:
+        """Make policies, or change those that differ; returns the names of these."""
+        there = self._policies()
+        changed = [one for one in policies if not _is_same(one, there.get(one["name"]))]
+        for policy in changed:
+            self._put(policy)
+        return [policy["name"] for policy in changed]
+
+    def add_policies(self, queues: Iterable[Queue]) -> list[str]:
+        """Give queues that no policy applies to ours; returns the names of these."""
+        there, rest = self._policies(), for_all_others()
+        patterns = [one["pattern"] for name, one in there.items() if name != rest["name"]]
+        free = [queue for queue in queues if not any(_applies(one, queue) for one in patterns)]
+        added = [for_queue(queue) for queue in free]
+        if rest["name"] not in there:
+            added.append(rest)
+        for policy in added:
+            self._put(policy)
+        return [policy["name"] for policy in added]
+
+    def _policies(self) -> dict[str, Policy]:
+        return {one["name"]: one for one in self._ask("GET", f"/policies/{self._vhost}")}
+
+    def _put(self, policy: Policy) -> None:
+        body = {name: policy[name] for name in _COMPARED}
+        self._ask("PUT", f"/policies/{self._vhost}/{quote(policy['name'], safe='')}", body)
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self._base + path, data, self._headers, method=method)  # noqa: S310 - http(s) only
+        try:
+            with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
+                content = response.read()
+            return json.loads(content) if content else None
+        except HTTPError as error:
+            raise self._translated(error) from error
+        except (URLError, OSError, ValueError) as error:
+            raise BrokerUnavailableError(f"{self.name}: no management API answers there: {error}") from error
+
+    def _translated(self, error: HTTPError) -> BrokerError:
+        with error:
+            reason = f"{self.name}: {error.code} {error.reason}: {error.read(500).decode(errors='replace')}"
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return CredentialsError(reason)
+        if error.code == HTTPStatus.NOT_FOUND:
+            return TopologyError(reason)
+        return BrokerUnavailableError(reason)
+
+
+def find_management(url: str | None, amqp_url: str) -> Management | None:
+    """The management API: at a URL, or where a broker at its usual port usually has it.
+
+    Args:
+        url: taken as it is; None: to be found, and None returned if it is not there.
+        amqp_url: the broker.
+    """
+    if url is not None:
+        return Management(url, amqp_url)
+    broker = urlsplit(amqp_url)
+    if (broker.port or _AMQP_PORT) != _AMQP_PORT:
+        return None  # a broker that was moved; who knows whose API is at the usual port
+    found = Management(f"http://{broker.hostname}:{_PORT}", amqp_url)
+    try:
+        found.queues()
+    except BrokerError:
+        return None
+    return found
+
+
+async def add_limits(settings: ServiceSettings, queues: Iterable[Queue]) -> None:
+    """Give queues that no policy applies to their limits, where this user may; it is said if not."""
+
+    def add() -> list[str]:
+        management = find_management(settings.management_url, settings.amqp_url)
+        return management.add_policies(queues) if management else []
+
+    try:
+        added = await asyncio.to_thread(add)
+    except BrokerError as error:
+        log.info("the limits of queues are left as they are: %s", error)
+    else:
+        if added:
+            log.info("policies set: %s", ", ".join(added))
+
+
+def _is_same(ours: Policy, theirs: Policy | None) -> bool:
+    return theirs is not None and all(ours[name] == theirs.get(name) for name in _COMPARED)
+
+
+def _applies(pattern: str, queue: Queue) -> bool:
+    try:
+        return re.search(pattern, queue.name) is not None
+    except re.error:  # it is Erlang's dialect; whose policy we cannot read we do not override
+        return True

@@ -1,0 +1,97 @@
+"""The `taskgen` command: one module for each of its commands, registered here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from taskgen.cli.board import board
+from taskgen.cli.demo import demo
+from taskgen.cli.handle import handle
+from taskgen.cli.interruption import EXIT_CODE
+from taskgen.cli.parked import app as parked
+from taskgen.cli.reboot import reboot
+from taskgen.cli.run import run
+from taskgen.cli.setup import setup
+from taskgen.cli.show import show
+from taskgen.cli.status import status
+from taskgen.cli.stop import stop
+from taskgen.cli.submit import submit
+from taskgen.cli.verify import verify
+from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
+from taskgen.logs import configure_logs
+
+app = typer.Typer(
+    name="taskgen",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run real-time task-sets on many boards and keep every event.",
+)
+app.command()(run)
+app.command()(board)
+app.command()(demo)
+app.command()(show)
+app.command()(verify)
+app.command()(submit)
+app.command()(status)
+app.command()(stop)
+app.command()(reboot)
+app.command()(setup)
+app.command()(handle)
+app.add_typer(parked, name="parked")
+
+
+def main() -> None:
+    """Run the command of `sys.argv`; what goes wrong is one line on stderr.
+
+    Exit code 2 for a user's mistake; 1 where a broker or a store is to blame.
+    """
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except (BrokerError, StoreUnavailableError) as error:
+        code = _complain(str(error), 1)
+    except TaskgenError as error:
+        code = _complain(str(error))
+    except typer.TyperException as error:
+        code = _complain(f"{error.format_message()} ({_help_of(error)} says more)")
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_CODE
+    except BrokenPipeError:
+        # Whoever read has seen enough; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _complain(text: str, code: int = 2) -> int:
+    sys.stderr.write(f"taskgen: {' '.join(text.split())}\n")
+    return code
+
+
+def _help_of(error: typer.TyperException) -> str:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'taskgen'} --help"
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"taskgen {importlib.metadata.version('taskgen-events')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _begin(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    configure_logs("console")
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)

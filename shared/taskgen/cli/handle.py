@@ -1,0 +1,49 @@
+"""`taskgen handle`: a user's own event handler as a service behind a queue."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from taskgen.cli.broker import AmqpUrl, amqp_extra
+from taskgen.handlers import load_handler
+
+
+def handle(
+    handler: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="An AbstractEventHandler.")],
+    *,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Of its queue, taskgen.handler.NAME, and of its state.")
+    ],
+    state_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where it remembers running task-sets: sqlite:PATH or postgresql://...; else "
+            "$TASKGEN_STATE_URL, else sqlite:NAME.state.db.",
+        ),
+    ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Of /healthz and /metrics; 0: any free one; else 8080.", min=0),
+    ] = None,
+    amqp_url: AmqpUrl = None,
+) -> None:
+    """Call a handler for all runs of the lab, as in one process, until SIGTERM or Ctrl-C.
+
+    What its __taskset_event__ returns decides nothing here: the controller's handler decides. A second
+    process of the same name stands by for the first. Exit code: 0 asked to end, 1 it cannot go on, 2
+    wrong use.
+    """
+    with amqp_extra():
+        from taskgen.amqp.handling import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra
+        from taskgen.service import run_service  # noqa: PLC0415 - as above
+    given = {"state_url": state_url, "http_port": http_port, "amqp_url": amqp_url}
+    run_service(
+        f"handle {name}",
+        HandlerSettings,
+        partial(serve_handler, load_handler(handler), name),
+        **{setting: value for setting, value in given.items() if value is not None},
+    )

@@ -1,0 +1,113 @@
+"""A lab on the screen: boards, runs, campaigns and queues as tables."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from taskgen.board import BoardState
+from taskgen.cli.terminal import result_console
+
+if TYPE_CHECKING:
+    from taskgen.amqp.lab import LabReport
+
+_LATEST_CAMPAIGNS: Final = 5
+_COLORS: Final = {BoardState.LOST: "red", BoardState.RUNNING: "green", BoardState.LEASED_ELSEWHERE: "yellow"}
+
+
+class Screen:
+    """Shows reports: once, in place again and again, or as JSON lines."""
+
+    def __init__(self, *, as_json: bool, is_watching: bool) -> None:
+        self._console = result_console()
+        self._as_json = as_json
+        is_live = is_watching and not as_json and self._console.is_terminal
+        self._live = Live(console=self._console, auto_refresh=False, screen=True) if is_live else None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._stack.enter_context(self._live)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def show(self, report: LabReport) -> None:
+        """Show a report."""
+        if self._as_json:
+            typer.echo(report.model_dump_json())
+        elif self._live is not None:
+            self._live.update(tables(report), refresh=True)
+        else:
+            self._console.print(tables(report))
+
+
+def tables(report: LabReport) -> RenderableType:
+    """A report as people read it."""
+    lines = [f"controller: {escape(report.controller) if report.controller else '[red]none is active[/]'}"]
+    if not report.distributors:
+        lines.append("distributors: [red]none[/]")
+    runs = ", ".join(f"{number:,} {name}" for name, number in sorted(report.runs.items())) or "none"
+    lines += [f"runs: {runs}", f"bad task-sets: {report.bad:,}"]
+    return Group(*lines, _boards(report), _campaigns(report), _queues(report))
+
+
+def _boards(report: LabReport) -> Table:
+    table = Table("board", "state", "since", "run", "distributor", title="boards", title_justify="left")
+    for line in report.boards:
+        board = line.report
+        color = _COLORS.get(board.state, "default")
+        what = board.run_id or board.reason
+        state = f"[{color}]{board.state.replace('_', ' ')}[/]"
+        table.add_row(escape(board.name), state, age(board.since), escape(what), escape(line.distributor))
+    return table
+
+
+def _campaigns(report: LabReport) -> Table:
+    table = Table(
+        "campaign", "running", "put back", "done", "of them", title="campaigns", title_justify="left"
+    )
+    unfinished = [one for one in report.campaigns if one.running or one.waiting]
+    latest = [one for one in report.campaigns[-_LATEST_CAMPAIGNS:] if one not in unfinished]
+    for one in (*latest, *unfinished):
+        kinds = {outcome.value: number for outcome, number in one.outcomes.items()}
+        kinds |= {"bad": one.bad, "called off": one.called_off}
+        told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+        table.add_row(
+            escape(one.campaign_id or "none"),
+            f"{one.running:,}",
+            f"{one.waiting:,}",
+            f"{one.done:,}",
+            told,
+        )
+    return table
+
+
+def _queues(report: LabReport) -> Table:
+    table = Table("queue", "waiting", "consumers", "parked", title="queues", title_justify="left")
+    for queue in report.queues:
+        parked = f"[red]{queue.parked:,}[/]" if queue.parked else "0"
+        table.add_row(escape(queue.name), f"{queue.waiting:,}", str(queue.consumers), parked)
+    return table
+
+
+def age(since: str) -> str:
+    """How long ago a time of the services' hosts was, in its two largest units."""
+    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    first = next((index for index, (number, _) in enumerate(units) if number), len(units) - 1)
+    return " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])

@@ -1,0 +1,180 @@
+"""`taskgen show`: what a database of events holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from taskgen.cli.gantt import ASCII_STROKES, Strokes, gantt
+from taskgen.cli.terminal import result_console
+from taskgen.errors import SettingsError
+from taskgen.event_type import EventType
+from taskgen.events.sql import SqliteReader
+from taskgen.events.tables import JobRow
+from taskgen.run import Outcome, Run
+
+_RUNS: Final = 20
+_JOBS: Final = 40
+_TO_SECONDS: Final = len("2026-01-31T23:59:59")
+SHORT_ID: Final = 8
+"""The end of a UUIDv7 is random, its beginning is the time."""
+_STYLES: Final = {
+    Outcome.FINISHED: "green",
+    Outcome.STOPPED_BY_RULE: "green",
+    Outcome.STOPPED_BY_USER: "yellow",
+}
+
+
+def show(
+    events_db: Annotated[Path, typer.Argument(metavar="EVENTS.DB", help="The database of --sqlite.")],
+    *,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="One run's jobs; the beginning or the end of its id is enough."),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"The last so many runs ({_RUNS} if not given) or jobs ({_JOBS}, the chart all).",
+            min=1,
+        ),
+    ] = None,
+) -> None:
+    """Show the runs of a database, or one run's jobs as a table and as a Gantt chart."""
+    console = result_console()
+    with closing(SqliteReader(events_db)) as reader:
+        if run is None:
+            _show_runs(console, reader, last or _RUNS)
+        else:
+            _show_run(console, reader, _named(reader, run), last)
+
+
+def _named(reader: SqliteReader, part: str) -> Run:
+    found = reader.matching_runs(part)
+    if len(found) == 1:
+        return found[0]
+    fault = "several runs'" if found else "no run's"
+    raise SettingsError(f"--run: {part!r} is {fault} id; give more of one that `taskgen show` lists")
+
+
+def _show_runs(console: Console, reader: SqliteReader, most: int) -> None:
+    runs, count = reader.last_runs(most), reader.count_runs()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = [column for column in _COLUMNS if console.width >= column.from_width]
+    for column in shown:
+        table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis")
+    for one in runs:
+        table.add_row(*(column.text(one) for column in shown))
+    console.print(table)
+    if count > len(runs):
+        console.print(f"[dim]{count - len(runs):,} earlier ones; --last N shows more[/]")
+    elif not runs:
+        console.print("no runs yet")
+
+
+def _show_run(console: Console, reader: SqliteReader, run: Run, last: int | None) -> None:
+    """The table has the last jobs; the chart all of them, or those that were asked for."""
+    names = {int(task["id"]): str(task["pkg"]) for task in reader.tasks(run.run_id)}
+    jobs = sorted(reader.jobs(run.run_id), key=_began)
+    _show_facts(console, run)
+    if not jobs:
+        console.print("no jobs")
+        return
+    origin = min(map(_began, jobs))
+    shown = jobs[-(last or _JOBS) :]
+    console.print(_jobs_table(shown, names, origin))
+    if len(jobs) > len(shown):
+        console.print(f"[dim]{len(jobs) - len(shown):,} earlier ones; --last N shows more[/]")
+    console.print(f"\n[dim]0 ms is {origin:,} ms after the board's boot[/]")
+    strokes = Strokes() if console.encoding.lower().startswith("utf") else ASCII_STROKES
+    for line in gantt(shown if last else jobs, names, origin, console.width, strokes):
+        console.print(line)
+
+
+def _began(job: JobRow) -> int:
+    """When it started, or at least ended; one of them is known."""
+    return job.start_ms if job.start_ms is not None else job.end_ms or 0
+
+
+def _show_facts(console: Console, run: Run) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("run", run.run_id)
+    table.add_row("task-set", f"{run.taskset_id}, variant {run.variant}, attempt {run.attempt}")
+    table.add_row("board", escape(run.board))
+    table.add_row("started", f"{run.started_at}")
+    table.add_row("ended", f"{run.ended_at or 'not yet, or not here'}")
+    table.add_row("outcome", f"{_outcome(run)} {escape(run.reason)}")
+    table.add_row("events", f"{run.events:,}" if run.outcome else "")
+    console.print(table)
+    console.print()
+
+
+def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("task", no_wrap=True)
+    for name in ("job", "start ms", "end ms", "run time ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("exit", no_wrap=True)
+    for job in jobs:
+        table.add_row(
+            escape(f"{job.task_id} {names.get(job.task_id, '')}"),
+            str(job.job),
+            "" if job.start_ms is None else f"{job.start_ms - origin:,}",
+            "" if job.end_ms is None else f"{job.end_ms - origin:,}",
+            "" if job.run_time_ms is None else f"{job.run_time_ms:,}",
+            _exit(job.exit_type),
+        )
+    return table
+
+
+def _exit(exit_type: str | None) -> str:
+    if exit_type is None:
+        return "[dim]end not seen[/]"
+    return exit_type if exit_type == EventType.EXIT else f"[yellow]{escape(exit_type)}[/]"
+
+
+def _outcome(run: Run) -> str:
+    if run.outcome is None:
+        return "[dim]not ended[/]"
+    return f"[{_STYLES.get(run.outcome, 'red')}]{run.outcome}[/]"
+
+
+def _seconds(run: Run) -> str:
+    if not run.ended_at:
+        return ""
+    length = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
+    return f"{length.total_seconds():.1f}"
+
+
+class _Column(NamedTuple):
+    """One of the runs' table; left out where the terminal is narrow."""
+
+    name: str
+    from_width: int
+    text: Callable[[Run], str]
+    justify: Literal["left", "right"] = "left"
+
+
+_COLUMNS: Final = (
+    _Column("run", 0, lambda run: run.run_id[-SHORT_ID:]),
+    _Column("started (UTC)", 75, lambda run: run.started_at[:_TO_SECONDS].replace("T", " ")),
+    _Column("board", 0, lambda run: escape(run.board)),
+    _Column("variant", 0, lambda run: str(run.variant), "right"),
+    _Column("attempt", 100, lambda run: str(run.attempt), "right"),
+    _Column("events", 90, lambda run: f"{run.events:,}" if run.outcome else "", "right"),
+    _Column("seconds", 100, _seconds, "right"),
+    _Column("outcome", 0, _outcome),
+    _Column("reason", 110, lambda run: escape(run.reason)),
+    _Column("id", 160, lambda run: run.run_id),
+)

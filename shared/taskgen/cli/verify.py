@@ -1,0 +1,45 @@
+"""`taskgen verify`: whether stores hold every event exactly once, and agree."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from taskgen.cli.terminal import result_console
+from taskgen.verify import Report
+from taskgen.verify import verify as compare_stores
+
+
+def verify(
+    stores: Annotated[
+        list[str], typer.Argument(metavar="STORE...", help="sqlite:PATH, csv:DIR or postgresql://...")
+    ],
+) -> None:
+    """Look at every run that ended: each store has all its events exactly once, and the stores agree.
+
+    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use.
+    """
+    report = compare_stores(stores)
+    _show(report, result_console())
+    raise typer.Exit(0 if report.is_clean else 1)
+
+
+def _show(report: Report, console: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    not_ended = f", {report.not_ended:,} not ended and passed over" if report.not_ended else ""
+    table.add_row("runs", f"{report.ended:,} looked at{not_ended}")
+    for store, events in report.events.items():
+        table.add_row("events", f"{events:,} in {escape(store)}")
+    console.print(table)
+    for note in report.notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+    for finding in report.findings:
+        console.print(f"[red]{escape(str(finding))}[/]", soft_wrap=True)
+    found = len(report.findings)
+    console.print("[green]clean[/]" if report.is_clean else f"[red]{found:,} found to be wrong[/]")

@@ -1,0 +1,1 @@
+"""Handlers that store events."""

@@ -1,0 +1,157 @@
+"""Events in a CSV file: RFC 4180, a header, one line per event; `<name>.quarantine.csv` beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from taskgen.errors import StoreError
+from taskgen.event import Quarantined
+from taskgen.events.csv_file import CsvFile, lines, records
+from taskgen.events.ranges import Ranges
+from taskgen.events.sqlite_file import check_place
+from taskgen.events.storing import Batch, EventRow, StoringHandler, one_line
+from taskgen.events.tables import quarantine_digest
+from taskgen.run import Run
+
+COLUMNS: Final = (
+    "run_id",
+    "seq",
+    "taskset_id",
+    "board",
+    "attempt",
+    "variant",
+    "task_id",
+    "type",
+    "time_stamp",
+    "received_at",
+    "attributes",
+)
+"""`attributes` is JSON of what else the board sent with the event, empty if nothing."""
+
+QUARANTINE_COLUMNS: Final = ("received_at", "board", "run_id", "reason", "data")
+"""`data` is base64; `run_id` is empty where there was no run."""
+
+
+class CsvHandler(StoringHandler):
+    """Stores events in a CSV file that nobody else writes; an existing one is continued.
+
+    How a run began and ended has no place in the file. Which events it holds is kept in memory, about
+    200 bytes for each run in the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file, and make it if it is not there; repair the end that a killed writer has left.
+
+        Raises:
+            StoreError: there is another file at that path, it cannot be opened, or is being written.
+        """
+        super().__init__()
+        self._path = Path(path)
+        check_place(self._path)
+        self._file = CsvFile(self._path, COLUMNS)
+        self._quarantine: CsvFile | None = None
+        self._known: set[str] = set()
+        try:
+            self._stored = _stored(self._path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _write(self, batch: Batch) -> None:
+        touched = {run.run_id: Ranges(self._stored.get(run.run_id, ())) for run, _ in batch.events}
+        data = lines(
+            event_values(run, row)
+            for run, rows in batch.events
+            for row in rows
+            if touched[run.run_id].add(row.seq)
+        )
+        before = self._file.length
+        if data:
+            self._file.append(data)
+        try:
+            self._write_quarantine(batch.quarantined)
+        except BaseException:
+            with suppress(StoreError):  # then the next append cuts
+                self._file.cut(before)
+            raise
+        self._stored.update(touched)
+
+    def _write_quarantine(self, quarantined: list[Quarantined]) -> None:
+        if not quarantined:
+            return
+        if self._quarantine is None:
+            self._quarantine = CsvFile(quarantine_path(self._path), QUARANTINE_COLUMNS)
+            self._known = {quarantine_digest(known) for known in read_quarantined(self._path)}
+        new = {quarantine_digest(q): q for q in quarantined if quarantine_digest(q) not in self._known}
+        if new:
+            self._quarantine.append(quarantine_lines(new.values()))
+            self._known.update(new)
+
+    def _release(self) -> None:
+        self._file.close()
+        if self._quarantine is not None:
+            self._quarantine.close()
+
+
+def quarantine_path(path: Path) -> Path:
+    """Where the quarantine of a CSV file is: `events.quarantine.csv` for `events.csv`."""
+    return path.with_name(f"{path.name.removesuffix('.csv')}.quarantine.csv")
+
+
+def _stored(path: Path) -> dict[str, Ranges]:
+    stored: dict[str, Ranges] = {}
+    for run_id, seq, *_ in records(path, COLUMNS):
+        stored.setdefault(run_id, Ranges()).add(int(seq))
+    return stored
+
+
+def event_values(run: Run, row: EventRow) -> tuple[object, ...]:
+    """The values of an event's line."""
+    return (row.run_id, row.seq, run.taskset_id, run.board, run.attempt, run.variant, *row[2:])
+
+
+def quarantine_lines(quarantined: Iterable[Quarantined]) -> bytes:
+    """Quarantined bytes as lines of the quarantine file."""
+    return lines(
+        (q.received_at, q.board, q.run_id, one_line(q.reason), base64.b64encode(q.data).decode())
+        for q in quarantined
+    )
+
+
+def read_rows(path: Path, length: int | None = None) -> Iterator[tuple[Run, EventRow]]:
+    """All events of a file in its order, each with what the file tells of its run.
+
+    Raises:
+        StoreError: it is another file, or has a broken line.
+    """
+    for run_id, seq, taskset_id, board, attempt, variant, *event in records(path, COLUMNS, length):
+        task_id, kind, time_stamp, received_at, attributes = event
+        run = Run(board, run_id, taskset_id, int(attempt), int(variant), started_at="")
+        yield (
+            run,
+            EventRow(run_id, int(seq), int(task_id), kind, int(time_stamp), received_at, attributes or None),
+        )
+
+
+def read_runs(path: str | Path) -> list[Run]:
+    """The runs that a file has events of, ordered by id; how they ended it does not say."""
+    runs = {run.run_id: run for run, _ in read_rows(Path(path))}
+    return [runs[run_id] for run_id in sorted(runs)]
+
+
+def read_events(path: str | Path, run_id: str) -> Iterator[EventRow]:
+    """A run's events in the file's order, one by one."""
+    return (row for _, row in read_rows(Path(path)) if row.run_id == run_id)
+
+
+def read_quarantined(path: str | Path, length: int | None = None) -> Iterator[Quarantined]:
+    """What is in the quarantine beside an event file; nothing where there is none."""
+    beside = quarantine_path(Path(path))
+    if not beside.exists():
+        return
+    for received_at, board, run_id, reason, data in records(beside, QUARANTINE_COLUMNS, length):
+        yield Quarantined(reason, base64.b64decode(data), board, received_at, run_id or None)

@@ -1,0 +1,209 @@
+"""A CSV file that one process appends to: locked, repaired when opened, each append whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import io
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from taskgen.errors import StoreError, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+LINE_END: Final = b"\r\n"
+_LATER: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What may be over at the next try, also when a file is opened."""
+_BLOCK_BYTES: Final = 65536
+_LONGEST_FIELD: Final = 2**31 - 1
+
+
+class FileLockedError(StoreError):
+    """Another process is writing the file."""
+
+
+class CsvFile:
+    """An open file, with the header it should have; nobody else can open it while this is open."""
+
+    def __init__(
+        self, path: Path, columns: Sequence[str], *, committed: Callable[[], int] | None = None
+    ) -> None:
+        """Open the file, and make it if it is not there; cut off what is after the last whole record.
+
+        Args:
+            path: the file.
+            columns: what the header has to say.
+            committed: tells how many bytes are known to be good, where that is written down elsewhere; it is
+                called when nobody else can write any more.
+
+        Raises:
+            FileLockedError: another process is writing it.
+            StoreError: it is another file, is shorter than `committed`, or cannot be opened.
+        """
+        self.path = path
+        header = lines([columns])
+        with _translated(path, StoreError):
+            is_new = not path.exists()
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            with _translated(path, StoreError):
+                self._lock()
+                self.length = self._begin(header, committed)
+                if is_new:
+                    _sync_folder(path.parent)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, data: bytes) -> None:
+        """Add whole lines, durably.
+
+        Raises:
+            StoreUnavailableError: not now; the file is as before.
+        """
+        with _translated(self.path, StoreUnavailableError):
+            if os.fstat(self._file).st_size != self.length:
+                os.ftruncate(self._file, self.length)  # what an append that failed has left
+            try:
+                self._write(data)
+            except BaseException:
+                # Where even this fails the next append tries again, and so does whoever opens the file.
+                with suppress(OSError):
+                    os.ftruncate(self._file, self.length)
+                raise
+        self.length += len(data)
+
+    def cut(self, length: int) -> None:
+        """Take back what was appended since the file had this length."""
+        self.length = length
+        with _translated(self.path, StoreUnavailableError):
+            os.ftruncate(self._file, length)
+
+    def close(self) -> None:
+        """Let go of the file and of its lock; a second time does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileLockedError(
+                f"{self.path}: another process is writing it; stop that one or give another path"
+            ) from error
+
+    def _begin(self, header: bytes, committed: Callable[[], int] | None) -> int:
+        """Check and repair; the length is returned."""
+        expected = committed() if committed else None
+        found = os.pread(self._file, len(header), 0)
+        if found != header:
+            if not header.startswith(found):
+                raise StoreError(f"{self.path}: begins with another header than ours; give another path")
+            self.length = 0  # empty, or its maker was killed
+            self.append(header)
+        size = os.fstat(self._file).st_size
+        good = self._end_of_last_line(size) if expected is None else max(expected, len(header))
+        if good > size:
+            raise StoreError(f"{self.path}: has {size} bytes of {good} that were stored; bring it back")
+        if good < size:
+            logger.warning("%s: cut off %d bytes that a killed writer has left", self.path, size - good)
+            os.ftruncate(self._file, good)
+            os.fsync(self._file)
+        return good
+
+    def _end_of_last_line(self, size: int) -> int:
+        """Where the last line end ends; searched from the file's end, block by block."""
+        end = size
+        while end > 0:
+            start = max(0, end - _BLOCK_BYTES)
+            block = os.pread(self._file, end - start, start)
+            at = block.rfind(LINE_END)
+            if at >= 0:
+                return start + at + len(LINE_END)
+            end = start + 1 if start else 0  # a line end may lie across two blocks
+        return 0
+
+    def _write(self, data: bytes) -> None:
+        at, rest = self.length, memoryview(data)
+        while rest:
+            written = os.pwrite(self._file, rest, at)
+            at, rest = at + written, rest[written:]
+        os.fsync(self._file)
+
+
+@contextmanager
+def _translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kind = StoreUnavailableError if error.errno in _LATER else kind
+        raise kind(f"{path}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this the name of a new file may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """Rows as RFC 4180 has them, one line each.
+
+    Raises:
+        StoreError: a line break in a value: the last whole record could not be found after a crash.
+    """
+    text = io.StringIO()
+    number = 0
+    writer = csv.writer(text)
+    for row in rows:
+        writer.writerow(row)
+        number += 1
+    data = text.getvalue().encode()
+    if data.count(b"\n") != number or data.count(b"\r") != number:
+        raise StoreError("a line break in the id or board of a run: CSV files take none")
+    return data
+
+
+def records(path: Path, columns: Sequence[str], length: int | None = None) -> Iterator[list[str]]:
+    """The rows of such a file without its header, one by one; a torn last one is left out.
+
+    Args:
+        path: the file; it may be growing.
+        columns: what the header has to say.
+        length: bytes to read at most; None: all.
+
+    Raises:
+        StoreError: it is another file, or cannot be read.
+    """
+    # For the whole process, as the module has it; a frame of a board can be larger than its default.
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(_whole_lines(path, length), strict=True)
+    try:
+        if next(reader, None) != list(columns):
+            raise StoreError(f"{path}: begins with another header than ours")
+        for record in reader:
+            if len(record) != len(columns):
+                raise StoreError(f"{path}: line {reader.line_num}: {len(record)} values, not {len(columns)}")
+            yield record
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: line {reader.line_num}: {error}") from error
+
+
+def _whole_lines(path: Path, length: int | None) -> Iterator[str]:
+    with _translated(path, StoreError), path.open("rb") as file:
+        read = 0
+        for line in file:
+            read += len(line)
+            if not line.endswith(LINE_END) or (length is not None and read > length):
+                return
+            yield line.decode()

@@ -1,0 +1,222 @@
+"""Events in PostgreSQL: the same tables and view as in SQLite."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, Final
+
+import psycopg
+
+from taskgen.errors import StoreError
+from taskgen.event import Quarantined
+from taskgen.events.postgres_server import Connection, PostgresServer
+from taskgen.events.storing import Batch, EventRow, StoringHandler
+from taskgen.events.tables import (
+    JobRow,
+    end_values,
+    ended_runs,
+    job_from,
+    known_runs,
+    quarantine_values,
+    quarantined_from,
+    run_from,
+    run_values,
+    schema,
+    task_from,
+    task_values,
+)
+from taskgen.run import Run
+
+_VERSION: Final = 1
+_LOCK: Final = 0x7461736B67656E
+"""Of those who make the tables; any number that others do not use."""
+_KNOW_RUN: Final = (
+    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at) "
+    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+)
+_END_RUN: Final = (
+    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
+    "events) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (run_id) DO UPDATE SET "
+    "ended_at = excluded.ended_at, outcome = excluded.outcome, reason = excluded.reason, "
+    "events = excluded.events WHERE runs.outcome IS NULL"
+)
+_TASK: Final = (
+    "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
+    '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+)
+_QUARANTINE: Final = (
+    "INSERT INTO quarantine (digest, received_at, board, run_id, reason, data) "
+    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+)
+_INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
+_COPY: Final = (
+    "COPY pg_temp.incoming (run_id, seq, task_id, type, time_stamp, received_at, attributes) FROM STDIN"
+)
+# In the order of the key, so that two replicas with the same events cannot wait for each other.
+_TAKE: Final = (
+    "INSERT INTO events (run_id, seq, task_id, type, time_stamp, received_at, attributes) "
+    "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM pg_temp.incoming "
+    "ORDER BY run_id, seq ON CONFLICT DO NOTHING"
+)
+
+
+class PostgresHandler(StoringHandler):
+    """Stores events in a PostgreSQL database; any number of handlers and processes may share it.
+
+    After a lost connection the next commit connects again.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        """Connect, and make the tables if they are not there.
+
+        Args:
+            dsn: `postgresql://user:password@host/database` or any other form that libpq takes.
+
+        Raises:
+            StoreUnavailableError: no server there, now.
+            CredentialsError: it refuses this user.
+            StoreError: the address cannot be understood, or the tables are of a newer version.
+        """
+        super().__init__()
+        self._server = PostgresServer(dsn)
+        self._connection = self._connected()
+
+    def _write(self, batch: Batch) -> None:
+        if self._connection.closed:
+            self._connection = self._connected()
+        tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
+        tasks.sort(key=lambda values: values[:2])
+        with self._server.transaction(self._connection) as cursor:
+            cursor.executemany(_KNOW_RUN, map(run_values, known_runs(batch)))
+            cursor.executemany(_TASK, tasks)
+            if batch.events:
+                _take(cursor, batch)
+            cursor.executemany(_END_RUN, map(end_values, ended_runs(batch)))
+            cursor.executemany(_QUARANTINE, sorted(map(quarantine_values, batch.quarantined)))
+
+    def _release(self) -> None:
+        self._connection.close()
+
+    def _connected(self) -> Connection:
+        connection = self._server.connect()
+        with self._server.transaction(connection) as cursor:
+            _make_tables(cursor, self._server.name)
+            cursor.execute(_INCOMING)
+        return connection
+
+
+def _take(cursor: psycopg.Cursor[tuple[Any, ...]], batch: Batch) -> None:
+    with cursor.copy(_COPY) as copy:
+        for _, rows in batch.events:
+            for row in rows:
+                copy.write_row(row)
+    cursor.execute(_TAKE)
+
+
+def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> None:
+    """Make the tables unless they are there; one at a time, as replicas start at the same moment."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    if not _is_made(cursor, name):
+        cursor.execute(schema("postgres.sql").encode())
+        cursor.execute(schema("jobs.sql").encode())
+        cursor.execute("INSERT INTO taskgen_schema (version) VALUES (%s)", (_VERSION,))
+
+
+def _is_made(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> bool:
+    row = cursor.execute("SELECT to_regclass('taskgen_schema') IS NOT NULL").fetchone()
+    if row == (False,):
+        return False
+    row = cursor.execute("SELECT max(version) FROM taskgen_schema").fetchone()
+    version = row[0] if row else None
+    if version is None or version > _VERSION:
+        raise StoreError(
+            f"{name}: its tables were made by a newer taskgen (version {version}, this one knows "
+            f"{_VERSION}); upgrade taskgen or give another database"
+        )
+    return True
+
+
+class PostgresReader:
+    """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
+
+    knows_ends: Final = True
+
+    def __init__(self, dsn: str) -> None:
+        """Connect for reading.
+
+        Raises:
+            StoreUnavailableError: no server there, now.
+            CredentialsError: it refuses this user.
+            StoreError: the address cannot be understood, or there are no such tables.
+        """
+        self._server = PostgresServer(dsn)
+        self.name = self._server.name
+        self._connection = self._server.connect()
+        self._names = (f"reader_{number}" for number in itertools.count())
+        try:
+            self._begin()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def runs(self) -> Iterator[Run]:
+        """All runs, ordered by id."""
+        query = (
+            "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
+            'events FROM runs ORDER BY run_id COLLATE "C"'
+        )
+        return map(run_from, self._rows(query))
+
+    def events(self, run_id: str) -> Iterator[EventRow]:
+        """A run's events, ordered by seq."""
+        query = (
+            "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes "
+            "FROM events WHERE run_id = %s ORDER BY seq"
+        )
+        return map(_event_from, self._rows(query, run_id))
+
+    def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
+        query = (
+            "SELECT task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
+            '"offset", numberofjobs, quota, caps, cores, coreoffset, config '
+            "FROM tasks WHERE run_id = %s ORDER BY task_id"
+        )
+        return map(task_from, self._rows(query, run_id))
+
+    def jobs(self, run_id: str) -> Iterator[JobRow]:
+        """A run's jobs, ordered by task and number."""
+        query = (
+            "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
+            "FROM jobs WHERE run_id = %s ORDER BY task_id, job"
+        )
+        return map(job_from, self._rows(query, run_id))
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was received that is no event, ordered by time."""
+        query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
+        return map(quarantined_from, self._rows(query))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def _begin(self) -> None:
+        with self._server.translated(), self._connection.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            if not _is_made(cursor, self._server.name):
+                raise StoreError(f"{self._server.name}: has no events of taskgen")
+
+    def _rows(self, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, fetched little by little."""
+        with self._server.translated(), self._connection.cursor(next(self._names)) as cursor:
+            cursor.execute(query.encode(), values)
+            yield from cursor
+
+
+def _event_from(row: tuple[Any, ...]) -> EventRow:
+    event = EventRow._make(row)
+    return event._replace(time_stamp=int(event.time_stamp))

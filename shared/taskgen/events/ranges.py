@@ -1,0 +1,54 @@
+"""A set of numbers that mostly follow one another, kept as ranges: which events of a run are stored."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class Ranges:
+    """Numbers, as sorted ranges that do not touch; iterating gives (first, end), `end` excluded.
+
+    Adding numbers in their order takes constant time, whatever their count.
+    """
+
+    __slots__ = ("_ends", "_firsts")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._ends: list[int] = []
+        for first, end in ranges:
+            self._firsts.append(first)
+            self._ends.append(end)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._firsts, self._ends, strict=True)
+
+    @property
+    def first(self) -> int:
+        """The smallest number."""
+        return self._firsts[0]
+
+    @property
+    def end(self) -> int:
+        """One more than the largest number."""
+        return self._ends[-1]
+
+    def add(self, number: int) -> bool:
+        """Take a number; say whether it is new."""
+        at = bisect_right(self._firsts, number)
+        if at and number < self._ends[at - 1]:
+            return False
+        follows = at > 0 and self._ends[at - 1] == number
+        precedes = at < len(self._firsts) and self._firsts[at] == number + 1
+        if follows and precedes:
+            self._ends[at - 1] = self._ends.pop(at)
+            del self._firsts[at]
+        elif follows:
+            self._ends[at - 1] += 1
+        elif precedes:
+            self._firsts[at] = number
+        else:
+            self._firsts.insert(at, number)
+            self._ends.insert(at, number + 1)
+        return True

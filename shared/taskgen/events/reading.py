@@ -1,0 +1,69 @@
+"""What every store can be asked for, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from taskgen.errors import StoreError
+from taskgen.event import Quarantined
+from taskgen.events.csv_reader import CsvReader, Part
+from taskgen.events.parts import open_parts
+from taskgen.events.sql import SqliteReader
+from taskgen.events.storing import EventRow
+from taskgen.run import Run
+
+
+class StoreReader(Protocol):
+    """Reads a store row by row, also while it is being written; to be closed."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in reports; without a password."""
+
+    @property
+    def knows_ends(self) -> bool:
+        """Whether the store keeps how runs ended; a plain CSV file does not."""
+
+    def runs(self) -> Iterator[Run]:
+        """All runs, ordered by id; of a run that has not ended (or not here) `outcome` is None."""
+
+    def events(self, run_id: str) -> Iterator[EventRow]:
+        """A run's events, ordered by seq; as often as they are stored."""
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was received that is no event."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def open_store(spec: str) -> StoreReader:
+    """Open a store for reading.
+
+    Args:
+        spec: `sqlite:PATH`, `csv:PATH` (a file, or the folder of a csv sink) or `postgresql://...`.
+
+    Raises:
+        StoreError: there is no such store.
+        CredentialsError: the database refuses this user.
+    """
+    kind, _, place = spec.partition(":")
+    if kind == "sqlite" and place:
+        return SqliteReader(place)
+    if kind == "csv" and place:
+        return open_parts(place) if Path(place).is_dir() else CsvReader(spec, Part(Path(place)))
+    if kind in ("postgresql", "postgres"):
+        return _open_postgres(spec)
+    raise StoreError(
+        f"{spec!r} is no store; write sqlite:PATH, csv:PATH or postgresql://user:password@host/name"
+    )
+
+
+def _open_postgres(dsn: str) -> StoreReader:
+    try:
+        from taskgen.events.postgres import PostgresReader  # noqa: PLC0415 - an extra, not always there
+    except ImportError as error:
+        raise StoreError("to read PostgreSQL install taskgen-events[postgres]") from error
+    return PostgresReader(dsn)

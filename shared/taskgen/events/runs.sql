@@ -1,0 +1,13 @@
+-- A run, from its first message on; what is NULL is not known before its end. For every SQLite file.
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    taskset_id TEXT NOT NULL,
+    board TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    variant INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT,
+    outcome TEXT,
+    reason TEXT,
+    events INTEGER
+) WITHOUT ROWID;

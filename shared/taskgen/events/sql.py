@@ -1,0 +1,192 @@
+"""Events in a SQLite database: tables `runs`, `tasks`, `events`, `quarantine` and the view `jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from taskgen.event import Quarantined
+from taskgen.events.sqlite_file import Kind, SqliteFile
+from taskgen.events.storing import Batch, EventRow, StoringHandler
+from taskgen.events.tables import (
+    SQLITE_MAX,
+    JobRow,
+    end_values,
+    ended_runs,
+    job_from,
+    known_runs,
+    quarantine_values,
+    quarantined_from,
+    run_from,
+    run_values,
+    task_from,
+    task_values,
+)
+from taskgen.run import Run
+
+_KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "sqlite.sql", "jobs.sql"))
+
+KNOW_RUN: Final = (
+    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+END_RUN: Final = (
+    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
+    "events) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
+    "ended_at = excluded.ended_at, outcome = excluded.outcome, reason = excluded.reason, "
+    "events = excluded.events WHERE runs.outcome IS NULL"
+)
+RUNS: Final = (
+    "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events "
+    "FROM runs ORDER BY run_id"
+)
+_TASK: Final = (
+    "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
+    '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_EVENT: Final = (
+    "INSERT INTO events (run_id, seq, task_id, type, time_stamp, received_at, attributes) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_QUARANTINE: Final = (
+    "INSERT INTO quarantine (digest, received_at, board, run_id, reason, data) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+
+
+class SqliteHandler(StoringHandler):
+    """Stores events in a SQLite database; several handlers and processes may write the same file."""
+
+    def __init__(self, path: str | Path, *, busy_timeout_s: float = 30.0) -> None:
+        """Open the database, and make it if it is not there.
+
+        Args:
+            path: the file; its folder has to exist.
+            busy_timeout_s: how long to wait for another writer before `StoreUnavailableError`.
+
+        Raises:
+            StoreError: there is something else at that path, or it cannot be opened.
+        """
+        super().__init__()
+        self._file = SqliteFile(Path(path), _KIND, busy_timeout_s)
+
+    def _write(self, batch: Batch) -> None:
+        tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
+        with self._file.transaction() as connection:
+            connection.executemany(KNOW_RUN, map(run_values, known_runs(batch)))
+            connection.executemany(_TASK, tasks)
+            for _, rows in batch.events:
+                connection.executemany(_EVENT, map(event_stored, rows))
+            connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
+            connection.executemany(_QUARANTINE, map(quarantine_values, batch.quarantined))
+
+    def _release(self) -> None:
+        self._file.close()
+
+
+def event_stored(row: EventRow) -> tuple[Any, ...]:
+    """An event as a row of the table."""
+    return row if row.time_stamp <= SQLITE_MAX else row._replace(time_stamp=str(row.time_stamp))  # type: ignore[arg-type]
+
+
+def event_from(row: tuple[Any, ...]) -> EventRow:
+    """The event of a row of the table."""
+    event = EventRow._make(row)
+    return event if isinstance(event.time_stamp, int) else event._replace(time_stamp=int(event.time_stamp))
+
+
+class SqliteReader:
+    """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
+
+    knows_ends: Final = True
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the database for reading.
+
+        Raises:
+            StoreError: there is no such database.
+        """
+        self.name = f"sqlite:{path}"
+        self._file = SqliteFile(Path(path), _KIND, 30.0, is_read_only=True)
+
+    def runs(self) -> Iterator[Run]:
+        """All runs, ordered by id."""
+        return map(run_from, self._file.rows(RUNS))
+
+    def count_runs(self) -> int:
+        """How many runs there are."""
+        ((count,),) = self._file.rows("SELECT count(*) FROM runs")
+        return int(str(count))
+
+    def last_runs(self, count: int) -> list[Run]:
+        """So many of the latest runs, ordered by id."""
+        return list(map(run_from, self._file.rows(f"{RUNS} DESC LIMIT ?", count)))[::-1]
+
+    def matching_runs(self, part: str) -> list[Run]:
+        """The runs whose id begins or ends with a text, at most two of them: whether it names one."""
+        query = (
+            "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
+            "events FROM runs WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? LIMIT 2"
+        )
+        return list(map(run_from, self._file.rows(query, len(part), part, -len(part), part)))
+
+    def events(self, run_id: str) -> Iterator[EventRow]:
+        """A run's events, ordered by seq."""
+        query = (
+            "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes "
+            "FROM events WHERE run_id = ? ORDER BY seq"
+        )
+        return map(event_from, self._file.rows(query, run_id))
+
+    def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
+        query = (
+            "SELECT task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
+            '"offset", numberofjobs, quota, caps, cores, coreoffset, config '
+            "FROM tasks WHERE run_id = ? ORDER BY task_id"
+        )
+        return map(task_from, self._file.rows(query, run_id))
+
+    def jobs(self, run_id: str) -> Iterator[JobRow]:
+        """A run's jobs, ordered by task and number."""
+        query = (
+            "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
+            "FROM jobs WHERE run_id = ? ORDER BY task_id, job"
+        )
+        return map(job_from, self._file.rows(query, run_id))
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was received that is no event, ordered by time."""
+        query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
+        return map(quarantined_from, self._file.rows(query))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def read_runs(path: str | Path) -> list[Run]:
+    """All runs of a database, ordered by id; `outcome` is None for those that have not ended."""
+    with closing(SqliteReader(path)) as reader:
+        return list(reader.runs())
+
+
+def read_events(path: str | Path, run_id: str) -> Iterator[EventRow]:
+    """A run's events, ordered by seq, one by one."""
+    with closing(SqliteReader(path)) as reader:
+        yield from reader.events(run_id)
+
+
+def read_jobs(path: str | Path, run_id: str) -> list[JobRow]:
+    """A run's jobs, ordered by task and number."""
+    with closing(SqliteReader(path)) as reader:
+        return list(reader.jobs(run_id))
+
+
+def read_tasks(path: str | Path, run_id: str) -> list[dict[str, Any]]:
+    """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
+    with closing(SqliteReader(path)) as reader:
+        return list(reader.tasks(run_id))

@@ -1,0 +1,193 @@
+"""A SQLite file that several processes write: opened with care, errors translated in one place."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from taskgen.errors import StoreError, StoreUnavailableError
+from taskgen.events.tables import schema
+
+_PRIMARY_CODE: Final = 0xFF
+_LATER: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""What may be over at the next try; an I/O error is also how a quota or a full network disk shows."""
+_MARKS: Final = (
+    "SELECT (SELECT application_id FROM pragma_application_id), "
+    "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+)
+_PAUSE_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is: written into its header, so that no other database is taken for it."""
+
+    name: str
+    application_id: int
+    version: int
+    schemas: tuple[str, ...]
+    """The `.sql` files that make it ..."""
+    package: str = "taskgen.events"
+    """... and where they are."""
+
+
+class SqliteFile:
+    """One connection to a file of a kind; made if it is not there.
+
+    It may be used from another thread than the one that made it, by one at a time.
+    """
+
+    def __init__(self, path: Path, kind: Kind, busy_timeout_s: float, *, is_read_only: bool = False) -> None:
+        """Open the file.
+
+        Raises:
+            StoreError: it is no such file, of a newer version, or cannot be opened.
+            StoreUnavailableError: it was locked for longer than `busy_timeout_s`.
+        """
+        self.path = path
+        self._kind = kind
+        self._busy_timeout_s = busy_timeout_s
+        check_place(path, must_exist=is_read_only)
+        with self._translated():
+            self.connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?{_reading(path) if is_read_only else 'mode=rwc'}",
+                uri=True,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        try:
+            with self._translated():
+                self._prepare(is_read_only=is_read_only)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Begin at once as a writer; commit at the end, or undo everything on an error."""
+        with self._translated():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, query: str, *values: str | int) -> Iterator[tuple[object, ...]]:
+        """The rows of a query, one by one."""
+        with self._translated(), closing(self.connection.execute(query, values)) as cursor:
+            yield from cursor
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        self.connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OverflowError) as error:
+            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+            kind = StoreUnavailableError if code in _LATER else StoreError
+            raise kind(f"{self.path}: {error}") from error
+
+    def _prepare(self, *, is_read_only: bool) -> None:
+        is_new = not self._is_made()
+        if is_read_only:
+            if is_new:
+                raise StoreError(f"{self.path}: is empty, not {self._kind.name}")
+            self.connection.execute("BEGIN")  # all reading then sees the file as it is at one moment
+            return
+        self._use_wal()
+        self.connection.execute("PRAGMA synchronous = FULL")
+        if is_new:
+            self._make()
+
+    def _is_made(self) -> bool:
+        """Whether it is what it should be, before anything is written; False where it is empty."""
+        # One statement: another process may be making the tables at this moment.
+        application_id, version, tables = self.connection.execute(_MARKS).fetchone()
+        if not (application_id or version or tables):
+            return False
+        if application_id != self._kind.application_id:
+            raise StoreError(f"{self.path}: is another database, not {self._kind.name}; give another path")
+        if version > self._kind.version:
+            raise StoreError(
+                f"{self.path}: was made by a newer taskgen (version {version} of {self._kind.name}, this one "
+                f"knows {self._kind.version}); upgrade taskgen or give another path"
+            )
+        return True
+
+    def _use_wal(self) -> None:
+        """Readers then do not hold up writers. SQLite does not itself wait for others who switch, too."""
+        deadline = time.monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
+
+    def _make(self) -> None:
+        with self.transaction() as connection:
+            if self._is_made():
+                return  # another process was faster
+            for name in self._kind.schemas:
+                for statement in _statements(schema(name, self._kind.package)):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {self._kind.application_id}")
+            connection.execute(f"PRAGMA user_version = {self._kind.version}")
+
+
+def _reading(path: Path) -> str:
+    """How to open a file for reading: beside one that is being written, SQLite needs to write, too.
+
+    Where that is impossible, and nobody has the file open, as the absence of its log tells, it is read as
+    one that does not change.
+    """
+    is_at_rest = not path.with_name(f"{path.name}-wal").exists()
+    return "mode=ro&immutable=1" if is_at_rest and not os.access(path.parent, os.W_OK) else "mode=ro"
+
+
+def check_place(path: Path, *, must_exist: bool = False) -> None:
+    """Say plainly what is wrong with a path before a driver says it in its own words.
+
+    Raises:
+        StoreError: there can be no file.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; give the path of a file")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: there is no folder {path.parent}; make it, or give another path")
+    if must_exist and not path.exists():
+        raise StoreError(f"{path}: there is no such file")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit the transaction that makes them one."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,209 @@
+"""What all handlers that store have in common: batches that are begun, filled and committed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from taskgen.errors import StoreError
+from taskgen.event import CommittingHandler, Profile, Quarantined
+from taskgen.run import Outcome, Run, now
+from taskgen.taskset import TaskSet
+
+
+class EventRow(NamedTuple):
+    """One event as it is stored; (`run_id`, `seq`) names it for ever."""
+
+    run_id: str
+    seq: int
+    task_id: int
+    type: str
+    time_stamp: int
+    """Milliseconds since the board's boot: unsigned, up to 64 bit."""
+    received_at: str
+    """Host's time, UTC, ISO 8601."""
+    attributes: str | None
+    """Everything else that the board sent with the event, as JSON; None if nothing."""
+
+    def event(self) -> dict[str, Any]:
+        """The event's dictionary as xmltodict made it."""
+        known = {"@task-id": str(self.task_id), "@type": self.type, "@time-stamp": str(self.time_stamp)}
+        return known | (json.loads(self.attributes) if self.attributes else {})
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was collected since the last commit.
+
+    Stores apply it whole or not at all, and may be given it again: the same run, task or event a second
+    time changes nothing, and an ended run stays ended.
+    """
+
+    started: list[tuple[Run, list[dict[str, Any]]]] = field(default_factory=list)
+    """Runs with their tasks' parameters."""
+    events: list[tuple[Run, list[EventRow]]] = field(default_factory=list)
+    """Of `Run`, only what is fixed when it is made may be read here: `run_id` to `started_at`."""
+    ended: list[Run] = field(default_factory=list)
+    """Complete runs: one may be here whose start was stored by another process, or comes later."""
+    quarantined: list[Quarantined] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.started or self.events or self.ended or self.quarantined)
+
+
+class StoringHandler(CommittingHandler):
+    """Base of the handlers that store: they write `Batch`es.
+
+    Between `begin()` and `commit()` the callbacks only collect; otherwise each one commits on its own.
+    A commit that fails keeps what was collected, so that it can be tried again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._batch = Batch()
+        self._is_collecting = False
+        self._is_closed = False
+
+    @abstractmethod
+    def _write(self, batch: Batch) -> None:
+        """Store a batch whole, durably, or not at all.
+
+        Raises:
+            StoreUnavailableError: not now; trying the same batch again may work.
+            StoreError: it will never work.
+        """
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of files and connections."""
+
+    def close(self) -> None:
+        """Commit what is left and let go of files and connections; calling it again does nothing.
+
+        Raises:
+            StoreError: what was left could not be stored, and is lost.
+        """
+        if self._is_closed:
+            return
+        try:
+            self.commit()
+        finally:
+            self._is_closed = True
+            self._release()
+
+    def begin(self) -> None:
+        """From now on collect, until `commit()`."""
+        self._is_collecting = True
+
+    def commit(self) -> None:
+        """Store what was collected since `begin()`; on an error it is kept, and the batch stays open.
+
+        Raises:
+            StoreError: as `_write` does.
+        """
+        if self._batch and self._is_closed:
+            raise StoreError("the store is closed; make a new handler")
+        if self._batch:
+            self._write(self._batch)
+        self._batch = Batch()
+        self._is_collecting = False
+
+    def abandon(self) -> None:
+        """Forget what was collected since `begin()`: whoever gave it will give it again."""
+        self._batch = Batch()
+        self._is_collecting = False
+
+    def __taskset_start__(self, taskset: TaskSet) -> None:
+        """Store the run and its tasks."""
+        self._batch.started.append((dataclasses.replace(_run(taskset)), [dict(task) for task in taskset]))
+        self._collected()
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        """Decide as `DefaultEventHandler` does, and store the profile's events."""
+        # First the tasks: a disk that is full must not keep a run from ever being terminated.
+        is_running = super().__taskset_event__(taskset, event)
+        run = _run(taskset)
+        rows = event_rows(run, event)
+        if rows:
+            self._batch.events.append((run, rows))
+            self._collected()
+        return is_running
+
+    def __taskset_finish__(self, taskset: TaskSet) -> None:
+        """Store how the run ended."""
+        self._ended(taskset, Outcome.FINISHED)
+
+    def __taskset_stop__(self, taskset: TaskSet) -> None:
+        """Store how the run ended."""
+        self._ended(taskset, Outcome.STOPPED_BY_USER)
+
+    def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
+        """Store the bytes and the reason."""
+        self._batch.quarantined.append(quarantined)
+        self._collected()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ended(self, taskset: TaskSet, usual: Outcome) -> None:
+        """Take the end; whoever calls the handler by hand may have left out outcome and time."""
+        run = _run(taskset)
+        self._batch.ended.append(
+            dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
+        )
+        self._collected()
+
+    def _collected(self) -> None:
+        if not self._is_collecting:
+            self.commit()
+
+
+def _run(taskset: TaskSet) -> Run:
+    if taskset.run is None:
+        raise StoreError(
+            "the task-set is not being run: set taskset.run = Run(board=...) before its events are stored"
+        )
+    return taskset.run
+
+
+def event_rows(run: Run, profile: Profile) -> list[EventRow]:
+    """The rows of a profile's events, numbered from `run.first_seq`."""
+    return [
+        EventRow(
+            run.run_id,
+            seq,
+            int(event["@task-id"]),
+            one_line(event["@type"]),
+            int(event["@time-stamp"]),
+            run.received_at,
+            _attributes(event),
+        )
+        for seq, event in enumerate(profile["profile"]["events"]["event"], run.first_seq)
+    ]
+
+
+def one_line(text: str) -> str:
+    """A text as a column shows it: XML can put a line break even into an attribute."""
+    return text if text.isprintable() else " ".join(text.split())
+
+
+def _attributes(event: dict[str, Any]) -> str | None:
+    """All but the known attributes, as JSON; one written unusually (`007`) keeps its text here."""
+    shown = {
+        "@task-id": str(int(event["@task-id"])),
+        "@type": one_line(event["@type"]),
+        "@time-stamp": str(int(event["@time-stamp"])),
+    }
+    if event == shown:
+        return None
+    more = {name: value for name, value in event.items() if shown.get(name) != value}
+    return json.dumps(more) if more else None

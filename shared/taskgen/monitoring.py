@@ -1,0 +1,115 @@
+"""What a service tells about itself: its numbers for Prometheus, and whether it does its work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from taskgen.run import now
+
+log = logging.getLogger(__name__)
+
+_LAG_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
+_BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """All metrics of all services, in one place; a service leaves those at zero that it has no use for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        one = self.registry
+        self.frames = Counter("taskgen_frames", "Profiles taken.", registry=one)
+        self.events = Counter("taskgen_events", "Events taken.", registry=one)
+        self.bytes = Counter("taskgen_bytes", "Bytes of what was taken.", registry=one)
+        self.lag = Histogram(
+            "taskgen_lag_seconds",
+            "From the host's reading of a profile from the board to its being stored.",
+            buckets=_LAG_BUCKETS,
+            registry=one,
+        )
+        self.batch = Histogram(
+            "taskgen_batch_messages", "Messages in one commit.", buckets=_BATCH_BUCKETS, registry=one
+        )
+        self.redeliveries = Counter(
+            "taskgen_redeliveries", "Messages that had been delivered before.", registry=one
+        )
+        self.parked = Counter("taskgen_parked", "Messages that could not be understood.", registry=one)
+        self.store_retries = Counter(
+            "taskgen_store_retries", "Commits that did not work and were tried again.", registry=one
+        )
+        self.reconnects = Counter(
+            "taskgen_reconnects", "Broken or refused connections to the broker.", registry=one
+        )
+        self.consuming = Gauge("taskgen_consuming", "1 if messages are consumed.", registry=one)
+        self.outbox = Gauge("taskgen_outbox_messages", "Messages that wait for the broker.", registry=one)
+
+    def text(self) -> bytes:
+        """All of them as Prometheus reads them: its text format, version 0.0.4."""
+        return generate_latest(self.registry)
+
+    def observe_lag(self, received_at: str) -> None:
+        """Count a profile that was stored just now; one whose time cannot be understood is left out."""
+        with suppress(ValueError):
+            received = datetime.fromisoformat(received_at).timestamp()
+            self.lag.observe(max(0.0, time.time() - received))  # the board's host may be ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The state of one thing that the service depends on."""
+
+    is_ok: bool
+    reason: str = ""
+    since: str = field(default_factory=now)
+    """Host's time, UTC, ISO 8601."""
+
+
+class Health:
+    """Whether the service does its work, and if not, which of its parts keeps it from it.
+
+    Healthy means that all parts which were ever set are well, and that there is one. May be set from
+    any thread.
+    """
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics or Metrics()
+        self.parts: dict[str, Part] = {}
+
+    def set(self, part: str, is_ok: bool, reason: str = "") -> None:
+        """Note a part's state, and log it if it has changed.
+
+        Args:
+            part: such as `broker`, `consuming`, `store`.
+            is_ok: whether it works.
+            reason: why not, in one line.
+        """
+        before = self.parts.get(part)
+        if before is not None and (before.is_ok, before.reason) == (is_ok, reason):
+            return
+        self.parts = {**self.parts, part: Part(is_ok, reason)}
+        if part == "consuming":
+            self.metrics.consuming.set(is_ok)
+        level = logging.INFO if is_ok else logging.WARNING
+        log.log(level, "%s: %s", part, "ok" if is_ok else reason, extra={"part": part})
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether everything works."""
+        return bool(self.parts) and all(part.is_ok for part in self.parts.values())
+
+    def text(self) -> bytes:
+        """The parts as JSON: `{"ok": false, "parts": {"broker": {"ok": false, "reason": "...", ...}}}`."""
+        parts = {
+            name: {"ok": part.is_ok, "reason": part.reason, "since": part.since}
+            for name, part in self.parts.items()
+        }
+        return json.dumps({"ok": self.is_ok, "parts": parts}).encode() + b"\n"

@@ -1,0 +1,74 @@
+"""One run: a variant of a task-set executed once on one board, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import uuid6
+
+
+class Outcome(StrEnum):
+    """How a run ended. A fault of the lab is never written down as a fault of the task-set."""
+
+    FINISHED = "finished"
+    STOPPED_BY_RULE = "stopped_by_rule"
+    STOPPED_BY_USER = "stopped_by_user"
+    TIMED_OUT = "timed_out"
+    BOARD_LOST = "board_lost"
+    BOARD_ERROR = "board_error"
+    DISTRIBUTOR_LOST = "distributor_lost"
+
+    @property
+    def is_result(self) -> bool:
+        """Whether the task-set was answered for: such a run is never tried again."""
+        return self not in FAULTS_OF_THE_LAB
+
+
+FAULTS_OF_THE_LAB = frozenset({Outcome.BOARD_LOST, Outcome.BOARD_ERROR, Outcome.DISTRIBUTOR_LOST})
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562) as text: unique without asking anyone, and sorted by time."""
+    return str(uuid6.uuid7())
+
+
+def now() -> str:
+    """The host's time as it is stored: UTC, ISO 8601, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@dataclass(slots=True)
+class Run:
+    """Where a handler is: `taskset.run`.
+
+    The fields above the line are fixed when the run is made. `first_seq` and `received_at` describe the
+    profile that is being handled. The last three are set before `__taskset_finish__` or
+    `__taskset_stop__` is called.
+    """
+
+    board: str
+    """`host:port` of the board."""
+    run_id: str = field(default_factory=new_id)
+    taskset_id: str = field(default_factory=new_id)
+    """Stays the same over all attempts at one variant."""
+    attempt: int = 1
+    variant: int = 0
+    """Number of the variant in `TaskSet.variants()`, from 0."""
+    started_at: str = field(default_factory=now)
+    origin: Any = None
+    """What the `Source` gave along with the task-set; nothing in one process."""
+
+    first_seq: int = 0
+    """Number, within the run, of the first event of the profile being handled."""
+    received_at: str = ""
+    """When that profile was read from the socket; host's time, UTC, ISO 8601."""
+
+    ended_at: str = ""
+    outcome: Outcome | None = None
+    reason: str = ""
+    """One sentence, where the outcome alone does not say why."""
+    events: int = 0
+    """How many events the run has in all; known when it has ended."""

@@ -1,0 +1,169 @@
+"""A simulated board: a TCP server that serves one client at a time, as the real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypedDict
+
+from taskgen.errors import AddressError, SettingsError
+from taskgen.simulation.clock import Clock
+from taskgen.simulation.conversation import Conversation
+from taskgen.simulation.dialect import Dialect
+from taskgen.simulation.faults import Faults
+from taskgen.simulation.transmission import Events
+from taskgen.simulation.truth import Truth
+
+_BACKLOG: Final = 16
+_PAUSE_AFTER_ERROR_S: Final = 0.2
+_LONGEST_UPTIME_MS: Final = 10_000_000
+_MOST_CORES: Final = 256
+_CLOCK_BITS: Final = (32, 64)
+
+_log = logging.getLogger(__name__)
+
+
+class SimulatedBoard:
+    """An asynchronous context manager: while it is open the board listens at `address`.
+
+    It serves one connection at a time; others wait in the system's backlog. Binaries and the clock outlive
+    connections, tasks do not.
+
+    Args:
+        host: an address of this machine.
+        port: 0 takes a free one.
+        speed: how much faster than the host's the board's time goes.
+        dialect: `old` or `new`.
+        faults: names of `Fault`s.
+        truth: the file of `Truth`, or None.
+        seed: varies run times, the clock at boot, and where faults strike.
+        cores: how many it has.
+        clock_start: ms since boot when the board is opened; None: as the seed says.
+        clock_bits: 32 or 64; time stamps wrap there.
+
+    Raises:
+        SettingsError: a value is out of range, a fault or dialect unknown; when opened: the truth cannot
+            be written.
+        AddressError: when opened: it cannot listen there.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        speed: float = 1.0,
+        dialect: str = Dialect.NEW,
+        faults: Iterable[str] = (),
+        truth: Path | None = None,
+        seed: int = 0,
+        cores: int = 2,
+        clock_start: int | None = None,
+        clock_bits: int = 64,
+    ) -> None:
+        _check(speed, cores, clock_start, clock_bits)
+        self.address = f"{host}:{port}"
+        self.speed = speed
+        self.dialect = Dialect.named(dialect)
+        self.faults = Faults(faults, seed)
+        self.seed = seed
+        self.cores = cores
+        self.binaries: set[str] = set()
+        self.connections = 0
+        self.runs = 0
+        self._place = (host, port)
+        self._truth = Truth(truth)
+        start = _uptime_ms(seed) if clock_start is None else clock_start
+        self.clock = Clock(start, speed, clock_bits)
+
+    async def __aenter__(self) -> Self:
+        self._truth.begin()
+        self._socket = _listen(*self._place)
+        self.address = "{}:{}".format(*self._socket.getsockname())
+        self._serving = asyncio.create_task(self._serve())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._serving
+        self._socket.close()
+
+    def tell(self, events: Events, **more: str | int) -> None:
+        """Append what was said to the truth."""
+        self._truth.tell(events, board=self.address, connection=self.connections, **more)
+
+    def reboot(self) -> None:
+        """Forget the binaries and begin the clock at 0."""
+        self.binaries.clear()
+        self.clock.reboot()
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await self._serve_one()
+            except OSError as error:  # such as too many open files: it may pass, and the board goes on
+                _log.error("%s: lost a connection: %s", self.address, error)
+                await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
+
+    async def _serve_one(self) -> None:
+        connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+        self.connections += 1
+        reader, writer = await asyncio.open_connection(sock=connection)
+        try:
+            await Conversation(self, reader, writer).hold()
+        finally:
+            await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close at once if the client did; what a closing board has still to send goes out first."""
+    if not writer.is_closing():
+        writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listening = socket.create_server((host, port), backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressError(f"cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}") from error
+    listening.setblocking(False)
+    return listening
+
+
+def _uptime_ms(seed: int) -> int:
+    return zlib.crc32(f"uptime/{seed}".encode()) % _LONGEST_UPTIME_MS
+
+
+def _check(speed: float, cores: int, clock_start: int | None, clock_bits: int) -> None:
+    if not 0 < speed < float("inf"):
+        raise SettingsError(f"speed: {speed} is no speed; write a number over 0, 1 for that of real boards")
+    if not 1 <= cores <= _MOST_CORES:
+        raise SettingsError(f"cores: {cores} is not 1 to {_MOST_CORES}")
+    if clock_start is not None and clock_start < 0:
+        raise SettingsError(f"clock_start: {clock_start} is negative")
+    if clock_bits not in _CLOCK_BITS:
+        raise SettingsError(f"clock_bits: {clock_bits} is neither 32 nor 64")
+
+
+class BoardSettings(TypedDict, total=False):
+    """The keywords of `SimulatedBoard` that many boards can share."""
+
+    speed: float
+    dialect: str
+    faults: Iterable[str]
+    truth: Path | None
+    cores: int
+    clock_start: int | None
+    clock_bits: int

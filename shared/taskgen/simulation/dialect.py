@@ -1,0 +1,35 @@
+"""What older and newer boards say differently."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from taskgen.errors import SettingsError
+from taskgen.event_type import EventType
+
+
+class Dialect(StrEnum):
+    """`old`: no `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; `new`: no `GET_PROFILE`."""
+
+    OLD = "old"
+    NEW = "new"
+
+    @classmethod
+    def named(cls, name: str) -> Dialect:
+        """The dialect of this name.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        try:
+            return cls(name)
+        except ValueError as error:
+            raise SettingsError(f"no dialect {name!r}; write old or new") from error
+
+    def word_for(self, event_type: EventType) -> EventType | None:
+        """How this board calls what happened; None: it does not say it."""
+        if self is Dialect.OLD and event_type == EventType.JOBS_DONE:
+            return None
+        if self is Dialect.OLD and event_type == EventType.OUT_OF_CAPS:
+            return EventType.EXIT_ERROR
+        return event_type

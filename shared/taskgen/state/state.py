@@ -1,0 +1,182 @@
+"""What is remembered of task-sets and runs; written by one process at a time, in one transaction a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, fields
+from typing import Any, Final
+
+from taskgen.errors import StoreError, StoreUnavailableError
+from taskgen.run import new_id
+from taskgen.state.database import Database, Writer
+from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
+
+
+def _columns(row: type[Any]) -> tuple[str, ...]:
+    return getattr(row, "_fields", None) or tuple(field.name for field in fields(row))
+
+
+def _select(table: str, row: type[Any]) -> str:
+    return f"SELECT {', '.join(_columns(row))} FROM {table}"  # noqa: S608 - names of this library's own
+
+
+def _upsert(table: str, row: type[Any], *key: str) -> str:
+    names = _columns(row)
+    places = ", ".join("?" for _ in names)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places}) "  # noqa: S608 - as above
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+    )
+
+
+_TASKSETS: Final = _select("tasksets", TaskSetRow)
+_RUNS: Final = _select("runs", RunRow)
+_JOBS: Final = _select("jobs", JobRow)
+_SENDINGS: Final = _select("sendings", Sending)
+_KEEP_TASKSET: Final = _upsert("tasksets", TaskSetRow, "taskset_id")
+_KEEP_RUN: Final = _upsert("runs", RunRow, "run_id")
+_KEEP_JOB: Final = _upsert("jobs", JobRow, "run_id", "task_id", "job")
+_KEEP_EARLY: Final = _upsert("early", EarlyRow, "message_id")
+_KEEP_SENDING: Final = _upsert("sendings", Sending, "sending_id")
+_TALLY: Final = (
+    "INSERT INTO tallies (scope, name, number) VALUES (?, ?, ?) "
+    "ON CONFLICT (scope, name) DO UPDATE SET number = tallies.number + excluded.number"
+)
+_CAMPAIGNS: Final = (
+    "SELECT scope, name, number FROM tallies WHERE scope IN "
+    "(SELECT DISTINCT scope FROM tallies WHERE scope <> ? ORDER BY scope DESC LIMIT ?) "
+    "OR scope IN (SELECT scope FROM tallies WHERE scope <> ? AND name IN (?, ?) AND number > 0)"
+)
+
+
+class State:
+    """The state of one owner. Only the process that claimed it last can write it.
+
+    Its methods raise what those of `Database` do. Used by one thread at a time.
+
+    Args:
+        database: where it is kept.
+        owner: whose it is.
+    """
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database = database
+        self._owner = owner
+        self._token = new_id()
+
+    def check(self) -> None:
+        """Find out whether it can be reached."""
+        self._database.rows("SELECT name FROM ownership")
+
+    def claim(self) -> bool:
+        """Make this process the one that may write.
+
+        Returns:
+            Whether it was already: then what it has in memory still holds.
+
+        Raises:
+            StoreError: it is the state of another owner.
+        """
+        with self._database.transaction() as writer:
+            writer.run(
+                "INSERT INTO ownership (id, name, token) VALUES (1, ?, '') ON CONFLICT DO NOTHING",
+                self._owner,
+            )
+            is_ours = bool(self._touch(writer))
+            if not is_ours and not writer.run(
+                "UPDATE ownership SET token = ? WHERE name = ?", self._token, self._owner
+            ):
+                raise StoreError(f"this state is not the one of {self._owner}; give another place")
+        return is_ours
+
+    def run(self, run_id: str) -> RunRow | None:
+        """A run, if it is known."""
+        rows = self._runs("WHERE run_id = ?", run_id)
+        return rows[0] if rows else None
+
+    def live_runs(self) -> list[RunRow]:
+        """The runs that have no outcome yet, oldest first."""
+        return self._runs("WHERE outcome IS NULL ORDER BY run_id")
+
+    def taskset(self, taskset_id: str) -> TaskSetRow | None:
+        """A task-set, if it is known."""
+        rows = self._database.rows(f"{_TASKSETS} WHERE taskset_id = ?", taskset_id)
+        return TaskSetRow(*rows[0]) if rows else None
+
+    def jobs(self, run_id: str) -> list[JobRow]:
+        """A run's jobs, ordered by task and number."""
+        rows = self._database.rows(f"{_JOBS} WHERE run_id = ? ORDER BY task_id, job", run_id)
+        return [_job(*row) for row in rows]
+
+    def early(self, run_id: str) -> list[str]:
+        """A run's messages that came before their turn, in no order."""
+        return [body for (body,) in self._database.rows("SELECT body FROM early WHERE run_id = ?", run_id)]
+
+    def sendings(self) -> list[Sending]:
+        """What the broker has not confirmed yet, oldest first."""
+        return [Sending(*row) for row in self._database.rows(f"{_SENDINGS} ORDER BY sending_id")]
+
+    def run_tallies(self) -> dict[str, int]:
+        """How many runs there are by outcome, `running` those without; and `bad` task-sets."""
+        rows = self._database.rows("SELECT name, number FROM tallies WHERE scope = ?", ALL)
+        return {name: number for name, number in rows if number}
+
+    def campaign_tallies(self, latest: int) -> dict[str, dict[str, int]]:
+        """How many task-sets there are by state or outcome, of the latest and of all unfinished campaigns."""
+        rows = self._database.rows(
+            _CAMPAIGNS, ALL, latest, ALL, TaskSetState.RUNNING.value, TaskSetState.WAITING.value
+        )
+        campaigns: dict[str, dict[str, int]] = {}
+        for scope, name, number in rows:
+            campaigns.setdefault(scope, {})[name] = number
+        return campaigns
+
+    def write(self, changes: Changes) -> None:
+        """Keep changes, all or none.
+
+        Raises:
+            StoreUnavailableError: also if another process claimed the state meanwhile.
+        """
+        with self._database.transaction() as writer:
+            if not self._touch(writer):
+                raise StoreUnavailableError(f"another process works on the state of {self._owner} now")
+            writer.many(_KEEP_TASKSET, map(astuple, changes.tasksets.values()))
+            writer.many(_KEEP_RUN, map(_run_values, changes.runs.values()))
+            writer.many(_KEEP_JOB, changes.jobs.values())
+            writer.many(_KEEP_EARLY, changes.early.values())
+            _delete(writer, "DELETE FROM early WHERE message_id = ?", changes.no_longer_early)
+            writer.many(_KEEP_SENDING, map(astuple, changes.sendings))
+            _delete(writer, "DELETE FROM sendings WHERE sending_id = ?", changes.sent)
+            grown = ((*key, number) for key, number in sorted(changes.tallies.items()) if number)
+            writer.many(_TALLY, grown)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def _touch(self, writer: Writer) -> int:
+        """Hold the claim until the transaction ends; 0 if another process has it."""
+        return writer.run("UPDATE ownership SET token = ? WHERE token = ?", self._token, self._token)
+
+    def _runs(self, condition: str, *values: str) -> list[RunRow]:
+        return [_run(*row) for row in self._database.rows(f"{_RUNS} {condition}", *values)]
+
+
+def _delete(writer: Writer, statement: str, ids: Iterable[str]) -> None:
+    writer.many(statement, [(one,) for one in sorted(ids)])
+
+
+def _run_values(run: RunRow) -> tuple[Any, ...]:
+    """The row's values; PostgreSQL keeps the flags as integers as SQLite does."""
+    return tuple(int(value) if isinstance(value, bool) else value for value in astuple(run))
+
+
+def _run(*values: Any) -> RunRow:
+    return RunRow(*values[:-3], *map(bool, values[-3:]))
+
+
+def _job(*values: Any) -> JobRow:
+    run_id, task_id, job, start_ms, end_ms, exit_type = values
+    start, end = (None if time is None else int(time) for time in (start_ms, end_ms))
+    return JobRow(run_id, task_id, job, start, end, exit_type)

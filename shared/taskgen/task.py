@@ -1,0 +1,212 @@
+"""A task, its parameters and its jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+
+from taskgen.protocol import NAME_BYTES
+
+_XML_NAME = re.compile(r"#text|@?[A-Za-z_][A-Za-z0-9_.-]*")
+_XML_TEXT = re.compile(r"[\t\n\r\x20-\x7e]*")
+_MAX_CONFIG_DEPTH = 16
+
+
+def _binary_name(name: str) -> str:
+    if len(name) >= NAME_BYTES:
+        raise ValueError(f"a binary's name has at most {NAME_BYTES - 1} characters, {name!r} has {len(name)}")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+        raise ValueError(f"{name!r} is not a binary's plain name (ASCII letters, digits, '_', '-', '.', '+')")
+    return name
+
+
+def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever a user wrote
+    """Refuse JSON's true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("has to be a number")  # noqa: TRY004 - pydantic lets a TypeError through
+    return value
+
+
+def _amount(quota: str | int) -> str:
+    if not re.fullmatch(r"[0-9]+[KMG]?", str(quota)):
+        raise ValueError(f"{quota!r} is no amount of memory; write bytes with K, M or G behind, such as '1M'")
+    return str(quota)
+
+
+def _config(value: Any, depth: int = 0, *, is_inside: bool = False) -> Any:  # noqa: ANN401 - for the binary
+    """Accept what XML can carry: nested mappings of names to text, numbers or choices of them."""
+    if depth > _MAX_CONFIG_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_CONFIG_DEPTH}")
+    if is_inside and isinstance(value, list | range | Iterator):
+        raise ValueError("a choice inside a choice or a tuple; write all values into one list")
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_element(name, inner)
+        return {name: _config(inner, depth + 1, is_inside=is_inside) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_config(inner, depth + 1, is_inside=True) for inner in value])
+    if isinstance(value, range | Iterator):
+        return value
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, str) and _XML_TEXT.fullmatch(value):
+        return value
+    raise ValueError(f"{value!r} is not ASCII text, a number or nested elements of them")
+
+
+def _check_element(name: object, content: object) -> None:
+    if not isinstance(name, str) or not _XML_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of an XML element")
+    if name[0] in "@#" and isinstance(content, Mapping | tuple):
+        raise ValueError(f"{name!r} is an attribute or text: it cannot hold elements")
+
+
+_Number = Annotated[int, BeforeValidator(_no_truth)]
+_Milliseconds = Annotated[_Number, Field(ge=0, le=2**32 - 1)]
+_Count = Annotated[_Number, Field(ge=0, le=2**32 - 1)]
+
+_PARAMETERS: Final[dict[str, tuple[Any, Any]]] = {
+    # name: (default, what a value has to be)
+    "id": (None, Annotated[_Number, Field(ge=0, le=2**31 - 1)]),
+    "pkg": (None, Annotated[str, AfterValidator(_binary_name)]),
+    "executiontime": (0, _Milliseconds),
+    "criticaltime": (0, _Milliseconds),
+    "priority": (127, Annotated[_Number, Field(ge=0, le=128)]),
+    "deadline": (0, _Milliseconds),
+    "period": (0, _Milliseconds),
+    "offset": (0, _Milliseconds),
+    "numberofjobs": (1, _Count),
+    "quota": ("1M", Annotated[str | int, BeforeValidator(_no_truth), AfterValidator(_amount)]),
+    "caps": (235, _Count),
+    "config": ({}, Annotated[Any, AfterValidator(_config)]),
+    "cores": (1, Annotated[_Number, Field(ge=1, le=1024)]),
+    "coreoffset": (0, Annotated[_Number, Field(ge=0, le=1023)]),
+}
+
+DEFAULTS: Final[dict[str, Any]] = {name: default for name, (default, _) in _PARAMETERS.items()}
+ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
+    name: TypeAdapter(kind) for name, (_, kind) in _PARAMETERS.items()
+}
+EDF_PRIORITY: Final = 128
+"""With this priority a task is scheduled by its deadline; 0 (highest) to 127 are fixed priorities."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One execution of a task. Times are the board's clock, in ms since its boot; None: not seen."""
+
+    start: int | None = None
+    end: int | None = None
+    exit_type: str | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its end has not been seen yet."""
+        return self.exit_type is None
+
+    @property
+    def run_time_ms(self) -> int | None:
+        """From start to end, preemptions included; None unless both were seen."""
+        return None if self.start is None or self.end is None else self.end - self.start
+
+
+class Task(dict[str, Any]):
+    """A task's parameters, as a dictionary, and its jobs.
+
+    `Task({"pkg": "hey"}, {"priority": 10}, period=100)`: later parameters win over earlier ones, and
+    those not given have these defaults:
+
+    ============= ======= ================================================================
+    name          default meaning
+    ============= ======= ================================================================
+    id            None    unique in the task-set; `TaskSet` gives one where it is None
+    pkg           None    name of the binary, at most 15 ASCII characters; has to be given
+    executiontime 0       ms; worst case, used by the board's admission test
+    criticaltime  0       ms; a job that runs longer is killed; 0: never
+    priority      127     0 (highest) to 127 (lowest): fixed; 128: EDF by `deadline`
+    deadline      0       ms; relative to the release
+    period        0       ms between two releases; 0: a single job
+    offset        0       ms; delay of the first release
+    numberofjobs  1       releases of a periodic task; 0: for ever
+    quota         "1M"    RAM in bytes, with K, M or G behind
+    caps          235     Genode capabilities
+    config        {}      nested elements, handed to the binary
+    cores         1       number of the board's cores to use ...
+    coreoffset    0       ... and the first of them
+    ============= ======= ================================================================
+
+    A list, range or generator as a value, also inside `config`, makes variants: see `TaskSet.variants`.
+    A tuple inside `config` is one value: an element that is repeated.
+    """
+
+    jobs: list[Job]
+    """The jobs seen so far, oldest first; filled by `DefaultEventHandler`."""
+
+    def __init__(self, *parameters: Mapping[str, Any], **more: Any) -> None:
+        super().__init__(DEFAULTS)
+        for group in (*parameters, more):
+            self.update(group)
+        self.jobs = []
+        self._ended = 0
+        self._is_done = False
+
+    @property
+    def id(self) -> int | None:
+        """The task's number in its task-set; None before it is in one."""
+        identity: int | None = self["id"]
+        return identity
+
+    @id.setter
+    def id(self, value: int) -> None:
+        self["id"] = value
+
+    @property
+    def expected_jobs(self) -> int | None:
+        """How many jobs the task will have; None: it goes on until `JOBS_DONE`."""
+        if not int(self["period"]):
+            return 1
+        return int(self["numberofjobs"]) or None
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether no job of it is to come: `JOBS_DONE` was seen, or all its jobs have ended."""
+        expected = self.expected_jobs
+        return self._is_done or (expected is not None and self._ended >= expected)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `JOBS_DONE` was seen."""
+        return self._is_done
+
+    def restore(self, jobs: Iterable[Job], *, is_done: bool) -> None:
+        """Go on from what was kept of the task's jobs, as after a restart."""
+        self.jobs = list(jobs)
+        self._ended = sum(not job.is_running for job in self.jobs)
+        self._is_done = is_done
+
+    def job_started(self, time_stamp: int) -> None:
+        """Take a START; a job still open stays as one whose end was not seen."""
+        self.jobs.append(Job(start=time_stamp))
+
+    def job_ended(self, time_stamp: int, exit_type: str) -> None:
+        """Take an end; without a START before it, the job's start stays None."""
+        if not self.jobs or not self.jobs[-1].is_running:
+            self.jobs.append(Job())
+        job = self.jobs[-1]
+        job.end, job.exit_type = time_stamp, exit_type
+        self._ended += 1
+
+    def job_refused(self, time_stamp: int, exit_type: str) -> None:
+        """Take a NOT_SCHEDULED: a job of its own, whose start and end are the same time."""
+        job = Job(time_stamp, time_stamp, exit_type)
+        is_running = bool(self.jobs) and self.jobs[-1].is_running
+        self.jobs.insert(len(self.jobs) - 1 if is_running else len(self.jobs), job)
+        self._ended += 1
+
+    def jobs_done(self) -> None:
+        """Take a JOBS_DONE: the task has no job left."""
+        self._is_done = True

@@ -1,0 +1,270 @@
+"""The client's side of the Taskloader protocol: docs/taskloader.md, section 1."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from taskgen import protocol
+from taskgen.address import Address
+from taskgen.errors import BoardLostError, BoardSilentError, TaskSetError
+from taskgen.framing import Deframer, Item, Retracted
+from taskgen.protocol import Answer, Command
+from taskgen.session import AbstractSession, SessionSettings
+from taskgen.taskset import TaskSet, to_xml
+
+_READ_BYTES: Final = 256 * 1024
+_WRITE_BYTES: Final = 256 * 1024
+_SETTLE_S: Final = 0.02
+"""A frame's body follows its size at once; after so long without one, the word was an answer."""
+
+
+class TaskloaderSession(AbstractSession):
+    """A TCP connection to a board."""
+
+    def __init__(self, address: Address, settings: SessionSettings) -> None:
+        super().__init__(address, settings)
+        self._deframer = Deframer(settings.limits.frame_bytes)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._amid_since: float | None = None
+        self._frames: list[bytes] = []
+        self._given: Counter[Answer] = Counter()
+        self._asked_available = 0
+        self._is_newer: bool | None = None
+        self._is_stopping = False
+        self._is_silence_due = False
+        self._patience_s = 0.0
+        self._held: set[str] = set()
+
+    @classmethod
+    def check(cls, *session_params: Any) -> None:
+        """See `AbstractSession.check`: admission control data, if given, is any nested dictionary."""
+        for admission_control in session_params:
+            if not isinstance(admission_control, Mapping | None):
+                raise TaskSetError(
+                    f"admission control data has to be a dictionary, not {admission_control!r}"
+                )
+            if admission_control:
+                to_xml(admission_control)
+
+    async def connect(self) -> None:
+        """Open the connection; the board says nothing of itself."""
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                self._streams = await asyncio.open_connection(*self.address)
+        except TimeoutError as error:
+            raise BoardLostError(f"no connection within {self.settings.connect_timeout_s:g} s") from error
+        except OSError as error:
+            raise BoardLostError(f"no connection: {error.strerror or error}") from error
+        peer: socket.socket = self._writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    async def start(self, taskset: TaskSet, *session_params: Any) -> None:
+        """CLEAR, OPTIMIZE, SEND_DESCS, SEND_BINARIES, START; see `AbstractSession.start`."""
+        description = taskset.xml()
+        self._is_stopping = False
+        self._set_strays_apart()
+        await self._send(protocol.command(Command.CLEAR))
+        await self._synchronise()
+        for admission_control in session_params:
+            if admission_control:
+                await self._optimise(admission_control)
+        await self._send(protocol.command(Command.SEND_DESCS, description))
+        await self._send_binaries(taskset)
+        self._set_strays_apart()
+        await self._send(protocol.command(Command.START))
+
+    async def receive(self, timeout_s: float | None) -> list[bytes]:
+        """The frames that have come; see `AbstractSession.receive`."""
+        while not self._frames:
+            if not self._is_stopping:
+                await self._read(timeout_s)
+            elif await self._is_over():
+                self._is_stopping = False
+                break
+        frames, self._frames = self._frames, []
+        return frames
+
+    async def stop(self, *, is_finished: bool) -> None:
+        """STOP, CLEAR; a newer board is asked to answer after them, so that the end can be told."""
+        await self._send(protocol.command(Command.STOP) + protocol.command(Command.CLEAR))
+        self._is_stopping = True
+        self._is_silence_due = is_finished
+        self._patience_s = self.settings.answer_timeout_s
+        if self._is_newer:
+            await self._ask_available()
+
+    async def reboot(self) -> None:
+        """REBOOT (newer boards): the connection breaks and the binaries are lost."""
+        await self._send(protocol.command(Command.REBOOT))
+
+    async def close(self) -> None:
+        """Close the connection; the board then forgets the tasks."""
+        if self._streams is None:
+            return
+        _, writer = self._streams
+        self._streams = None
+        writer.close()
+        try:
+            async with asyncio.timeout(1):
+                await writer.wait_closed()
+        except (OSError, TimeoutError):
+            writer.transport.abort()
+
+    async def _synchronise(self) -> None:
+        """Read all that a newer board says until it has done what it was told; older ones cannot tell."""
+        if self._is_newer is False:
+            return
+        await self._ask_available()
+        if self._is_newer:
+            await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.answer_timeout_s)
+            return
+        try:
+            await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.probe_timeout_s)
+            self._is_newer = True
+        except BoardSilentError:
+            self._is_newer = False
+
+    async def _ask_available(self) -> None:
+        self._asked_available += 1
+        self._deframer.await_answer(Answer.AVAILABLE)
+        await self._send(protocol.command(Command.AVAILABLE))
+
+    async def _is_over(self) -> bool:
+        """After a stop: read on until something came, or a newer board answered, or an older is silent."""
+        is_answered = self._given[Answer.AVAILABLE] >= self._asked_available
+        if is_answered if self._is_newer else self._is_silence_due:
+            return True
+        if self._patience_s <= 0:  # counts waiting only: slow handlers are not the board's fault
+            raise BoardLostError(
+                f"the board gave no answer, or no peace, within {self.settings.answer_timeout_s:g} s of STOP"
+            )
+        began = time.monotonic()
+        try:
+            await self._read(self._patience_s if self._is_newer else self.settings.probe_timeout_s)
+        except BoardSilentError:
+            return not self._is_newer
+        finally:
+            self._patience_s -= time.monotonic() - began
+        return False
+
+    async def _optimise(self, admission_control: Mapping[str, Any]) -> None:
+        await self._send(protocol.command(Command.OPTIMIZE, to_xml(admission_control)))
+
+    async def _send_binaries(self, taskset: TaskSet) -> None:
+        """Send the binaries that this connection's board does not hold yet, each after its GO_SEND."""
+        folder = self.settings.binaries
+        missing = sorted(taskset.binaries() - self._held) if folder is not None else []
+        if folder is None or not missing:
+            return
+        contents = {name: await asyncio.to_thread(_content, folder / name) for name in missing}
+        before = self._given[Answer.GO_SEND]
+        await self._send(protocol.command(Command.SEND_BINARIES) + protocol.WORD.pack(len(missing)))
+        for number, (name, content) in enumerate(contents.items(), start=1):
+            self._deframer.await_answer(Answer.GO_SEND)
+            await self._wait_for(Answer.GO_SEND, before + number, self.settings.answer_timeout_s)
+            await self._send(protocol.binary(name, content))
+        self._held.update(missing)
+
+    async def _wait_for(self, answer: Answer, count: int, timeout_s: float) -> None:
+        """Read until an answer has come so many times; frames that come meanwhile are strays."""
+        deadline = time.monotonic() + timeout_s
+        while self._given[answer] < count:
+            try:
+                await self._read(deadline - time.monotonic())
+            except BoardSilentError as error:
+                raise BoardSilentError(f"the board gave no {answer.name} within {timeout_s:g} s") from error
+            finally:
+                self._set_strays_apart()
+
+    def _set_strays_apart(self) -> None:
+        self.strays += self._frames
+        self._frames = []
+
+    async def _read(self, timeout_s: float | None) -> None:
+        """Read once and sort what is whole into frames and answers."""
+        if self._deframer.error is not None:
+            raise self._deframer.error
+        if self._deframer.is_undecided:
+            wait_s: float | None = _SETTLE_S
+        elif self._amid_since is not None:
+            wait_s = self._amid_since + self.settings.frame_timeout_s - time.monotonic()
+        else:
+            wait_s = timeout_s
+        try:
+            async with asyncio.timeout(wait_s):
+                data = await self._reader.read(_READ_BYTES)
+        except TimeoutError as error:
+            self._take_silence(wait_s, error)
+            return
+        except OSError as error:
+            raise BoardLostError(f"connection broke: {error.strerror or error}") from error
+        if not data:
+            where = "in the middle of a frame" if self._deframer.is_amid else "between two frames"
+            raise BoardLostError(f"the board closed the connection {where}")
+        self._sort(self._deframer.feed(data))
+
+    def _take_silence(self, waited_s: float | None, error: TimeoutError) -> None:
+        answer = self._deframer.settle()
+        if answer is not None:
+            self._given[answer] += 1
+            self._amid_since = None
+            return
+        if self._amid_since is not None:
+            raise BoardLostError(
+                f"the rest of a frame did not come within {self.settings.frame_timeout_s:g} s"
+            ) from error
+        raise BoardSilentError(f"the board said nothing for {waited_s:g} s") from error
+
+    def _sort(self, items: list[Item]) -> None:
+        for item in items:
+            if isinstance(item, Retracted):
+                self._given[item.answer] -= 1
+            elif isinstance(item, Answer):
+                self._given[item] += 1
+            else:
+                self._frames.append(item)
+        if not self._deframer.is_amid:
+            self._amid_since = None
+        elif items or self._amid_since is None:
+            self._amid_since = time.monotonic()
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            for begin in range(0, len(data), _WRITE_BYTES):
+                async with asyncio.timeout(self.settings.answer_timeout_s):
+                    self._writer.write(data[begin : begin + _WRITE_BYTES])
+                    await self._writer.drain()
+        except TimeoutError as error:
+            raise BoardLostError(
+                f"the board took no data for {self.settings.answer_timeout_s:g} s"
+            ) from error
+        except OSError as error:
+            raise BoardLostError(f"connection broke: {error.strerror or error}") from error
+
+    @property
+    def _reader(self) -> asyncio.StreamReader:
+        return self._connected()[0]
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter:
+        return self._connected()[1]
+
+    def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            raise BoardLostError("not connected")
+        return self._streams
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TaskSetError(
+            f"binary {path}: {error.strerror}; put it there or give another --binaries"
+        ) from error

@@ -1,0 +1,212 @@
+"""A set of tasks, its variants, and how events change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import xmltodict
+from pydantic import ValidationError
+
+from taskgen.errors import TaskSetError
+from taskgen.event_type import JOB_ENDS, EventType
+from taskgen.run import Run
+from taskgen.task import ADAPTERS, Task
+from taskgen.variants import (
+    INSIDE,
+    NOTHING,
+    count,
+    empty_choice,
+    has_choices,
+    is_choice,
+    known_choices,
+    product,
+)
+
+Profile = dict[str, Any]
+"""What xmltodict makes of one `<profile>` document, `event` always being a list."""
+
+_MAX_DESCRIPTION_BYTES: Final = 2**32 - 1
+
+
+class TaskSet:
+    """Tasks that run together on one board.
+
+    Iterating gives its tasks. Parameters whose value is a list, a range or a generator make variants;
+    only a task-set without such values can be run, and `variants()` yields those one by one.
+    """
+
+    source: str = "task-set"
+    """Where it was read from; errors begin with this."""
+    run: Run | None
+    """The run that a handler is called for; None while it is not being run."""
+
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        self.run = None
+        self._tasks: list[Task] = []
+        self._by_id: dict[str, Task] = {}
+        self._next_seq = 0
+        for task in tasks:
+            self.append(task)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __repr__(self) -> str:
+        return f"TaskSet({self._tasks!r})"
+
+    def append(self, task: Task) -> None:
+        """Add a task; it gets the next free id where it has none.
+
+        Raises:
+            TaskSetError: the id is taken already.
+        """
+        if task.id is None:
+            task.id = max((int(taken) for taken in self._by_id if taken.isdecimal()), default=-1) + 1
+        if str(task.id) in self._by_id:
+            raise TaskSetError(
+                f"{self.source}: task {len(self._tasks)}: id: {task.id} is taken already; "
+                "ids are unique in a task-set"
+            )
+        self._tasks.append(task)
+        self._by_id[str(task.id)] = task
+
+    def description(self) -> dict[str, Any]:
+        """The task-set as a dictionary of the structure that the Taskloader's XML has."""
+        return {"taskset": {"periodictask": [dict(task) for task in self._tasks]}}
+
+    def xml(self) -> bytes:
+        """The description as the Taskloader reads it: ASCII, no XML declaration."""
+        return to_xml(self.description())
+
+    def binaries(self) -> set[str]:
+        """Names of the binaries that the tasks, with all their variants, need."""
+        return {name for task in self._tasks for name in known_choices(task["pkg"])}
+
+    def variants(self) -> Iterator[TaskSet]:
+        """Yield every combination of the values, lazily; each is a task-set of its own.
+
+        The last list varies fastest. One generator among the values is consumed step by step, outermost,
+        and never kept; any further one is kept as far as it was read. A generator can be used once.
+
+        Raises:
+            TaskSetError: while they are drawn: a choice of nothing, or a user's generator that raises.
+        """
+        try:
+            for tasks in product(self._tasks):
+                variant = TaskSet(Task(parameters) for parameters in tasks)
+                variant.source = self.source
+                yield variant
+        except TaskSetError:
+            raise
+        except Exception as error:  # a user's generator may raise anything
+            raise TaskSetError(f"{self.source}: its values could not be drawn: {error!r}") from error
+
+    def count_variants(self) -> int | None:
+        """How many `variants()` yields; None where a generator hides it."""
+        return count(self._tasks)
+
+    def without_jobs(self) -> TaskSet:
+        """The same tasks, as before any run."""
+        fresh = TaskSet(Task(task) for task in self._tasks)
+        fresh.source = self.source
+        return fresh
+
+    def checked(self) -> TaskSet:
+        """The same task-set with every value validated and of the right type; see `validate`.
+
+        Values of lists are checked now; those of generators when their variant is drawn.
+
+        Raises:
+            TaskSetError: names source, task and field.
+        """
+        if not self._tasks:
+            raise TaskSetError(f"{self.source}: has no task; give at least one")
+        result = TaskSet()
+        result.source = self.source
+        for number, task in enumerate(self._tasks):
+            where = f"{self.source}: task {number} (id {task.id})"
+            result.append(Task({name: _checked(value, name, where) for name, value in task.items()}))
+        return result
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether every task is terminated: the task-set is finished."""
+        return all(task.is_terminated for task in self._tasks)
+
+    def apply(self, profile: Profile) -> None:
+        """Update the jobs of the tasks with a profile's events.
+
+        Within a run a profile is applied once however often this is called with it, so any number of
+        handlers may share the task-set. Events of unknown tasks or types change nothing.
+        """
+        events = profile["profile"]["events"]["event"]
+        if self.run is not None:
+            if self.run.first_seq < self._next_seq:
+                return
+            self._next_seq = self.run.first_seq + len(events)
+        for event in events:
+            task = self._by_id.get(event["@task-id"])
+            if task is not None:
+                _apply(task, event["@type"], int(event["@time-stamp"]))
+
+
+def _apply(task: Task, event_type: str, time_stamp: int) -> None:
+    """The meaning of one event for its task: docs/taskloader.md, section 3."""
+    if event_type == EventType.START:
+        task.job_started(time_stamp)
+    elif event_type in JOB_ENDS:
+        task.job_ended(time_stamp, event_type)
+    elif event_type == EventType.NOT_SCHEDULED:
+        task.job_refused(time_stamp, event_type)
+    elif event_type == EventType.JOBS_DONE:
+        task.jobs_done()
+
+
+def to_xml(elements: Mapping[str, Any]) -> bytes:
+    """Elements as Genode's XML parser takes them.
+
+    Raises:
+        TaskSetError: a value is not ASCII, or XML cannot carry it.
+    """
+    try:
+        document: str = xmltodict.unparse(elements, full_document=False)
+        return document.encode("ascii")
+    except (ValueError, TypeError) as error:
+        raise TaskSetError(f"cannot be written as ASCII XML: {error}") from error
+
+
+def _checked(value: Any, name: str, where: str) -> Any:  # noqa: ANN401 - any parameter's value
+    if name not in ADAPTERS:
+        known = ", ".join(sorted(ADAPTERS))
+        raise TaskSetError(f"{where}: {name}: no such parameter; there are {known}")
+    if name == "id" and is_choice(value):
+        raise TaskSetError(f"{where}: id: has to be one number, not a choice of {value!r}")
+    if name == "pkg" and value is None:
+        raise TaskSetError(f"{where}: pkg: missing; give the name of the task's binary")
+    if isinstance(value, list) and any(map(has_choices, value)):
+        raise TaskSetError(f"{where}: {name}: {INSIDE}")
+    nothing = empty_choice(value)
+    if nothing is not None:
+        raise TaskSetError(f"{where}: {'.'.join((name, *nothing))}: {NOTHING}")
+    check: Callable[[Any], Any] = ADAPTERS[name].validate_python
+    try:
+        return _checked_choice(value, check)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        message = detail["msg"].removeprefix("Value error, ")
+        raise TaskSetError(f"{where}: {name}: {message} (got {detail['input']!r})") from error
+
+
+def _checked_choice(value: Any, check: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any parameter's value
+    """Check each value of a list, the ends of a range, nothing of a generator."""
+    if isinstance(value, list):
+        return [check(inner) for inner in value]
+    if isinstance(value, range):
+        for end in (value[0], value[-1]) if value else ():
+            check(end)
+        return value
+    return value if is_choice(value) else check(value)

@@ -1,0 +1,131 @@
+"""The lazy product of all the choices that a task-set's parameters leave open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from taskgen.errors import TaskSetError
+
+Parameters = Mapping[str, Any]
+
+INSIDE: Final = "a choice inside a choice; write all values into one list"
+NOTHING: Final = "a choice of nothing; give at least one value"
+
+
+class _Open(NamedTuple):
+    """One value left open: which task, the names that lead to it, and what it may be."""
+
+    task: int
+    path: tuple[str, ...]
+    choices: Iterable[Any]
+
+
+def is_choice(value: Any) -> bool:  # noqa: ANN401 - any parameter's value
+    """Whether a value stands for several: a list, a range, or a generator (or other iterator)."""
+    return isinstance(value, list | range | Iterator)
+
+
+def has_choices(value: Any) -> bool:  # noqa: ANN401 - any parameter's value
+    """Whether a value, or one nested in it, stands for several."""
+    return any(True for _ in _choices_within(value))
+
+
+def empty_choice(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - any parameter's value
+    """The names that lead to a list or range of nothing within a value; None if there is no such."""
+    return next((path for path, choices in _choices_within(value) if choices in ([], range(0))), None)
+
+
+def known_choices(value: Any) -> list[Any]:  # noqa: ANN401 - any parameter's value
+    """The values that can be named without consuming anything: none of a generator's."""
+    if isinstance(value, Iterator):
+        return []
+    return list(value) if is_choice(value) else [value]
+
+
+def count(tasks: Sequence[Parameters]) -> int | None:
+    """How many combinations there are; None where a generator hides it."""
+    spots = [choices for task in tasks for _, choices in _choices_within(task)]
+    if any(isinstance(choices, Iterator) for choices in spots):
+        return None
+    return math.prod(len(choices) for choices in spots if isinstance(choices, Sequence))
+
+
+def product(tasks: Sequence[Parameters]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the tasks' parameters with every combination of the choices among them.
+
+    The last choice varies fastest, but the first generator is outermost, so that it need not be kept:
+    memory does not grow with the number of combinations.
+
+    Raises:
+        TaskSetError: a choice of nothing, such as an empty list or a generator that was used before; or a
+            choice inside a choice.
+    """
+    found = [
+        _Open(number, (name, *path), choices)
+        for number, task in enumerate(tasks)
+        for name, value in task.items()
+        for path, choices in _choices_within(value)
+    ]
+    streamed = [spot for spot in found if isinstance(spot.choices, Iterator)][:1]
+    kept = [
+        spot._replace(choices=_Kept(spot.choices)) if isinstance(spot.choices, Iterator) else spot
+        for spot in found
+        if spot not in streamed
+    ]
+    spots = streamed + kept
+    for values in _combinations(spots):
+        variant = [dict(task) for task in tasks]
+        for spot, value in zip(spots, values, strict=True):
+            _put(variant[spot.task], spot.path, value)
+        yield variant
+
+
+def _choices_within(value: Any) -> Iterator[tuple[tuple[str, ...], Iterable[Any]]]:  # noqa: ANN401
+    if is_choice(value):
+        yield (), value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            for path, choices in _choices_within(inner):
+                yield (name, *path), choices
+
+
+def _combinations(spots: Sequence[_Open]) -> Iterator[tuple[Any, ...]]:
+    if not spots:
+        yield ()
+        return
+    spot, rest = spots[0], spots[1:]
+    is_empty = True
+    for value in spot.choices:
+        is_empty = False
+        if has_choices(value):
+            raise TaskSetError(f"task {spot.task}: {'.'.join(spot.path)}: {INSIDE}")
+        for values in _combinations(rest):
+            yield (value, *values)
+    if is_empty:
+        raise TaskSetError(
+            f"task {spot.task}: {'.'.join(spot.path)}: {NOTHING} (a generator can be used only once)"
+        )
+
+
+def _put(parameters: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401
+    """Set a value deep inside, copying each mapping on the way: the original keeps its choices."""
+    for name in path[:-1]:
+        parameters[name] = dict(parameters[name])
+        parameters = parameters[name]
+    parameters[path[-1]] = value
+
+
+class _Kept:
+    """An iterator that can be gone through again: what was read of it is kept."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source = source
+        self._seen: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._seen
+        for value in self._source:
+            self._seen.append(value)
+            yield value

@@ -1,0 +1,1 @@
+"""Benchmarks, run by `python -m tests.bench`: ratios within one run, so that machines can be compared."""

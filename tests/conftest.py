@@ -1,0 +1,133 @@
+"""Fixtures of the whole test suite: above all the real servers, started when the first test asks."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.servers.choose import Broker, Given, NoServerError, Server, find_broker, find_postgres
+from tests.servers.management import Management
+
+# The fixture that each of the public ones comes from, and what finds its server.
+_FINDERS: dict[str, Callable[[], Callable[[], Any]]] = {
+    "broker_server": find_broker,
+    "postgres_server": find_postgres,
+}
+_FOUND = pytest.StashKey[dict[str, Callable[[], Any] | NoServerError]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m "not servers"` leaves it out."""
+    for item in items:
+        if _FINDERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find the servers now: to install or pull one may take longer than a test has."""
+    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    found = session.config.stash.setdefault(_FOUND, {})
+    for name in _FINDERS.keys() & names if not session.config.option.collectonly else ():
+        try:
+            found[name] = _FINDERS[name]()
+        except NoServerError as error:
+            found[name] = error
+
+
+def miss(reason: NoServerError) -> NoReturn:
+    """Skip the test, or fail it on CI, where nobody reads what was skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(str(reason), pytrace=False)
+    pytest.skip(str(reason))
+
+
+def _started(config: pytest.Config, name: str) -> Iterator[Any]:
+    make = config.stash[_FOUND][name]
+    if isinstance(make, NoServerError):
+        miss(make)
+    server = make()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def broker_server(pytestconfig: pytest.Config) -> Iterator[Broker | Given]:
+    """The session's RabbitMQ, whoever runs it."""
+    yield from _started(pytestconfig, "broker_server")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[Server | Given]:
+    """The session's PostgreSQL, whoever runs it."""
+    yield from _started(pytestconfig, "postgres_server")
+
+
+@pytest.fixture(scope="session")
+def amqp_url(broker_server: Broker | Given) -> str:
+    """URL of the broker's first virtual host, which all tests share: prefer `amqp_vhost_url`."""
+    return broker_server.url
+
+
+@pytest.fixture(scope="session")
+def management_url(broker_server: Broker | Given) -> str:
+    """URL of the broker's management API, with user and password."""
+    return broker_server.management_url
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres_server: Server | Given) -> str:
+    """URL of the server's maintenance database: prefer `postgres_database`."""
+    return postgres_server.url
+
+
+@pytest.fixture
+def broker(broker_server: Broker | Given) -> Iterator[Broker]:
+    """The broker, to `stop()`, `kill()` and `start()`; it runs again when the test has ended."""
+    if isinstance(broker_server, Given):
+        pytest.skip("needs a broker that it may stop: unset TASKGEN_TEST_AMQP_URL")
+    yield broker_server
+    broker_server.start()
+
+
+@pytest.fixture
+def postgres(postgres_server: Server | Given) -> Iterator[Server]:
+    """The PostgreSQL, to `stop()`, `kill()` and `start()`; it runs again when the test has ended."""
+    if isinstance(postgres_server, Given):
+        pytest.skip("needs a PostgreSQL that it may stop: unset TASKGEN_TEST_POSTGRES_DSN")
+    yield postgres_server
+    postgres_server.start()
+
+
+@pytest.fixture
+def amqp_vhost_url(broker_server: Broker | Given) -> Iterator[str]:
+    """URL of a virtual host that is this test's own, and empty."""
+    name = f"test-{uuid.uuid4().hex}"
+    management = Management(broker_server.management_url)
+    management.create_vhost(name)
+    yield urlsplit(broker_server.url)._replace(path=f"/{name}").geturl()
+    broker_server.start()  # a fault test may have left it stopped
+    management.delete_vhost(name)
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server | Given) -> Iterator[str]:
+    """URL of a database that is this test's own, and empty."""
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(postgres_server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield urlsplit(postgres_server.url)._replace(path=f"/{name}").geturl()
+    postgres_server.start()  # a fault test may have left it stopped
+    _administer(postgres_server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _administer(server: Server | Given, statement: sql.Composed) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,100 @@
+"""The traps of the Taskloader's line: what is said in which order, and what an answer looks like."""
+
+import asyncio
+from pathlib import Path
+
+from taskgen.protocol import WORD, Answer, Command
+from taskgen.taskloader import TaskloaderSession
+from tests.contract.sessions import QUICK, finite, talk
+from tests.scripted import Line, profile, scripted_board
+
+
+def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
+    (tmp_path / "hey").write_bytes(b"binary")
+    (tmp_path / "pi").write_bytes(b"")
+    said: list[list[Command]] = []
+    held: list[str] = []
+
+    def script(line: Line) -> None:
+        said.append(line.obey_until(Command.START))
+        said.append(line.obey_until(Command.AVAILABLE))
+        said.append(line.obey_until(Command.START))
+        held.extend(line.binaries)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite(), {"optimize": {"goal": {"fairness": {"apply": 1}}}})
+        await connected.stop(is_finished=True)
+        assert await connected.receive(1) == []
+        await connected.start(finite(), {})
+
+    with scripted_board(script) as address:
+        talk(address, conversation, binaries=tmp_path)
+    a = Command.AVAILABLE
+    assert said == [
+        [Command.CLEAR, a, Command.OPTIMIZE, Command.SEND_DESCS, Command.SEND_BINARIES, Command.START],
+        [Command.STOP, Command.CLEAR, a],
+        [Command.CLEAR, a, Command.SEND_DESCS, Command.START],
+    ]
+    assert held == ["hey", "pi"]
+
+
+def test_an_idle_board_that_answered_is_not_taken_for_one_that_broke_off_a_frame() -> None:
+    """The answer's four bytes stand alone for a moment: that must not start the clock of a frame."""
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        receiving = asyncio.create_task(connected.receive(None))
+        done, _ = await asyncio.wait({receiving}, timeout=3 * QUICK.frame_timeout_s)
+        receiving.cancel()
+        assert not done
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_what_comes_between_stop_and_the_answer_belongs_to_the_run() -> None:
+    """JOBS_DONE in a frame of its own, after the handler has said that the run is over."""
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send_events(("START", 0, 1), ("EXIT", 0, 2))
+        assert line.word() == Command.STOP
+        line.send_events(("JOBS_DONE", 0, 2))
+        line.obey_until(Command.AVAILABLE)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        await connected.receive(5)
+        await connected.stop(is_finished=True)
+        assert await connected.receive(5) == [profile(("JOBS_DONE", 0, 2))]
+        assert await connected.receive(5) == []
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_an_older_board_that_answers_late_costs_no_frame() -> None:
+    """The answer to AVAILABLE comes after the client has given it up, amid the frames of the run."""
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START, is_newer=False)
+        line.send_events(("START", 0, 1))
+        line.send(WORD.pack(Answer.AVAILABLE))
+        line.send_events(("EXIT", 0, 2))
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        frames: list[bytes] = []
+        while len(frames) < 2:
+            frames += await connected.receive(5)
+        assert frames == [profile(("START", 0, 1)), profile(("EXIT", 0, 2))]
+
+    with scripted_board(script) as address:
+        talk(address, conversation)

@@ -1,0 +1,98 @@
+"""Boards that break off, break the protocol or fall silent: which error a session raises, and when."""
+
+import time
+
+import pytest
+
+from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
+from taskgen.protocol import WORD, Command
+from taskgen.taskloader import TaskloaderSession
+from tests.contract.sessions import finite, rest, talk
+from tests.scripted import Line, profile, scripted_board
+
+
+def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() -> None:
+    whole = profile(("START", 0, 1))
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send(WORD.pack(len(whole)) + whole + WORD.pack(len(whole)) + whole[:20])
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        assert await connected.receive(5) == [whole]
+        with pytest.raises(BoardLostError, match="in the middle of a frame"):
+            await connected.receive(5)
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_a_frame_whose_rest_does_not_come_is_a_lost_board_whatever_the_silence_allowed() -> None:
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send(WORD.pack(100) + b"<profile>")
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        with pytest.raises(BoardLostError, match="rest of a frame"):
+            await connected.receive(None)
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it() -> None:
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send_events(("START", 0, 1))
+        line.send(WORD.pack(0xFFFFFFFF))
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        assert await connected.receive(5) == [profile(("START", 0, 1))]
+        with pytest.raises(BoardProtocolError, match="4294967295"):
+            await connected.receive(5)
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_a_newer_board_that_stops_answering_is_lost() -> None:
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        await connected.stop(is_finished=True)
+        with pytest.raises(BoardLostError):
+            await connected.receive(None)
+
+    with scripted_board(script) as address:
+        talk(address, conversation, answer_timeout_s=0.3)
+
+
+def test_a_board_that_talks_on_after_the_stop_without_answering_is_lost() -> None:
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            line.send_events(("START", 0, 1))
+            time.sleep(0.01)
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        await connected.stop(is_finished=False)
+        with pytest.raises(BoardLostError, match="no peace"):
+            await rest(connected, finite())
+
+    with scripted_board(script) as address:
+        talk(address, conversation, answer_timeout_s=0.3)
+
+
+def test_all_errors_of_a_session_are_in_one_tree() -> None:
+    assert issubclass(BoardLostError, SessionError)
+    assert issubclass(BoardProtocolError, SessionError)

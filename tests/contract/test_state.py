@@ -1,0 +1,196 @@
+"""What holds for a state, wherever it is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from taskgen.errors import SettingsError, StoreError, StoreUnavailableError
+from taskgen.run import Outcome, new_id, now
+from taskgen.state.opening import open_state
+from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
+from taskgen.state.state import State
+
+Open = Callable[[], State]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'state.db'}"
+    database: str = request.getfixturevalue("postgres_database")
+    return database
+
+
+@pytest.fixture
+def another(url: str) -> Iterator[Open]:
+    """Opens the state, as any number of processes may."""
+    opened: list[State] = []
+
+    def open_again() -> State:
+        opened.append(open_state(url))
+        return opened[-1]
+
+    yield open_again
+    for state in opened:
+        state.close()
+
+
+@pytest.fixture
+def state(another: Open) -> State:
+    state = another()
+    state.claim()
+    return state
+
+
+def run_row(**more: object) -> RunRow:
+    fields = {
+        "run_id": new_id(),
+        "taskset_id": new_id(),
+        "campaign_id": "campaign",
+        "board": "127.0.10.1:3001",
+        "distributor": "d",
+        "attempt": 1,
+        "variant": 2**40,
+        "started_at": now(),
+    }
+    return RunRow(**fields | more)  # type: ignore[arg-type]
+
+
+def kept(state: State, **changes: object) -> None:
+    state.write(Changes(**changes))  # type: ignore[arg-type]
+
+
+def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
+    run = run_row(next_seq=7, decision="finished", events=2**40, is_surplus=True, is_closed=True)
+    taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
+    job = JobRow(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
+    open_job = JobRow(run.run_id, 3, 1, 5, None, None)
+    early = EarlyRow("m", run.run_id, "body: 100 % of it?")
+    sending = Sending("", "queue", "m", "{}")
+    kept(
+        state,
+        runs={run.run_id: run},
+        tasksets={taskset.taskset_id: taskset},
+        jobs={row[:3]: row for row in (job, open_job)},
+        early={"m": early},
+        sendings=[sending],
+    )
+    later = another()
+    assert later.run(run.run_id) == run
+    assert later.taskset(run.taskset_id) == taskset
+    assert later.jobs(run.run_id) == [job, open_job]
+    assert later.early(run.run_id) == [early.body]
+    assert later.sendings() == [sending]
+
+
+def test_what_is_not_known_is_none_or_nothing(state: State) -> None:
+    assert state.run("x") is None
+    assert state.taskset("x") is None
+    assert state.jobs("x") == []
+    assert state.early("x") == []
+
+
+def test_a_second_writing_replaces_the_first(state: State) -> None:
+    run = run_row()
+    job = JobRow(run.run_id, 0, 0, 5, None, None)
+    kept(state, runs={run.run_id: run}, jobs={job[:3]: job})
+    run.outcome, run.next_seq = Outcome.FINISHED.value, 4
+    ended = job._replace(end_ms=9, exit_type="EXIT")
+    kept(state, runs={run.run_id: run}, jobs={ended[:3]: ended})
+    assert state.run(run.run_id) == run
+    assert state.jobs(run.run_id) == [ended]
+
+
+def test_live_runs_are_those_without_an_outcome(state: State) -> None:
+    live, ended = run_row(), run_row(outcome="finished")
+    kept(state, runs={run.run_id: run for run in (live, ended)})
+    assert state.live_runs() == [live]
+
+
+def test_what_is_done_with_is_forgotten(state: State) -> None:
+    sendings = [Sending("", "queue", name, "{}") for name in "ab"]
+    kept(state, early={name: EarlyRow(name, "run", name) for name in "ab"}, sendings=sendings)
+    kept(state, no_longer_early={"a"}, sent=[sendings[0].sending_id])
+    assert state.early("run") == ["b"]
+    assert state.sendings() == sendings[1:]
+
+
+def test_tallies_add_up_and_campaigns_are_the_latest_and_the_unfinished(state: State) -> None:
+    names = [f"campaign {number}" for number in range(5)]
+    tallies = Counter({(name, "finished"): 1 for name in names})
+    kept(state, sent=["x"], tallies=tallies + Counter({(names[0], "waiting"): 2, (ALL, "running"): 3}))
+    kept(state, sent=["x"], tallies=Counter({(ALL, "running"): -1, (ALL, "finished"): 1}))
+    assert state.run_tallies() == {"running": 2, "finished": 1}
+    found = state.campaign_tallies(2)
+    assert found == {
+        names[0]: {"finished": 1, "waiting": 2},
+        names[3]: {"finished": 1},
+        names[4]: {"finished": 1},
+    }
+
+
+def test_only_who_claimed_it_last_can_write(state: State, another: Open) -> None:
+    run = run_row()
+    assert state.claim(), "it was ours already"
+    other = another()
+    assert not other.claim()
+    with pytest.raises(StoreUnavailableError, match="another process"):
+        kept(state, runs={run.run_id: run})
+    kept(other, runs={run.run_id: run})
+    assert not state.claim(), "it has to be read again"
+    assert state.run(run.run_id) == run
+
+
+def test_changes_are_kept_all_or_none(state: State) -> None:
+    run = run_row()
+    broken = JobRow(run.run_id, 0, 0, 5, None, object())  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        kept(state, runs={run.run_id: run}, jobs={broken[:3]: broken})
+    assert state.run(run.run_id) is None
+
+
+def test_a_url_that_is_none_says_what_to_write() -> None:
+    for url in ("mysql://u:secret@h/d", "sqlite:", "state.db", "sqlite://host/path"):
+        with pytest.raises(SettingsError, match="sqlite:PATH") as caught:
+            open_state(url)
+        assert "secret" not in str(caught.value)
+
+
+def test_the_path_of_a_sqlite_url_is_as_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:a.db", "sqlite:///b.db", f"sqlite:///{tmp_path}/c.db"):
+        state = open_state(url)
+        state.claim()
+        state.close()
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["a.db", "b.db", "c.db"]
+
+
+def test_one_database_holds_the_states_of_several_owners_and_the_events(postgres_database: str) -> None:
+    from taskgen.events.postgres import PostgresHandler  # noqa: PLC0415 - of this test alone
+
+    run = run_row()
+    states = [open_state(postgres_database, owner) for owner in ("controller", "my-handler")]
+    with PostgresHandler(postgres_database):
+        for state in states:
+            state.claim()
+        kept(states[0], runs={run.run_id: run})
+        assert states[1].run(run.run_id) is None
+        assert states[0].run(run.run_id) == run
+    for state in states:
+        state.close()
+
+
+def test_a_sqlite_file_of_another_owner_or_kind_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = open_state(f"sqlite:{path}", "controller")
+    first.claim()
+    first.close()
+    with pytest.raises(StoreError, match="not the one of mine"):
+        open_state(f"sqlite:{path}", "mine").claim()
+    other = tmp_path / "no-folder" / "state.db"
+    with pytest.raises(StoreError, match="there is no folder"):
+        open_state(f"sqlite:{other}").claim()

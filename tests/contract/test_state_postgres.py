@@ -1,0 +1,63 @@
+"""What holds for a state in PostgreSQL alone."""
+
+from __future__ import annotations
+
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskgen.errors import CredentialsError, SettingsError, StoreUnavailableError
+from taskgen.state.opening import open_state
+from taskgen.state.rows import Changes
+from tests.contract.test_state import run_row
+from tests.servers.choose import Server
+
+
+def test_a_server_that_was_away_is_used_again(postgres_database: str, postgres: Server) -> None:
+    run = run_row()
+    state = open_state(postgres_database)
+    state.claim()
+    postgres.stop()
+    with pytest.raises(StoreUnavailableError):
+        state.write(Changes(runs={run.run_id: run}))
+    with pytest.raises(StoreUnavailableError):
+        state.check()
+    postgres.start()
+    state.write(Changes(runs={run.run_id: run}))
+    assert state.run(run.run_id) == run
+    state.close()
+
+
+def test_controllers_that_start_at_the_same_moment_make_the_tables_once(postgres_database: str) -> None:
+    ready = threading.Barrier(4)
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            ready.wait(timeout=30)
+            state = open_state(postgres_database)
+            state.claim()
+            state.close()
+        except Exception as error:  # noqa: BLE001 - shown by the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_wrong_password_is_refused_and_not_repeated(postgres_database: str) -> None:
+    parts = urlsplit(postgres_database)
+    url = parts._replace(netloc=f"postgres:wr0ng@{parts.hostname}:{parts.port}").geturl()
+    with pytest.raises(CredentialsError) as caught:
+        open_state(url).check()
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_an_address_that_cannot_be_understood_is_a_setting_that_is_wrong() -> None:
+    with pytest.raises(SettingsError, match="postgresql://user:password@host/database"):
+        open_state("postgresql://h/?no_such_option=1")

@@ -1,0 +1,83 @@
+"""The same campaign in one process and through the services gives the same data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskgen.distributor import Distributor
+from taskgen.events.sql import SqliteHandler, read_events, read_jobs, read_tasks
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from taskgen.verify import verify
+from tests.e2e.lab import lab, results, stored_runs
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = pytest.mark.servers
+
+BOARDS = {"count": 2, "speed": 50, "seed": 7}
+
+
+def campaign() -> TaskSet:
+    return TaskSet(
+        [
+            Task(pkg="hey", period=[40, 60], numberofjobs=5, priority=1),
+            Task(pkg="pi", config={"arg1": [50, 5000]}, period=100, numberofjobs=[1, 3], priority=2),
+            Task(pkg="tumatmul", offset=5, quota=["1M", "1K"], priority=128, deadline=90),
+        ]
+    )
+
+
+def data(path: Path) -> list[dict[str, Any]]:
+    """All that a database says of its runs but their ids and times; time stamps relative to the first."""
+    return [run_data(path, run.run_id, run.variant, run.attempt, run.outcome) for run in stored_runs(path)]
+
+
+def run_data(path: Path, run_id: str, variant: int, attempt: int, outcome: Outcome | None) -> dict[str, Any]:
+    events = list(read_events(path, run_id))
+    start = events[0].time_stamp
+    jobs = [job._asdict() for job in read_jobs(path, run_id)]
+    return {
+        "run": (variant, attempt, outcome),
+        "tasks": read_tasks(path, run_id),
+        "events": [(e.seq, e.task_id, e.type, e.time_stamp - start, e.attributes) for e in events],
+        "jobs": [
+            {name: job[name] for name in ("task_id", "job", "exit_type", "run_time_ms")} for job in jobs
+        ],
+    }
+
+
+def test_one_process_and_the_services_store_the_same(amqp_vhost_url: str, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.db"
+    with (
+        run_boards(**BOARDS) as boards,  # type: ignore[arg-type]
+        SqliteHandler(alone) as handler,
+        Distributor(boards, event_handler=handler) as distributor,
+    ):
+        distributor.start(campaign())
+    with (
+        run_boards(**BOARDS) as boards,  # type: ignore[arg-type]
+        wire(amqp_vhost_url) as ear,
+        lab(amqp_vhost_url, tmp_path, boards) as services,
+    ):
+        services.sqlite_sink()
+        services.csv_sink()
+        services.controller()
+        services.distributor()
+        submitted = ear.submit(campaign())
+        wait_until(lambda: len(results(ear)) == len(submitted), 90, "every variant to have a result")
+        wait_until(
+            lambda: len([run for run in stored_runs(services.events_db) if run.outcome]) == len(submitted),
+            30,
+            "the sink to have them",
+        )
+        stores = [f"sqlite:{services.events_db}", f"csv:{services.parts}"]
+        wait_until(lambda: verify(stores).is_clean, 30, "the stores to agree")
+        report = verify(stores)
+    assert report.ended == len(submitted) == 16
+    assert data(services.events_db) == data(alone)

@@ -1,0 +1,115 @@
+"""`taskgen submit` from a user's shell to a lab of real services."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskgen.amqp.messages import ControllerStatusMessage, StartedMessage
+from taskgen.simulation import run_boards
+from tests.e2e.command_line import started, taskgen, taskset_file
+from tests.e2e.lab import lab
+from tests.servers.process import free_port
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = pytest.mark.servers
+
+
+TASK = {"pkg": "hey", "period": 50, "numberofjobs": 2, "priority": 1}
+
+
+def test_submit_waits_until_every_variant_has_a_result(amqp_vhost_url: str, tmp_path: Path) -> None:
+    with run_boards(2, speed=50) as boards, lab(amqp_vhost_url, tmp_path, boards) as services:
+        services.controller()
+        services.distributor()
+        tasks = taskset_file(tmp_path, TASK | {"numberofjobs": [1, 2, 3]})
+        done = taskgen(
+            "submit", tasks, "--repeat", "2", "--wait", cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url
+        )
+    assert done.returncode == 0, done.stderr
+    assert "6 submitted" in done.stdout
+    assert "6 of 6 done: 6 finished" in done.stdout
+
+
+def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_ends_with_1(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    tasks = taskset_file(tmp_path, {"pkg": "idle"})
+    command = ("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url)
+    with (
+        run_boards(2, speed=50) as boards,
+        wire(amqp_vhost_url) as ear,
+        lab(amqp_vhost_url, tmp_path, boards) as services,
+    ):
+        services.controller()
+        services.distributor()
+        with started(*command, cwd=tmp_path) as interrupted, started(*command, cwd=tmp_path) as stopped:
+            ear.wait_for(StartedMessage, 2)
+            wait_until(
+                lambda: any(said.runs.get("running") == 2 for said in ear.all_of(ControllerStatusMessage)),
+                30,
+                "the controller to know of both",
+            )
+            os.kill(interrupted.pid, signal.SIGINT)
+            said, _ = interrupted.communicate(timeout=30)
+            assert interrupted.returncode == 130
+            assert "the campaign goes on; `taskgen status` shows how far it is" in said
+            assert (
+                "2 runs told to stop"
+                in taskgen("stop", "--all", "--amqp-url", amqp_vhost_url, cwd=tmp_path).stdout
+            )
+            said, faults = stopped.communicate(timeout=60)
+            assert stopped.returncode == 1
+            assert "1 of 1 done: 1 stopped_by_user" in said
+            assert "stopped_by_user by `taskgen stop`" in faults
+
+
+def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    tasks = taskset_file(tmp_path, TASK)
+    for arguments, words in (
+        (("submit", tmp_path / "none.json"), "none.json"),
+        (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "TASKGEN_AMQP_URL"),
+        (("submit", tasks, "--repeat", "0"), "--repeat"),
+        (("stop",), "--all"),
+        (("stop", "id", "--all"), "--all"),
+        (("reboot", "no board"), "no board"),
+        (("verify", "mysql:x"), "sqlite:PATH"),
+        (("verify", f"sqlite:{tmp_path}/none.db"), "none.db"),
+    ):
+        done = taskgen(*arguments, cwd=tmp_path)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize("command", ["submit", "status", "setup"])
+def test_a_broker_that_is_not_there_or_refuses_is_one_line_and_no_mistake_of_the_users(
+    amqp_url: str, tmp_path: Path, command: str
+) -> None:
+    tasks = [taskset_file(tmp_path, TASK)] if command == "submit" else []
+    wrong = urlsplit(amqp_url)._replace(netloc=f"nobody:wrong@{urlsplit(amqp_url).netloc.split('@')[-1]}")
+    for url, words in (
+        (f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F", "no connection to the broker"),
+        (wrong.geturl(), "refused"),
+    ):
+        done = taskgen(command, *tasks, "--amqp-url", url, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert words in done.stderr
+        assert "wrong" not in done.stderr
+
+
+def test_verify_ends_with_1_where_stores_differ(tmp_path: Path) -> None:
+    with run_boards(1, speed=50) as boards:
+        taskgen("run", taskset_file(tmp_path, TASK), "--board", *boards, "--sqlite", "a.db", cwd=tmp_path)
+        taskgen("run", taskset_file(tmp_path, TASK), "--board", *boards, "--sqlite", "b.db", cwd=tmp_path)
+    same = taskgen("verify", "sqlite:a.db", "sqlite:a.db", cwd=tmp_path)
+    assert (same.returncode, "clean" in same.stdout) == (0, True)
+    other = taskgen("verify", "sqlite:a.db", "sqlite:b.db", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "run is absent" in other.stdout

@@ -1,0 +1,134 @@
+"""`taskgen status`, `stop` and `reboot` on a lab of real services."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.lab import LabReport
+from taskgen.amqp.messages import ControllerStatusMessage, EndedMessage, StartedMessage
+from taskgen.amqp.topology import TASKSETS, handler_queue
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.e2e.command_line import taskgen
+from tests.e2e.lab import lab
+from tests.traffic import declare
+from tests.waiting import wait_until
+from tests.wire import Wire, wire
+
+pytestmark = pytest.mark.servers
+
+ENDLESS = TaskSet([Task(pkg="idle")])
+
+
+class Cli:
+    """The command, with the broker of a lab of one board, and ears on it."""
+
+    def __init__(self, url: str, folder: Path, ear: Wire, board: str) -> None:
+        self.url, self._folder = url, folder
+        self.ear = ear
+        self.board = board
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return taskgen(*arguments, cwd=self._folder, TASKGEN_AMQP_URL=self.url)
+
+    def report(self) -> LabReport:
+        done = self("status", "--json")
+        assert done.returncode == 0, done.stderr
+        return LabReport.model_validate_json(done.stdout)
+
+    def campaign(self) -> tuple[int, int, int]:
+        """Of the latest: running, stopped by a user, called off."""
+        said = [message for message in self.ear.all_of(ControllerStatusMessage) if message.campaigns]
+        if not said:
+            return 0, 0, 0
+        report = said[-1].campaigns[-1]
+        return report.running, report.outcomes.get(Outcome.STOPPED_BY_USER, 0), report.called_off
+
+
+@pytest.fixture
+def cli(amqp_vhost_url: str, tmp_path: Path) -> Iterator[Cli]:
+    with ExitStack() as stack:
+        (board,) = stack.enter_context(run_boards(1, speed=50))
+        ear = stack.enter_context(wire(amqp_vhost_url))
+        services = stack.enter_context(lab(amqp_vhost_url, tmp_path, [board]))
+        services.controller()
+        services.distributor()
+        yield Cli(amqp_vhost_url, tmp_path, ear, board)
+
+
+def test_status_shows_boards_runs_and_queues(cli: Cli, management_url: str) -> None:
+    cli.ear.submit(ENDLESS)
+    (started,) = cli.ear.wait_for(StartedMessage)
+    cli.ear.submit(ENDLESS)
+    wait_until(lambda: cli.campaign()[0] == 1, 30, "the controller to know of the run")
+    report = cli.report()
+    (board,) = report.boards
+    assert board.report.name == cli.board
+    assert board.report.run_id == started.run.run_id
+    assert board.distributor == started.run.distributor
+    assert report.runs == {"running": 1}
+    queues = {queue.name: queue for queue in report.queues}
+    assert queues[TASKSETS].waiting == 1
+    assert queues["taskgen.controller"].consumers == 1
+    declare(cli.url, handler_queue("mine"))
+    shown = cli("status", "--management-url", management_url).stdout
+    assert "taskgen.handler.mine" in shown
+    assert started.run.run_id in shown
+    assert "running" in shown
+
+
+def test_stop_all_stops_what_runs_and_calls_off_what_waits(cli: Cli) -> None:
+    for _ in range(3):
+        cli.ear.submit(ENDLESS, campaign_id="c")
+    cli.ear.wait_for(StartedMessage)
+    done = cli("stop", "--all")
+    assert done.returncode == 0, done.stderr
+    assert "1 runs told to stop, 2 waiting task-sets called off" in done.stdout
+    (ended,) = cli.ear.wait_for(EndedMessage)
+    assert ended.outcome is Outcome.STOPPED_BY_USER
+    wait_until(lambda: cli.campaign() == (0, 1, 2), 30, "the controller to count them")
+
+
+def test_stop_of_one_task_set_leaves_the_others_and_their_order(cli: Cli) -> None:
+    cli.ear.submit(ENDLESS)
+    (running,) = cli.ear.wait_for(StartedMessage)
+    first, meant, last = (cli.ear.submit(ENDLESS)[0] for _ in range(3))
+    assert "0 runs told to stop, 1 waiting" in cli("stop", meant.taskset_id).stdout
+    for expected in (first, last):
+        assert "1 runs told to stop, 0 waiting" in cli("stop", running.run.run_id).stdout
+        wait_until(lambda: len(cli.ear.all_of(StartedMessage)) > 0, 30, "the next run")
+        running = next_after(cli.ear, running)
+        assert running.run.taskset_id == expected.taskset_id
+    assert cli.ear.depth(TASKSETS) == 0
+
+
+def next_after(ear: Wire, former: StartedMessage) -> StartedMessage:
+    count = [one.run.run_id for one in ear.all_of(StartedMessage)].index(former.run.run_id) + 2
+    return ear.wait_for(StartedMessage, count)[count - 1]
+
+
+def test_stop_of_what_is_not_there_says_so(cli: Cli) -> None:
+    done = cli("stop", "nobody")
+    assert done.returncode == 1
+    assert "nothing that runs or waits has the id nobody" in done.stderr
+
+
+def test_a_rebooted_board_loses_its_run_which_is_tried_again(cli: Cli) -> None:
+    cli.ear.submit(ENDLESS)
+    (first,) = cli.ear.wait_for(StartedMessage)
+    assert cli("reboot", cli.board).returncode == 0
+    again = cli.ear.wait_for(StartedMessage, 2)[1]
+    assert again.run.taskset_id == first.run.taskset_id
+    assert again.run.attempt == 2
+    done = cli("reboot", "127.0.10.9")
+    assert done.returncode == 2
+    assert "no distributor serves 127.0.10.9:3001" in done.stderr
+    assert json.loads(cli("status", "--json").stdout)["runs"]["running"] == 1

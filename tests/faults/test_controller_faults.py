@@ -1,0 +1,177 @@
+"""Controllers, their database and their broker are killed; no task-set is lost, and each has one result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.messages import DecisionMessage, StartedMessage
+from taskgen.amqp.topology import TASKSETS
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.state.opening import open_state
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.e2e.lab import lab, results
+from tests.servers.choose import Broker, Server
+from tests.services import Service
+from tests.standin import TWO_JOBS, StandIn
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+
+CAMPAIGN = TaskSet([Task(pkg="hey", period=20, numberofjobs=10, priority=list(range(40)))])
+
+
+def wait_turn(service: Service, reason: str) -> None:
+    """Wait for what a controller says of its turn."""
+
+    def is_so() -> bool:
+        parts = service.health().get("parts", {})
+        return str(parts.get("standby", {}).get("reason", "")) == reason
+
+    wait_until(is_so, 30, reason)
+
+
+def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
+    amqp_vhost_url: str, tmp_path: Path, postgres_database: str
+) -> None:
+    with (
+        run_boards(4, speed=2) as boards,
+        wire(amqp_vhost_url) as ear,
+        lab(amqp_vhost_url, tmp_path, boards) as services,
+    ):
+        active = services.controller(state_url=postgres_database)
+        services.distributor()
+        submitted = {message.taskset_id for message in ear.submit(CAMPAIGN)}
+        for number in range(1, 6):
+            standby = services.controller(state_url=postgres_database)
+            wait_turn(standby, "another controller is active")
+            assert standby.get("/healthz")[0] == 200
+            wait_until(lambda number=number: len(results(ear)) >= 6 * number, 60, "more results")  # type: ignore[misc]
+            active.kill()
+            active = standby
+            wait_turn(active, "no: this controller is active")
+        wait_until(lambda: len(results(ear)) >= len(submitted), 90, "every task-set to have a result")
+        ended = results(ear)
+        assert Counter(message.run.taskset_id for message in ended) == Counter(submitted)
+        assert {message.outcome for message in ended} == {Outcome.FINISHED}
+        started = {message.run.run_id for message in ear.all_of(StartedMessage)}
+        assert len(started) == len(submitted)
+        state = open_state(postgres_database)
+        wait_until(lambda: state.run_tallies() == {"finished": len(submitted)}, 30, "all to be counted")
+        assert not state.live_runs()
+        state.close()
+
+
+@pytest.fixture
+def distributor(amqp_vhost_url: str) -> Iterator[StandIn]:
+    with wire(amqp_vhost_url) as ear:
+        distributor = StandIn(ear)
+        distributor.serve()
+        yield distributor
+
+
+def test_a_killed_controller_decides_from_what_it_knew(
+    amqp_vhost_url: str, tmp_path: Path, distributor: StandIn
+) -> None:
+    settings = {"amqp_url": amqp_vhost_url, "state_url": f"sqlite:{tmp_path / 'state.db'}"}
+    with Service("controller", **settings) as first:
+        first.wait_healthy()
+        distributor.wire.submit(TWO_JOBS)
+        run = distributor.start(distributor.take())
+        distributor.tell(run, 0, "START", "EXIT", "START")
+        state = open_state(str(settings["state_url"]))
+        wait_until(lambda: len(state.jobs(run.run_id)) == 2, 30, "the controller to keep the jobs")
+        state.close()
+        first.kill()
+    distributor.tell(run, 3, "EXIT")
+    with Service("controller", **settings):
+        decision = distributor.wait_decision()
+    assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
+
+
+def test_a_database_that_is_away_delays_decisions_and_loses_none(
+    amqp_vhost_url: str, postgres_database: str, postgres: Server, distributor: StandIn
+) -> None:
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=postgres_database) as controller:
+        controller.wait_healthy()
+        distributor.wire.submit(TWO_JOBS)
+        run = distributor.start(distributor.take())
+        distributor.tell(run, 0, "START", "EXIT")
+        postgres.stop()
+        wait_until(lambda: controller.get("/healthz")[0] == 503, 30, "it to say that it cannot work")
+        distributor.tell(run, 2, "START", "EXIT")
+        postgres.start()
+        assert distributor.wait_decision().run_id == run.run_id
+        wait_until(lambda: controller.get("/healthz")[0] == 200, 30, "it to be well again")
+
+
+def test_a_database_that_is_not_there_at_the_start_is_waited_for(
+    amqp_vhost_url: str, postgres_database: str, postgres: Server
+) -> None:
+    postgres.stop()
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=postgres_database) as controller:
+        wait_until(lambda: controller.get("/healthz")[0] == 503, 30, "it to say that it cannot work")
+        postgres.start()
+        controller.wait_healthy()
+
+
+def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
+    amqp_vhost_url: str, tmp_path: Path, broker: Broker, distributor: StandIn
+) -> None:
+    wire, vhost = distributor.wire, amqp_vhost_url.rpartition("/")[2]
+    state_url = f"sqlite:{tmp_path / 'state.db'}"
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url) as controller:
+        controller.wait_healthy()
+        wire.submit(TaskSet([Task(pkg="hey", period=10, numberofjobs=2, priority=[1, 2, 3])]))
+        lost, run = distributor.start(distributor.take()), distributor.start(distributor.take())
+        limit = '{"max-length": 1, "overflow": "reject-publish"}'
+        broker.ctl("set_policy", "-p", vhost, "limit", f"^{TASKSETS}$", limit, "--apply-to", "queues")
+        wire.submit_until_refused(TWO_JOBS)
+        distributor.end(lost, Outcome.BOARD_LOST)
+        distributor.tell(run, 0, "START", "EXIT", "START", "EXIT")
+        assert distributor.wait_decision().run_id == run.run_id
+        taken = []
+
+        def is_put_back() -> bool:
+            if wire.depth(TASKSETS):
+                taken.append(distributor.take())
+            return any(one.taskset_id == lost.taskset_id for one in taken)
+
+        wait_until(is_put_back, 60, "the lost run's task-set to come when there is room")
+        assert taken[-1].attempt == 2
+
+
+def test_a_broker_that_is_restarted_is_found_again(
+    amqp_vhost_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    state_url = f"sqlite:{tmp_path / 'state.db'}"
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=2) as controller:
+        controller.wait_healthy()
+        with ExitStack() as stack:
+            distributor = StandIn(stack.enter_context(wire(amqp_vhost_url)))
+            distributor.wire.submit(TWO_JOBS)
+            run = distributor.start(distributor.take())
+            distributor.tell(run, 0, "START", "EXIT")
+            distributor.status(run)
+        broker.stop()
+        wait_until(lambda: controller.get("/healthz")[0] == 503, 30, "it to miss the broker")
+        broker.start()
+        with wire(amqp_vhost_url) as ear:
+            distributor = StandIn(ear)
+            distributor.serve()
+
+            def is_on() -> bool:
+                distributor.status(run)
+                return controller.get("/healthz")[0] == 200
+
+            wait_until(is_on, 60, "it to be well again")
+            distributor.tell(run, 2, "START", "EXIT")
+            assert distributor.wait_decision() == DecisionMessage(run_id=run.run_id, outcome=Outcome.FINISHED)
+            assert ear.depth(TASKSETS) == 0, "the time without the broker is nobody's silence"

@@ -1,0 +1,49 @@
+"""The distributor service while its broker is taken away in the middle of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.messages import EndedMessage, EventsMessage, StartedMessage
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.integration.test_distributor_service import decide, events_of
+from tests.servers.choose import Broker
+from tests.services import Service
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = pytest.mark.servers
+
+PERIODIC = TaskSet([Task(pkg="hey", period=100, numberofjobs=100)])
+
+
+def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(
+    broker: Broker, amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        run_boards(1, speed=2) as boards,
+        Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
+    ):
+        service.wait_healthy()
+        with wire(amqp_vhost_url) as lab:
+            lab.hear_from("ear").submit(PERIODIC)
+            (started,) = lab.wait_for(StartedMessage)
+            lab.wait_for(EventsMessage, 3)
+            said = lab.heard
+        broker.sync()
+        broker.kill()
+        wait_until(lambda: service.get("/healthz")[0] == 503, 30, "the distributor to miss its broker")
+        broker.start()
+        service.wait_healthy()
+        with wire(amqp_vhost_url) as lab:
+            lab.hear_from("ear").heard = said
+            wait_until(lambda: "JOBS_DONE" in events_of(lab, started.run.run_id), 60, "the last event")
+            assert len(events_of(lab, started.run.run_id)) == 201
+            decide(lab, started, Outcome.FINISHED)
+            (ended,) = lab.wait_for(EndedMessage)
+            assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)

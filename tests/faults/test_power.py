@@ -1,0 +1,36 @@
+"""The lab's power command for a board that can be reached and yet is of no use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from taskgen.distributor import Distributor
+from taskgen.protocol import Command
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.scripted import Line, scripted_board
+from tests.waiting import wait_until
+
+
+def freeze(line: Line) -> None:
+    line.obey_until(Command.START)
+    line.wait_for_end()
+
+
+def test_a_board_that_freezes_in_every_run_is_power_cycled(tmp_path: Path) -> None:
+    cycled = tmp_path / "cycled"
+    command = f"{sys.executable} -c \"open({str(cycled)!r}, 'a').write('x')\""
+    with (
+        scripted_board(*[freeze] * 100) as board,
+        Distributor(
+            board,
+            max_attempts=100,
+            silence_timeout_s=0.1,
+            longest_pause_s=0.2,
+            power_cycle_command=command,
+            power_after_s=0.5,
+        ) as distributor,
+    ):
+        distributor.start(TaskSet([Task(pkg="idle")]), wait=False)
+        wait_until(cycled.exists, 30, "the power command to be run")

@@ -1,0 +1,14 @@
+"""Handlers that a user might write, for services that load them by name."""
+
+from __future__ import annotations
+
+from taskgen.event import DefaultEventHandler, Profile
+from taskgen.taskset import TaskSet
+
+
+class StopAtFirstExit(DefaultEventHandler):
+    """A rule of its own: one job is enough."""
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        is_running = super().__taskset_event__(taskset, event)
+        return is_running and not any(job.exit_type == "EXIT" for task in taskset for job in task.jobs)

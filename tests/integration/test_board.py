@@ -1,0 +1,271 @@
+"""A simulated board speaks the protocol of docs/taskloader.md, section 1, as a real one does."""
+
+import asyncio
+import json
+import struct
+import threading
+
+import pytest
+import xmltodict
+
+from taskgen.errors import AddressError
+from taskgen.protocol import Answer, Command, binary, command
+from taskgen.simulation import SimulatedBoard, run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.integration.board_client import AVAILABLE, FAST, GO_SEND, board, client, kinds
+
+
+def test_a_task_set_runs_and_its_events_come_with_the_boards_time():
+    with board(clock_start=500) as one:
+        one.start(Task(pkg="hey", period=100, numberofjobs=2))
+        events = one.until(("JOBS_DONE", "0"))
+    assert [kind for kind, _, _ in events] == ["START", "EXIT", "START", "EXIT", "JOBS_DONE"]
+    start = events[0][2]
+    assert start >= 500
+    assert [stamp - start for _, _, stamp in events] == [0, 2, 100, 102, 102]
+
+
+def test_events_of_one_instant_share_a_frame():
+    with board() as one:
+        one.start(Task(pkg="hey"), Task(pkg="hey", coreoffset=1))
+        assert kinds(one.events()) == [("START", "0"), ("START", "1")]
+
+
+def test_a_frame_is_its_size_the_document_and_a_nul_that_the_size_counts():
+    with board() as one:
+        one.start(Task(pkg="hey"))
+        assert one.frame().endswith(b"</profile>\n\0")
+
+
+def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then():
+    with board() as one:
+        one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 2))
+        for name in ("first", "second"):
+            assert one.read(4) == GO_SEND
+            assert one.is_silent()
+            one.send(binary(name, b"\x7fELF" * 1000))
+        one.start(
+            *(Task(pkg=name, executiontime=5, coreoffset=n) for n, name in enumerate(["first", "second"]))
+        )
+        events = one.until(("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
+    assert {("EXIT", "0"), ("EXIT", "1")} <= set(kinds(events))
+
+
+def test_a_binary_that_was_never_sent_ends_with_an_error():
+    with board() as one:
+        one.start(Task(pkg="mine"))
+        assert ("EXIT_ERROR", "0") in kinds(one.until(("JOBS_DONE", "0")))
+
+
+def test_stop_kills_what_runs():
+    with board() as one:
+        one.start(Task(pkg="idle"), Task(pkg="namaste", coreoffset=1), Task(pkg="idle"))
+        assert kinds(one.events()) == [("START", "0"), ("START", "1")]
+        one.say(Command.STOP)
+        assert kinds(one.events()) == [("EXIT_EXTERNAL", "0"), ("EXIT_EXTERNAL", "1")]
+
+
+def test_after_a_stop_the_tasks_can_be_started_again():
+    with board() as one:
+        one.start(Task(pkg="idle"))
+        one.until(("START", "0"))
+        one.say(Command.STOP)
+        one.until(("EXIT_EXTERNAL", "0"))
+        one.say(Command.START)
+        assert kinds(one.events()) == [("START", "0")]
+
+
+def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries():
+    with board() as one:
+        one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
+        assert one.read(4) == GO_SEND
+        one.send(binary("mine", b"x"))
+        one.start(Task(pkg="idle"))
+        one.until(("START", "0"))
+        one.say(Command.CLEAR)
+        assert kinds(one.events()) == [("EXIT_EXTERNAL", "0")]
+        one.start(Task(id=5, pkg="mine"))
+        assert kinds(one.until(("JOBS_DONE", "5"))) == [("START", "5"), ("EXIT", "5"), ("JOBS_DONE", "5")]
+
+
+def test_descriptions_add_up_until_the_next_clear():
+    with board() as one:
+        one.say(Command.SEND_DESCS, TaskSet([Task(id=0, pkg="hey")]).xml())
+        one.say(Command.SEND_DESCS, TaskSet([Task(id=1, pkg="hey")]).xml())
+        one.say(Command.START)
+        one.until(("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
+
+
+@pytest.mark.parametrize("document", [b"", b"no XML", b"<taskset>", b"<other/>", b"\xff\xfe"])
+def test_a_malformed_task_set_is_ignored_and_the_conversation_goes_on(document):
+    with board() as one:
+        one.say(Command.SEND_DESCS, document)
+        one.start(Task(pkg="hey"))
+        one.until(("JOBS_DONE", "0"))
+
+
+def test_admission_control_data_is_taken():
+    with board() as one:
+        one.say(Command.OPTIMIZE, b"<optimize><goal/></optimize>")
+        one.start(Task(pkg="hey"))
+        one.until(("JOBS_DONE", "0"))
+
+
+def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing():
+    with board(dialect="new") as one:
+        one.say(Command.AVAILABLE)
+        assert one.read(4) == AVAILABLE
+    with board(dialect="old") as one:
+        one.say(Command.AVAILABLE)
+        assert one.is_silent()
+
+
+def test_an_old_board_does_not_say_that_a_task_has_no_job_left():
+    with board(dialect="old") as one:
+        one.start(Task(pkg="hey", period=20, numberofjobs=2))
+        assert (
+            kinds(one.events() + one.events() + one.events() + one.events())
+            == [
+                ("START", "0"),
+                ("EXIT", "0"),
+            ]
+            * 2
+        )
+        assert one.is_silent()
+
+
+def test_an_old_board_answers_a_snapshot():
+    with board(dialect="old") as one:
+        one.start(Task(pkg="idle"))
+        one.until(("START", "0"))
+        one.say(Command.GET_PROFILE)
+        assert kinds(one.events()) == [("EXTERNAL", "-1")]
+
+
+def test_a_board_answers_a_live_frame():
+    with board() as one:
+        one.start(Task(pkg="idle"))
+        one.until(("START", "0"))
+        one.say(Command.GET_LIVE)
+        live = xmltodict.parse(one.frame().rstrip(b"\0"))
+    assert live == {"live": {"task": {"@id": "0", "@state": "running"}}}
+
+
+def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock():
+    with run_boards(speed=1.0, clock_start=10**9) as (address,):
+        with client(address) as one:
+            one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
+            assert one.read(4) == GO_SEND
+            one.send(binary("mine", b"x"))
+            one.say(Command.REBOOT)
+            with pytest.raises(EOFError):
+                one.read(1)
+        with client(address) as one:
+            one.start(Task(pkg="mine"))
+            ((_, _, stamp),) = one.events()
+            assert stamp < 10**9
+            assert ("EXIT_ERROR", "0") in kinds(one.events())
+
+
+def test_a_second_client_waits_until_the_first_has_gone():
+    with run_boards(speed=FAST) as (address,), client(address) as first, client(address) as second:
+        second.say(Command.AVAILABLE)
+        first.say(Command.AVAILABLE)
+        assert first.read(4) == AVAILABLE
+        assert second.is_silent()
+        first._socket.close()
+        assert second.read(4) == AVAILABLE
+
+
+def test_a_closed_connection_stops_the_tasks_and_forgets_them():
+    with run_boards(speed=FAST) as (address,):
+        with client(address) as one:
+            one.start(Task(pkg="hey", period=10, numberofjobs=0))
+            one.until(("START", "0"))
+        with client(address) as one:
+            one.say(Command.START)
+            one.say(Command.AVAILABLE)
+            assert one.read(4) == AVAILABLE
+            assert one.is_silent()
+
+
+def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped():
+    with board() as one:
+        one.start(Task(pkg="hey", period=10, numberofjobs=0))
+        for _ in range(200):
+            one.events()
+        one.say(Command.STOP)
+        one.say(Command.AVAILABLE)
+        while (size := struct.unpack("<I", one.read(4))[0]) != Answer.AVAILABLE:
+            one.read(size)
+        assert one.is_silent()
+
+
+def test_a_client_that_does_not_read_holds_the_board_back_and_can_go():
+    with run_boards(speed=1e6) as (address,):
+        with client(address) as one:
+            one.start(Task(pkg="hey", period=3, numberofjobs=0))
+            one.until(("START", "0"))
+        with client(address) as one:
+            one.say(Command.AVAILABLE)
+            assert one.read(4) == AVAILABLE
+
+
+def test_the_same_seed_gives_the_same_schedule_to_two_boards():
+    def run(seed: int) -> list[tuple[str, str, int]]:
+        with board(seed=seed) as one:
+            one.start(Task(pkg="cond_42", period=900, numberofjobs=3, config={"arg1": 800}))
+            events = one.until(("JOBS_DONE", "0"))
+        return [(kind, task_id, stamp - events[0][2]) for kind, task_id, stamp in events]
+
+    assert run(1) == run(1)
+    assert len({tuple(run(seed)) for seed in range(4)}) > 1
+
+
+def test_the_truth_has_every_event_that_was_sent(tmp_path):
+    truth = tmp_path / "truth.jsonl"
+    with run_boards(truth=truth, speed=FAST) as (address,), client(address) as one:
+        one.start(Task(pkg="hey", period=50, numberofjobs=3), Task(pkg="pi", coreoffset=1))
+        heard = one.until(("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
+    # The boards are closed by now, so the file is complete.
+    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    assert [(line["@type"], line["@task-id"], int(line["@time-stamp"])) for line in lines] == heard
+    assert {(line["board"], line["connection"], line["run"]) for line in lines} == {(address, 1, 1)}
+
+
+def test_a_taken_port_is_an_address_error():
+    with run_boards() as (address,), pytest.raises(AddressError, match=address), run_boards(listen=address):
+        pass
+
+
+def test_many_boards_share_one_thread():
+    before = threading.active_count()
+    with run_boards(200, speed=FAST) as addresses:
+        assert threading.active_count() == before + 1
+        assert len(set(addresses)) == 200
+        for address in addresses[::50]:
+            with client(address) as one:
+                one.say(Command.AVAILABLE)
+                assert one.read(4) == AVAILABLE
+
+
+def test_time_stamps_wrap_on_a_board_of_32_bits():
+    with board(clock_start=2**32 - 1, clock_bits=32) as one:
+        one.start(Task(pkg="hey"))
+        ((_, _, stamp),) = one.events()
+    assert stamp < 2**31
+
+
+def test_a_board_can_be_used_inside_a_loop_and_closes_with_a_client_connected():
+    async def answer() -> bytes:
+        async with SimulatedBoard(speed=FAST) as one:
+            host, port = one.address.split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(command(Command.AVAILABLE))
+            said = await reader.readexactly(4)
+        assert await reader.read() == b""
+        writer.close()
+        return said
+
+    assert asyncio.run(answer()) == AVAILABLE

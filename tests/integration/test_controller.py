@@ -1,0 +1,285 @@
+"""The controller service on a real broker, told what happens by a stand-in for the distributor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.messages import ControllerStatusMessage, RefusedMessage, TaskSetMessage
+from taskgen.amqp.topology import EVENTS, TASKSETS
+from taskgen.run import Outcome, new_id
+from taskgen.state.opening import open_state
+from taskgen.state.rows import RunRow
+from tests.services import Service
+from tests.standin import BOARD, TWO_JOBS, StandIn
+from tests.waiting import wait_until
+from tests.wire import Wire, wire
+
+pytestmark = pytest.mark.servers
+
+ALL_JOBS = ("START", "EXIT", "START", "EXIT")
+
+
+@pytest.fixture
+def state_url(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path / 'state.db'}"
+
+
+@pytest.fixture
+def lab(amqp_vhost_url: str) -> Iterator[Wire]:
+    with wire(amqp_vhost_url) as ear:
+        yield ear
+
+
+@pytest.fixture
+def distributor(lab: Wire) -> StandIn:
+    distributor = StandIn(lab)
+    distributor.serve()
+    return distributor
+
+
+@pytest.fixture
+def controller(amqp_vhost_url: str, state_url: str, lab: Wire) -> Iterator[Service]:
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=3) as service:
+        yield service.wait_healthy()
+
+
+def submitted(lab: Wire, **fields: object) -> TaskSetMessage:
+    (message,) = lab.submit(TWO_JOBS, **{"campaign_id": new_id(), **fields})
+    return message
+
+
+def tallies(state_url: str, message: TaskSetMessage) -> dict[str, int]:
+    """What the controller has counted of a task-set's campaign."""
+    state = open_state(state_url)
+    try:
+        found = state.campaign_tallies(50).get(message.campaign_id, {})
+    finally:
+        state.close()
+    return {name: number for name, number in found.items() if number}
+
+
+def wait_tallies(state_url: str, message: TaskSetMessage, **expected: int) -> None:
+    wait_until(lambda: tallies(state_url, message) == expected, 30, f"{expected} to be counted")
+
+
+def run_row(state_url: str, run_id: str) -> RunRow:
+    state = open_state(state_url)
+    try:
+        row = state.run(run_id)
+    finally:
+        state.close()
+    assert row is not None
+    return row
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    message = submitted(lab)
+    run = distributor.start(distributor.take())
+    distributor.tell(run, 0, *ALL_JOBS[:3])
+    wait_tallies(state_url, message, running=1)
+    assert distributor.decisions() == []
+    distributor.tell(run, 3, *ALL_JOBS[3:])
+    decision = distributor.wait_decision()
+    assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
+    distributor.end(run, Outcome.FINISHED, 4)
+    wait_tallies(state_url, message, finished=1)
+
+
+def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
+    amqp_vhost_url: str, state_url: str, lab: Wire, distributor: StandIn
+) -> None:
+    handler = "tests.integration.own_handlers:StopAtFirstExit"
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, handler=handler) as controller:
+        controller.wait_healthy()
+        submitted(lab)
+        run = distributor.start(distributor.take())
+        distributor.tell(run, 0, "START", "EXIT")
+        assert distributor.wait_decision().outcome is Outcome.STOPPED_BY_RULE
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_used_up(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    message = submitted(lab, max_attempts=2)
+    first = distributor.start(distributor.take())
+    distributor.end(first, Outcome.BOARD_LOST, reason="it is silent")
+    wait_tallies(state_url, message, waiting=1)
+    again = distributor.take()
+    assert (again.taskset_id, again.attempt, again.tried) == (message.taskset_id, 2, [BOARD])
+    assert again.reasons == [f"attempt 1 on {BOARD}: it is silent"]
+    second = distributor.start(again)
+    wait_tallies(state_url, message, running=1)
+    distributor.end(second, Outcome.BOARD_ERROR)
+    wait_tallies(state_url, message, bad=1)
+    assert lab.depth(TASKSETS) == 0
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_result_is_never_tried_again(lab: Wire, distributor: StandIn, state_url: str) -> None:
+    for outcome in Outcome:
+        if outcome.is_result:
+            message = submitted(lab)
+            distributor.end(distributor.start(distributor.take()), outcome)
+            wait_tallies(state_url, message, **{outcome.value: 1})
+    assert lab.depth(TASKSETS) == 0
+
+
+@pytest.mark.usefixtures("controller")
+def test_its_status_tells_how_far_campaigns_are(lab: Wire, distributor: StandIn) -> None:
+    message = submitted(lab)
+    distributor.end(distributor.start(distributor.take()), Outcome.TIMED_OUT)
+    submitted(lab, campaign_id=message.campaign_id)
+    distributor.start(distributor.take())
+
+    def said() -> ControllerStatusMessage | None:
+        last = lab.all_of(ControllerStatusMessage)[-1:]
+        return last[0] if last and last[0].campaigns and last[0].campaigns[0].running else None
+
+    wait_until(lambda: said() is not None, 30, "a status with the campaign")
+    status = said()
+    assert status is not None
+    assert (status.runs, status.bad) == ({"running": 1, "timed_out": 1}, 0)
+    (report,) = status.campaigns
+    assert (report.running, report.done, report.outcomes) == (1, 1, {Outcome.TIMED_OUT: 1})
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(lab: Wire, state_url: str) -> None:
+    bad, called_off = submitted(lab), submitted(lab)
+    for message, is_called_off in ((bad, False), (called_off, True)):
+        refused = RefusedMessage(taskset=message, reason="so it is", is_called_off=is_called_off)
+        lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
+        lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
+    wait_tallies(state_url, bad, bad=1)
+    wait_tallies(state_url, called_off, called_off=1)
+
+
+@pytest.mark.usefixtures("controller")
+def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as_what_it_was(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    message = submitted(lab)
+    first = distributor.start(distributor.take())
+    distributor.tell(first, 0, "START")
+    again = distributor.take()
+    assert "silent" in again.reasons[0]
+    assert run_row(state_url, first.run_id).outcome == Outcome.DISTRIBUTOR_LOST
+    second = StandIn(lab, "another").start(again)
+    distributor.tell(first, 1, *ALL_JOBS[1:])
+    assert distributor.wait_decision().run_id == first.run_id
+    distributor.end(first, Outcome.FINISHED, 4)
+    wait_tallies(state_url, message, finished=1)
+    late = run_row(state_url, first.run_id)
+    assert (late.outcome, late.next_seq, late.events) == (Outcome.FINISHED, 4, 4)
+    StandIn(lab, "another").end(second, Outcome.BOARD_LOST)
+    wait_until(lambda: run_row(state_url, second.run_id).is_closed, 30, "the second run to be over")
+    wait_tallies(state_url, message, finished=1)
+    assert lab.depth(TASKSETS) == 0
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_lost_run_that_is_reported_lost_as_well_is_put_back_once(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    submitted(lab)
+    first = distributor.start(distributor.take())
+    distributor.take()
+    distributor.end(first, Outcome.DISTRIBUTOR_LOST)
+    wait_until(lambda: run_row(state_url, first.run_id).is_closed, 30, "the run to be over")
+    assert lab.depth(TASKSETS) == 0
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_shows_is_not(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    gone, shown = submitted(lab), submitted(lab)
+    runs = [distributor.start(distributor.take()), distributor.start(distributor.take(), "127.0.10.2:3001")]
+
+    def is_put_back() -> bool:
+        distributor.status(runs[1])
+        return lab.depth(TASKSETS) == 1
+
+    wait_until(is_put_back, 30, "the run that is not shown to be put back")
+    again = distributor.take()
+    assert again.taskset_id == gone.taskset_id
+    assert "not been running it" in again.reasons[0]
+    wait_tallies(state_url, shown, running=1)
+
+
+@pytest.mark.usefixtures("controller")
+def test_a_decision_is_sent_again_while_the_run_goes_on(lab: Wire, distributor: StandIn) -> None:
+    submitted(lab)
+    run = distributor.start(distributor.take())
+    distributor.tell(run, 0, *ALL_JOBS)
+    distributor.wait_decision()
+
+    def is_told_again() -> bool:
+        distributor.status(run)
+        return bool(distributor.decisions())
+
+    wait_until(is_told_again, 30, "the decision to come again")
+
+
+@pytest.mark.usefixtures("controller")
+def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_nothing(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    message = submitted(lab)
+    other_board = "127.0.10.2:3001"
+    distributor.serve(other_board)
+    taken = distributor.take()
+    first, second = distributor.start(taken), distributor.start(taken, other_board)
+    found = []
+
+    def is_stopped() -> bool:
+        distributor.status(first, second)
+        found.extend(distributor.decisions(other_board))
+        return bool(found)
+
+    wait_until(is_stopped, 30, "the later run to be stopped")
+    distributor.end(second, found[0].outcome)
+    distributor.end(first, Outcome.BOARD_LOST)
+    again = distributor.take()
+    assert again.attempt == 2
+    third = distributor.start(again)
+    distributor.end(third, Outcome.FINISHED)
+    wait_tallies(state_url, message, finished=1)
+    surplus = distributor.start(taken)
+    assert distributor.wait_decision().run_id == surplus.run_id
+    assert lab.depth(TASKSETS) == 0
+
+
+@pytest.mark.usefixtures("controller")
+def test_what_cannot_be_understood_is_parked_and_the_next_message_is_handled(
+    lab: Wire, distributor: StandIn, state_url: str
+) -> None:
+    lab.publish("", "taskgen.controller", b"{")
+    message = submitted(lab)
+    distributor.end(distributor.start(distributor.take()), Outcome.FINISHED)
+    wait_tallies(state_url, message, finished=1)
+    assert lab.depth("taskgen.controller.parked") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"state_url": "mysql://host/db"}, "TASKGEN_STATE_URL: mysql:"),
+        ({"handler": "no_such_module:Handler"}, "TASKGEN_HANDLER: no_such_module"),
+        ({"lost_after_s": "soon"}, "TASKGEN_LOST_AFTER_S"),
+    ],
+)
+def test_a_wrong_setting_ends_it_at_once_with_one_line(settings: dict[str, str], line: str) -> None:
+    with Service("controller", **settings) as service:
+        assert service.process.wait(timeout=30) == 2
+        said = [text for text in service.log.splitlines() if text.startswith("controller: ")]
+        assert len(said) == 1
+        assert line in said[0]
+        assert "Traceback" not in service.log

@@ -1,0 +1,183 @@
+"""A user's own handler behind a queue is called as in one process, also after a restart in the middle."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from taskgen.amqp.topology import handler_queue
+from tests.e2e.command_line import taskgen
+from tests.traffic import BOARD, declare, events, head, parked, publish, publish_raw, whole_run
+from tests.traffic import ended as end_of
+from tests.traffic import started as start_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.servers
+
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "handlers-as-services.md"
+QUEUE = handler_queue("mine")
+HANDLER = """
+import json
+from taskgen.event import DefaultEventHandler
+
+class Mine(DefaultEventHandler):
+    def tell(self, what, taskset, **more):
+        jobs = [len(task.jobs) for task in taskset]
+        told = {"what": what, "run": taskset.run.run_id, "jobs": jobs, **more}
+        with open("told.jsonl", "a") as file:
+            file.write(json.dumps(told) + "\\n")
+
+    def __taskset_start__(self, taskset):
+        self.tell("start", taskset, pkgs=[task["pkg"] for task in taskset])
+
+    def __taskset_event__(self, taskset, event):
+        running = super().__taskset_event__(taskset, event)
+        self.tell("event", taskset, first_seq=taskset.run.first_seq)
+        return running
+
+    def __taskset_finish__(self, taskset):
+        self.tell("finish", taskset, events=taskset.run.events)
+
+    def __taskset_stop__(self, taskset):
+        self.tell("stop", taskset)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "own.py").write_text(HANDLER)
+    return tmp_path
+
+
+@pytest.fixture
+def arguments(amqp_vhost_url: str) -> list[str]:
+    declare(amqp_vhost_url, QUEUE)
+    return ["handle", "own:Mine", "--name", "mine", "--http-port", "0", "--amqp-url", amqp_vhost_url]
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    file = folder / "told.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def until_told(folder: Path, count: int) -> list[dict[str, Any]]:
+    wait_until(lambda: len(told(folder)) >= count, 30, f"{count} calls")
+    return told(folder)
+
+
+@contextmanager
+def handling(arguments: list[str], folder: Path, name: str = "log") -> Iterator[Popen[bytes]]:
+    """The service, once it consumes or stands by; gone at the end."""
+    log = folder / name
+    with log.open("wb") as file:
+        service = Popen([sys.executable, "-m", "taskgen", *arguments], cwd=folder, stderr=file)
+    try:
+        wait_until(lambda: "consuming: ok" in log.read_text(), 30, "the handler to consume")
+        yield service
+    finally:
+        service.kill()
+        service.wait()
+
+
+def stop(service: Popen[bytes]) -> None:
+    """Ask it to end, and wait for that."""
+    service.terminate()
+    assert service.wait(timeout=30) == 0
+
+
+def test_a_handler_is_called_in_order_with_the_jobs_filled(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    run = whole_run(3, 2)
+    publish(amqp_vhost_url, [run[0], run[3], run[2], run[1], run[4], run[1]])
+    with handling(arguments, folder) as service:
+        calls = until_told(folder, 5)
+        stop(service)
+    assert [call["what"] for call in calls] == ["start", "event", "event", "event", "finish"]
+    assert [call["jobs"] for call in calls] == [[0], [1], [2], [3], [3]]
+    assert calls[0]["pkgs"] == ["hey"]
+    assert [call["first_seq"] for call in calls[1:4]] == [0, 2, 4]
+    assert calls[4]["events"] == 6
+
+
+def test_a_handler_killed_in_the_middle_of_a_run_finds_its_jobs_again(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    run = head()
+    publish(amqp_vhost_url, [start_of(run), events(run, 0, 2), events(run, 2, 1)])
+    with handling(arguments, folder) as service:
+        until_told(folder, 3)
+        service.kill()
+    with handling(arguments, folder) as service:
+        publish(amqp_vhost_url, [events(run, 3, 1), end_of(run, 4)])
+        wait_until(lambda: told(folder)[-1]["what"] == "finish", 30, "the end of the run")
+        stop(service)
+    calls = told(folder)
+    assert calls[-1]["jobs"] == [2]
+    # A crash between the handler's calls and the commit has the batch handled again, from its beginning.
+    seqs = [call["first_seq"] for call in calls if call["what"] == "event"]
+    assert seqs in ([0, 2, 3], [0, 2, 2, 3], [0, 2, 0, 2, 3])
+
+
+def test_the_worked_example_runs_as_it_is_written(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    text = _DOCUMENT.read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "alarms:MissedDeadlines --name alarms" in text
+    (folder / "alarms.py").write_text(code)
+    publish(amqp_vhost_url, whole_run(2))
+    with handling(["handle", "alarms:MissedDeadlines", *arguments[2:]], folder) as service:
+        said = folder / "alarms.txt"
+        wait_until(said.exists, 30, "the first line")
+        stop(service)
+    assert said.read_text() == f"{BOARD}: variant 0 finished after 2 jobs\n"
+
+
+def test_poison_is_parked_and_the_handler_goes_on(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    publish_raw(amqp_vhost_url, QUEUE.name, [b"no message"])
+    publish(amqp_vhost_url, whole_run(1))
+    with handling(arguments, folder) as service:
+        until_told(folder, 3)
+        wait_until(lambda: len(parked(amqp_vhost_url, QUEUE.name)) == 1, 30, "a parked message")
+        stop(service)
+    assert "Invalid JSON" in parked(amqp_vhost_url, QUEUE.name)[0].reason
+
+
+def test_a_second_process_of_the_same_name_stands_by(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    with handling(arguments, folder, "first") as first, handling(arguments, folder, "second") as second:
+        publish(amqp_vhost_url, whole_run(2))
+        until_told(folder, 4)
+        stop(first)
+        publish(amqp_vhost_url, whole_run(2))
+        calls = until_told(folder, 8)
+        stop(second)
+    by_run: dict[str, list[str]] = {}
+    for call in calls:
+        by_run.setdefault(call["run"], []).append(call["what"])
+    assert list(by_run.values()) == [["start", "event", "event", "finish"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"), [("own:Nobody", "mine"), ("nowhere:Mine", "mine"), ("own:Mine", "two words")]
+)
+def test_a_wrong_handler_or_name_is_one_line_and_exit_code_2(
+    amqp_vhost_url: str, folder: Path, spec: str, name: str
+) -> None:
+    options = ("--name", name, "--http-port", "0", "--amqp-url", amqp_vhost_url)
+    done = taskgen("handle", spec, *options, cwd=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert spec in done.stderr or name in done.stderr

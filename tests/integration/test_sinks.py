@@ -1,0 +1,159 @@
+"""The sinks on real servers: what is published is stored exactly once, and what is no message is parked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskgen.amqp.messages import Message, QuarantinedMessage
+from taskgen.amqp.topology import sink_queue
+from taskgen.events.reading import open_store
+from taskgen.run import Outcome, now
+from taskgen.verify import verify
+from tests.services import Service
+from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.traffic import (
+    BOARD,
+    depth,
+    ended,
+    events,
+    head,
+    parked,
+    publish,
+    publish_raw,
+    started,
+    wait_stored,
+    whole_run,
+)
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.servers
+
+Start = Callable[[], Service]
+
+
+class SinkContract:
+    name: str
+
+    @pytest.fixture
+    def start(self, amqp_vhost_url: str, place: dict[str, object]) -> Start:
+        return lambda: Service(f"{self.name}_sink", amqp_url=amqp_vhost_url, **place)
+
+    def test_runs_are_stored_once_however_often_their_messages_come(
+        self, amqp_vhost_url: str, start: Start, spec: str
+    ) -> None:
+        with start() as service:
+            service.wait_healthy()
+            runs = [whole_run(20, 3) for _ in range(3)]
+            messages = [message for run in runs for message in run]
+            publish(amqp_vhost_url, messages)
+            publish(amqp_vhost_url, reversed(messages))
+            wait_until(lambda: depth(amqp_vhost_url, sink_queue(self.name).name) == 0, 30, "an empty queue")
+            wait_stored(3, spec)
+            assert service.stop() == 0
+        assert list(verify([spec]).events.values()) == [180]
+        with closing(open_store(spec)) as reader:
+            assert {run.outcome for run in reader.runs()} == {Outcome.FINISHED}
+
+    def test_what_is_no_message_is_parked_with_its_reason_and_the_rest_is_stored(
+        self, amqp_vhost_url: str, start: Start, spec: str
+    ) -> None:
+        queue = sink_queue(self.name).name
+        poison = {
+            b"\xff not JSON": "JSON",
+            b"[]": "object",
+            b'{"schema": "taskgen.else", "version": 1}': "taskgen.else",
+            _changed(ended(head(), 0), version=2): "version",
+            _changed(ended(head(), 0), events=-1): "events",
+            _changed(ended(head(), 0), outcome="exploded"): "outcome",
+            _with_event({"@type": "X", "@task-id": 7, "@time-stamp": "1"}): "profile",
+            _with_event({"@type": "X", "@task-id": "7", "@time-stamp": str(2**64)}): "profile",
+            b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
+            _duplicate_ids(): "taken already",
+            _changed(ended(head(), 0), events=2**53): "events",
+            _changed(ended(head(), 0), reason="a \0 in it"): "NUL",
+        }
+        with start() as service:
+            service.wait_healthy()
+            publish(amqp_vhost_url, whole_run())
+            publish_raw(amqp_vhost_url, queue, poison)
+            publish(amqp_vhost_url, whole_run())
+            wait_until(lambda: len(parked(amqp_vhost_url, queue)) == len(poison), 30, "parked messages")
+            wait_stored(2, spec)
+            found = {one.delivery.body: one for one in parked(amqp_vhost_url, queue)}
+            assert service.get("/healthz")[0] == 200
+            assert f"taskgen_parked_total {len(poison)}.0" in service.get("/metrics")[1]
+            service.stop()
+        assert found.keys() == poison.keys()
+        assert {body: word for body, word in poison.items() if word not in found[body].reason} == {}
+        assert {one.routing_key for one in found.values()} == {queue}
+
+    def test_stops_and_quarantined_bytes_are_stored(
+        self, amqp_vhost_url: str, start: Start, spec: str
+    ) -> None:
+        run = head()
+        bytes_ = QuarantinedMessage(
+            run=run, board=BOARD, reason="not XML", received_at=now(), data_base64=_base64(b"\0<x")
+        )
+        stray = QuarantinedMessage(board=BOARD, reason="stray", received_at=now(), data_base64=_base64(b"y"))
+        messages: list[Message] = [started(run), events(run, 0, 1), bytes_, stray, bytes_]
+        with start() as service:
+            service.wait_healthy()
+            publish(amqp_vhost_url, [*messages, ended(run, 1, Outcome.BOARD_LOST)])
+            wait_stored(1, spec)
+            service.stop()
+        with closing(open_store(spec)) as reader:
+            assert [one.outcome for one in reader.runs()] == [Outcome.BOARD_LOST]
+            found = {(one.run_id, one.reason, one.data) for one in reader.quarantined()}
+        assert found == {(run.run_id, "not XML", b"\0<x"), (None, "stray", b"y")}
+
+
+class TestSqliteSink(SqliteKind, SinkContract):
+    """See `SinkContract`."""
+
+
+class TestCsvSink(CsvKind, SinkContract):
+    """See `SinkContract`."""
+
+
+class TestPostgresSink(PostgresKind, SinkContract):
+    """See `SinkContract`."""
+
+
+def _changed(message: Message, **fields: Any) -> bytes:
+    return json.dumps(json.loads(message.body()) | fields).encode()
+
+
+def _with_event(event: dict[str, Any]) -> bytes:
+    message = json.loads(events(head(), 0, 1).body())
+    message["profiles"][0]["profile"]["profile"]["events"]["event"] = [event]
+    return json.dumps(message).encode()
+
+
+def _duplicate_ids() -> bytes:
+    message = json.loads(started(head()).body())
+    message["taskset"]["tasks"] *= 2
+    return json.dumps(message).encode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(("name", "variable"), [("sqlite", "sqlite_path"), ("csv", "csv_dir")])
+def test_a_place_that_cannot_be_ends_the_sink_with_one_line_that_names_the_variable(
+    amqp_vhost_url: str, tmp_path: Path, name: str, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    place = {variable: tmp_path / "file" / "place"}
+    with Service(f"{name}_sink", amqp_url=amqp_vhost_url, **place) as service:
+        assert service.process.wait(timeout=30) == 2
+        (line,) = [text for text in service.log.splitlines() if text.startswith(f"{name}_sink: ")]
+        assert f"TASKGEN_{variable.upper()}: {tmp_path}" in line
+        assert "Traceback" not in service.log

@@ -1,0 +1,68 @@
+"""What a campaign's end means as an exit code, and how much of it is shown."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from taskgen.campaign import BadTaskSet
+from taskgen.cli.progress import Rate
+from taskgen.cli.summary import Summary
+from taskgen.dispatch import Counters
+
+BAD = BadTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
+
+
+def summary(
+    outcomes: dict[str, int],
+    bad: tuple[BadTaskSet, ...] = (),
+    failures: dict[str, int] | None = None,
+    *,
+    is_interrupted: bool = False,
+) -> Summary:
+    return Summary(10, outcomes, list(bad), Counters(), failures or {}, {}, 1.0, is_interrupted)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (summary({"finished": 9, "stopped_by_rule": 1}), 0),
+        (summary({"finished": 10, "board_lost": 3, "board_error": 1}), 0),  # tried again, with success
+        (summary({"finished": 9, "timed_out": 1}), 1),
+        (summary({"finished": 9, "board_lost": 3}, (BAD,)), 1),
+        (summary({"finished": 10}, failures={"SqliteHandler raised StoreError": 1}), 1),
+        (summary({"finished": 9, "stopped_by_user": 1}), 1),
+        (summary({"finished": 10}, is_interrupted=True), 130),
+        (summary({"timed_out": 10}, (BAD,), is_interrupted=True), 130),
+        (summary({}), 0),
+    ],
+)
+def test_the_exit_code_says_what_has_come_of_it(ended: Summary, code: int) -> None:
+    assert ended.exit_code == code
+
+
+def shown(ended: Summary) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    ended.show(console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_bad_variant_is_shown_with_every_reason_as_it_was_written() -> None:
+    text = shown(summary({"finished": 9}, (BAD,)))
+    assert "a.json, variant 3" in text
+    assert "attempt 1 on b:1: gone [red]" in text
+    assert "attempt 2 on b:2: gone" in text
+
+
+def test_many_bad_variants_do_not_fill_the_terminal() -> None:
+    text = shown(summary({}, (BAD,) * 1_000))
+    assert len(text.splitlines()) < 100
+    assert "and 980 more bad variants" in text
+
+
+def test_a_rate_is_that_of_the_last_seconds() -> None:
+    rate = Rate()
+    assert rate.at(0.0, 0) == 0
+    assert rate.at(1.0, 100) == 100
+    assert [rate.at(float(second), 100) for second in range(2, 6)][-1] == 0

@@ -1,0 +1,165 @@
+"""The board's byte stream: any split of it, and any silence in it, gives the same frames and answers."""
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from taskgen.framing import Deframer, Item, Retracted
+from taskgen.limits import Limits
+from taskgen.protocol import WORD, Answer
+
+_MAX = Limits().frame_bytes
+_GO_SEND_SIZE, _AVAILABLE_SIZE = int(Answer.GO_SEND), int(Answer.AVAILABLE)
+
+
+def frame(size: int, start: bytes = b"<profile>") -> bytes:
+    return (start + b"x" * size)[:size]
+
+
+def wire(items: Sequence[bytes | Answer]) -> bytes:
+    return b"".join(
+        WORD.pack(item) if isinstance(item, Answer) else WORD.pack(len(item)) + item for item in items
+    )
+
+
+def as_meant(items: Sequence[Item]) -> list[bytes | Answer]:
+    """What is left when what was taken back is gone."""
+    left: list[bytes | Answer] = []
+    for item in items:
+        if isinstance(item, Retracted):
+            del left[len(left) - 1 - left[::-1].index(item.answer)]
+        else:
+            left.append(item)
+    return left
+
+
+def received(items: Sequence[bytes | Answer], cuts: Sequence[int], silences: Sequence[bool]) -> list[Item]:
+    """Feed the stream in pieces; after a piece nothing may come for so long that `settle` is called."""
+    deframer = Deframer(_MAX)
+    for item in items:
+        if isinstance(item, Answer):
+            deframer.await_answer(item)
+    data = wire(items)
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    got: list[Item] = []
+    for number, (begin, end) in enumerate(itertools.pairwise(places)):
+        got += deframer.feed(data[begin:end])
+        is_silent = end == len(data) or silences[number % len(silences)]
+        if is_silent and (answer := deframer.settle()) is not None:
+            got.append(answer)
+    assert not deframer.is_amid
+    assert deframer.error is None
+    return got
+
+
+_frames = st.builds(
+    frame,
+    st.sampled_from([0, 1, 3, 4, 5, 17, 143, _GO_SEND_SIZE, 145]) | st.integers(0, 300),
+    st.sampled_from([b"<profile>", b"\n\t <profile>", b" \r\n\n<p>"]),
+)
+_large = st.just(frame(_AVAILABLE_SIZE))
+_items = st.lists(_frames | st.sampled_from(list(Answer)), max_size=8)
+_cuts = st.lists(st.integers(0, 2**20), max_size=24)
+_silences = st.lists(st.booleans(), min_size=1, max_size=8)
+
+
+@given(_items, _cuts, _silences)
+@example([frame(144), Answer.GO_SEND, frame(144)], [4, 148, 152, 156], [True])
+@example([Answer.GO_SEND, frame(144)], [4, 8], [True])
+@settings(max_examples=400, deadline=None)
+def test_any_split_and_any_silence_give_the_same_items(
+    items: list[bytes | Answer], cuts: list[int], silences: list[bool]
+) -> None:
+    assert as_meant(received(items, cuts, silences)) == items
+
+
+@given(st.lists(_frames, max_size=8), _cuts, _silences)
+@settings(max_examples=200, deadline=None)
+def test_frames_are_frames_where_no_answer_is_awaited(
+    items: list[bytes], cuts: list[int], silences: list[bool]
+) -> None:
+    assert received(items, cuts, silences) == items
+
+
+@given(
+    st.permutations([Answer.AVAILABLE, Answer.GO_SEND, frame(144), b"<live/>"]), _cuts, _silences, st.data()
+)
+@settings(max_examples=30, deadline=None)
+def test_a_frame_of_the_size_that_available_has_as_a_number_is_a_frame(
+    items: list[bytes | Answer], cuts: list[int], silences: list[bool], data: st.DataObject
+) -> None:
+    items.insert(data.draw(st.integers(0, len(items))), frame(_AVAILABLE_SIZE))
+    assert as_meant(received(items, cuts, silences)) == items
+
+
+@given(_items, _cuts, st.integers(0, 400))
+@settings(max_examples=100, deadline=None)
+def test_an_answer_that_is_forgotten_or_comes_late_costs_no_frame(
+    items: list[bytes | Answer], cuts: list[int], more: int
+) -> None:
+    """More answers may be awaited than come: those of a board that is too old to give them."""
+    deframer = Deframer(_MAX)
+    for answer in [*Answer, *(item for item in items if isinstance(item, Answer))]:
+        deframer.await_answer(answer)
+    data = wire([*items, frame(more)])
+    assert as_meant(deframer.feed(data)) == [*items, frame(more)]
+
+
+def test_an_answer_is_given_once_it_stands_alone_for_a_while() -> None:
+    deframer = Deframer(_MAX)
+    deframer.await_answer(Answer.GO_SEND)
+    assert deframer.feed(WORD.pack(Answer.GO_SEND)) == []
+    assert deframer.is_undecided
+    assert deframer.settle() is Answer.GO_SEND
+    assert not deframer.is_amid
+    assert deframer.settle() is None
+
+
+def test_a_settled_answer_that_text_follows_is_taken_back_and_awaited_again() -> None:
+    deframer = Deframer(_MAX)
+    deframer.await_answer(Answer.GO_SEND)
+    deframer.feed(WORD.pack(Answer.GO_SEND))
+    deframer.settle()
+    assert deframer.feed(b"<pr") == []
+    assert deframer.feed(frame(144)[3:]) == [Retracted(Answer.GO_SEND), frame(144)]
+    deframer.feed(WORD.pack(Answer.GO_SEND))
+    assert deframer.settle() is Answer.GO_SEND
+
+
+def test_nothing_is_undecided_where_no_answer_is_awaited() -> None:
+    deframer = Deframer(_MAX)
+    deframer.feed(WORD.pack(Answer.GO_SEND))
+    assert not deframer.is_undecided
+    assert deframer.settle() is None
+    assert deframer.is_amid
+
+
+@pytest.mark.parametrize("size", [_MAX + 1, 0xFFFFFFFF])
+def test_a_size_over_the_limit_ends_the_stream_and_what_came_before_is_kept(size: int) -> None:
+    deframer = Deframer(_MAX)
+    assert deframer.feed(wire([b"<a/>"]) + WORD.pack(size)) == [b"<a/>"]
+    assert str(size) in str(deframer.error)
+    assert deframer.error is not None
+    assert deframer.error.data == WORD.pack(size)
+    assert deframer.feed(b"<profile/>" * 100) == []
+
+
+def test_a_frame_of_the_largest_size_is_taken() -> None:
+    deframer = Deframer(1000)
+    assert deframer.feed(wire([frame(1000)])) == [frame(1000)]
+    assert deframer.error is None
+
+
+@given(st.binary(max_size=2000), _cuts)
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_at_all_end_in_frames_an_error_or_a_wait(data: bytes, cuts: list[int]) -> None:
+    deframer = Deframer(_MAX)
+    for answer in Answer:
+        deframer.await_answer(answer)
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    for begin, end in itertools.pairwise(places):
+        deframer.feed(data[begin:end])
+        deframer.settle()

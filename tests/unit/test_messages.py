@@ -1,0 +1,74 @@
+"""Messages: what they carry comes back, what is no message is refused, and their schemas are published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.messages import EventsMessage, ProfileOfRun, RunHead, TaskSetMessage, read_message
+from taskgen.amqp.schemas import schemas
+from taskgen.errors import MessageError
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "messages"
+HEAD = RunHead(
+    run_id="r", taskset_id="t", board="b:1", attempt=1, variant=0, started_at="2026-11-23", distributor="d"
+)
+
+
+def profile(*events: dict[str, str]) -> dict[str, object]:
+    return {"profile": {"events": {"event": list(events)}}}
+
+
+def test_the_published_schemas_are_those_of_the_models() -> None:
+    """After a change of a model: `python -m taskgen.amqp.schemas docs/messages`, and think of its version."""
+    assert {path.name: path.read_text() for path in PUBLISHED.glob("*.json")} == schemas()
+
+
+def test_a_message_comes_back_as_it_was() -> None:
+    event = {"@type": "START", "@task-id": "0", "@time-stamp": "18446744073709551615", "@new": "x"}
+    part = ProfileOfRun(first_seq=7, received_at="2026-11-23", profile=profile(event, event))
+    message = EventsMessage(run=HEAD, profiles=[part])
+    assert read_message(message.body()) == message
+    assert (message.first_seq, message.next_seq) == (7, 9)
+    assert json.loads(message.body())["schema"] == "taskgen.run.events"
+
+
+def test_another_attempt_keeps_the_task_set_and_says_what_was_tried() -> None:
+    message = TaskSetMessage(tasks=[{"pkg": "hey"}])
+    second = message.again("b:1", "it broke").again("b:1", "again")
+    assert (second.taskset_id, second.attempt, second.tried) == (message.taskset_id, 3, ["b:1"])
+    assert second.reasons == ["attempt 1 on b:1: it broke", "attempt 2 on b:1: again"]
+
+
+def without(name: str) -> bytes:
+    fields = json.loads(TaskSetMessage(tasks=[]).body())
+    del fields[name]
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "EOF"),
+        (b"\xff", "JSON"),
+        (b"[]", "object"),
+        (without("schema"), "schema"),
+        (b'{"schema": "taskgen.unknown", "version": 1}', "taskgen.unknown"),
+        (TaskSetMessage(tasks=[]).body().replace(b'"version":1', b'"version":2'), "version"),
+        (without("tasks"), "tasks"),
+        (
+            EventsMessage.model_construct(
+                run=HEAD,
+                profiles=[
+                    ProfileOfRun.model_construct(first_seq=0, received_at="", profile=profile({"@x": "1"}))
+                ],
+            ).body(),
+            "valid events",
+        ),
+    ],
+)
+def test_what_is_no_message_is_refused_with_a_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(MessageError, match=reason):
+        read_message(body)
