@@ -9,6 +9,7 @@ import pytest
 
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError
 from taskgen.events.postgres import PostgresHandler, PostgresReader
+from taskgen.events.postgres_server import PostgresServer
 from tests.contract.stores import event, give, run_id, taskset
 from tests.servers.choose import Server
 from tests.servers.process import free_port
@@ -17,6 +18,12 @@ from tests.servers.process import free_port
 def seqs(dsn: str, run: str) -> list[int]:
     with closing(PostgresReader(dsn)) as reader:
         return [row.seq for row in reader.events(run)]
+
+
+def leave_in_a_pipeline(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    connection.pgconn.enter_pipeline_mode()
+    connection.pgconn.send_query_params(b"SELECT 1", None)
+    connection.execute("SELECT 1")
 
 
 def test_handlers_that_start_at_the_same_moment_make_the_tables_once(postgres_database: str) -> None:
@@ -105,6 +112,15 @@ def test_a_connection_cut_by_the_server_loses_nothing(postgres_database: str) ->
             give(handler, tasks, 1, event("X", 0, 1))
         handler.commit()
         assert seqs(postgres_database, run_id(tasks)) == [0, 1]
+
+
+def test_a_failed_transaction_gives_its_connection_up(postgres_database: str) -> None:
+    """A server's death can leave the driver in a pipeline: open, and of no use ever again."""
+    server = PostgresServer(postgres_database)
+    connection = server.connect()
+    with pytest.raises(StoreError), server.transaction(connection):
+        leave_in_a_pipeline(connection)
+    assert connection.closed
 
 
 def test_a_nul_character_is_a_store_error(postgres_database: str) -> None:
