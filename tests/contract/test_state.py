@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,8 +190,9 @@ def test_a_sqlite_file_of_another_owner_or_kind_is_left_alone(tmp_path: Path) ->
     first = open_state(f"sqlite:{path}", "controller")
     first.claim()
     first.close()
-    with pytest.raises(StoreError, match="not the one of mine"):
-        open_state(f"sqlite:{path}", "mine").claim()
-    other = tmp_path / "no-folder" / "state.db"
-    with pytest.raises(StoreError, match="there is no folder"):
-        open_state(f"sqlite:{other}").claim()
+    another = closing(open_state(f"sqlite:{path}", "mine"))
+    with another as state, pytest.raises(StoreError, match="not the one of mine"):
+        state.claim()
+    nowhere = closing(open_state(f"sqlite:{tmp_path / 'no-folder' / 'state.db'}"))
+    with nowhere as state, pytest.raises(StoreError, match="there is no folder"):
+        state.claim()

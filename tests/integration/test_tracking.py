@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,7 @@ def test_the_ends_that_stored_runs_have_are_those_of_their_messages(process: Pro
     run = head()
     end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.BOARD_LOST, reason="silent", events=0)
     give(process(Recording()), started(run), end)
-    row = open_state(state_url, "test").run(run.run_id)
+    with closing(open_state(state_url, "test")) as state:
+        row = state.run(run.run_id)
     assert row is not None
     assert (row.outcome, row.reason, row.events, row.is_closed) == ("board_lost", "silent", 0, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -103,20 +104,17 @@ def test_order_doubles_and_restarts_change_nothing(
     random.shuffle(deliveries)
     handler = Last()
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:{Path(folder) / 'state.db'}"
-        state = open_state(url, "test")
-        processor = TrackingProcessor(handler, state)
         while deliveries:
-            size = random.randint(1, len(deliveries))
-            batch, deliveries = deliveries[:size], deliveries[size:]
-            for message in batch:
-                processor.take(message, DELIVERY)
-            processor.commit()
-            if random.random() < 0.5:
-                state.close()
-                state = open_state(url, "test")
+            with closing(open_state(f"sqlite:{Path(folder) / 'state.db'}", "test")) as state:
                 processor = TrackingProcessor(handler, state)
-        state.close()
+                is_restarted = False
+                while deliveries and not is_restarted:
+                    size = random.randint(1, len(deliveries))
+                    batch, deliveries = deliveries[:size], deliveries[size:]
+                    for message in batch:
+                        processor.take(message, DELIVERY)
+                    processor.commit()
+                    is_restarted = random.random() < 0.5
     assert handler.starts == 1
     assert list(handler.events.values()) == [event for found in all_profiles for event in found]
     assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
