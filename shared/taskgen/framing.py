@@ -48,11 +48,6 @@ class Deframer:
         """From now on one such word may be an answer; otherwise every word is a size."""
         self._awaited.append(answer)
 
-    def forget_answer(self, answer: Answer) -> None:
-        """The answer is not awaited any longer."""
-        if answer in self._awaited:
-            self._awaited.remove(answer)
-
     @property
     def is_amid(self) -> bool:
         """Whether the stream stands within a word or a frame: its end now would be an error."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 from taskgen.address import Address
@@ -19,15 +18,6 @@ from taskgen.errors import BoardLeasedError, BoardLostError, BrokerError, Locked
 log = logging.getLogger(__name__)
 
 Command = DecisionMessage | RebootMessage
-
-
-@dataclass(slots=True)
-class Lease:
-    """One board that we want, or have."""
-
-    board: str
-    lost: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Gets a `BoardLeasedError` when another distributor has taken the board."""
 
 
 class Leases:
@@ -44,7 +34,7 @@ class Leases:
     def __init__(self, on_command: Callable[[str, Command], None], on_lost: Callable[[str], None]) -> None:
         self._on_command = on_command
         self._on_lost = on_lost
-        self._held: dict[str, Lease] = {}
+        self._lost: dict[str, asyncio.Future[None]] = {}  # of every board that we hold
         self._connection: Connection | None = None
         self._is_connected = asyncio.Event()
         self._asking: Channel | None = None
@@ -59,8 +49,8 @@ class Leases:
         """
         self._connection = connection
         try:
-            for lease in list(self._held.values()):
-                await self._take_again(lease)
+            for board in list(self._lost):
+                await self._take_again(board)
             self._is_connected.set()
             await connection.lost
         finally:
@@ -74,29 +64,36 @@ class Leases:
         Raises:
             BoardLeasedError: another distributor has the board.
         """
-        lease = Lease(str(address))
+        board = str(address)
         await self._is_connected.wait()
-        await self._declare(lease.board)
-        self._held[lease.board] = lease
+        await self._declare(board)
+        self._lost[board] = asyncio.get_running_loop().create_future()
         try:
             yield
         finally:
-            del self._held[lease.board]
-            await self._release(lease.board)
+            del self._lost[board]
+            await self._release(board)
 
     def lost(self, board: str) -> asyncio.Future[None]:
         """Gets a `BoardLeasedError` when another distributor has taken a board that we hold."""
-        return self._held[board].lost
+        return self._lost[board]
 
-    async def _take_again(self, lease: Lease) -> None:
+    async def _take_again(self, board: str) -> None:
         try:
-            await self._declare(lease.board)
+            await self._declare(board)
         except BoardLeasedError as error:
-            log.warning("%s: %s", lease.board, error, extra={"board": lease.board})
-            if not lease.lost.done():
-                lease.lost.set_exception(error)
-                lease.lost.exception()
-            self._on_lost(lease.board)
+            self._lose(board, error)
+        else:
+            if board not in self._lost:  # given back while we asked for it
+                await self._release(board)
+
+    def _lose(self, board: str, error: BoardLeasedError) -> None:
+        log.warning("%s: %s", board, error, extra={"board": board})
+        lost = self._lost.get(board)
+        if lost is not None and not lost.done():
+            lost.set_exception(error)
+            lost.exception()
+            self._on_lost(board)
 
     async def _declare(self, board: str) -> None:
         """Make the board's queue ours, and hear what comes into it."""
