@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,43 @@ from tests.wire import wire
 pytestmark = pytest.mark.servers
 
 PERIODIC = TaskSet([Task(pkg="hey", period=100, numberofjobs=100)])
+
+
+@contextmanager
+def no_room(service: Service) -> Iterator[None]:
+    """A process that can make no file larger than 64 KiB: enough for its log, too little for its outbox."""
+    pid = service.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def is_outbox_ok(service: Service) -> bool | None:
+    ok: bool | None = service.health().get("parts", {}).get("outbox", {}).get("ok")
+    return ok
+
+
+def test_a_run_goes_on_while_the_outbox_has_no_room_and_all_its_events_arrive_later(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        run_boards(1, speed=2) as boards,
+        Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
+        wire(amqp_vhost_url) as lab,
+    ):
+        service.wait_healthy()
+        lab.hear_from("ear").submit(PERIODIC)
+        (started,) = lab.wait_for(StartedMessage)
+        with no_room(service):
+            wait_until(lambda: is_outbox_ok(service) is False, 60, "the distributor to miss the room")
+            assert service.get("/healthz")[0] == 503
+        wait_until(lambda: "JOBS_DONE" in events_of(lab, started.run.run_id), 60, "the last event")
+        assert len(events_of(lab, started.run.run_id)) == 201
+        decide(lab, started, Outcome.FINISHED)
+        (ended,) = lab.wait_for(EndedMessage)
+        assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)
+        service.wait_healthy()
 
 
 def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(

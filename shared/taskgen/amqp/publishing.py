@@ -17,8 +17,9 @@ from taskgen.amqp.messages import (
     TaskSetMessage,
 )
 from taskgen.amqp.outbox import Changes, Entry, OpenRun, Outbox
-from taskgen.errors import DistributorError
+from taskgen.errors import DistributorError, StoreUnavailableError
 from taskgen.event import CommittingHandler, Profile, Quarantined
+from taskgen.monitoring import Health
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import TaskSet
 
@@ -31,13 +32,15 @@ class PublishingHandler(CommittingHandler):
     Args:
         outbox: where messages are kept until the broker has them.
         instance: name of this distributor.
+        health: told whether the outbox takes messages.
         on_commit: called, in the handlers' thread, when there is something to publish.
     """
 
-    def __init__(self, outbox: Outbox, instance: str, on_commit: Callable[[], None]) -> None:
+    def __init__(self, outbox: Outbox, instance: str, health: Health, on_commit: Callable[[], None]) -> None:
         super().__init__()
         self._outbox = outbox
         self._instance = instance
+        self._health = health
         self._on_commit = on_commit
         self._changes = Changes()
         self._profiles: dict[str, tuple[RunHead, str, list[ProfileOfRun]]] = {}
@@ -46,12 +49,21 @@ class PublishingHandler(CommittingHandler):
         """Nothing to do: callbacks only collect."""
 
     def commit(self) -> None:
-        """Write what was collected to the outbox."""
+        """Write what was collected to the outbox.
+
+        Raises:
+            StoreUnavailableError: it has no room now.
+        """
         for run_id in list(self._profiles):
             self._flush(run_id)
         if self._changes.is_empty:
             return
-        self._outbox.write(self._changes)
+        try:
+            self._outbox.write(self._changes)
+        except StoreUnavailableError as error:
+            self._health.set("outbox", is_ok=False, reason=str(error))
+            raise
+        self._health.set("outbox", is_ok=True)
         self._changes = Changes()
         self._on_commit()
 
