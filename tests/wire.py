@@ -69,6 +69,10 @@ class Wire:
         _, _, body = self._channel.basic_get(queue, auto_ack=True)
         return None if body is None else bytes(body)
 
+    def delete(self, queue: str) -> None:
+        """Delete a queue, whoever uses it."""
+        self._channel.queue_delete(queue)
+
     def serve(self, board: str) -> None:
         """Hold a board's lease, as a distributor does."""
         queue = self._channel.queue_declare(f"taskgen.board.{board}", exclusive=True).method.queue

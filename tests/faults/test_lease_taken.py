@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EndedMessage, EventsMessage
+from taskgen.amqp.messages import EndedMessage, EventsMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from tests.integration.test_distributor_service import decide
 from tests.servers.choose import Broker
 from tests.services import Service
 from tests.wire import wire
@@ -21,16 +22,20 @@ pytestmark = pytest.mark.servers
 LONG = TaskSet([Task(pkg="hey", period=100, numberofjobs=1000)])
 
 
-def test_its_run_is_ended_as_lost_so_that_the_board_is_free_for_its_new_owner(
+def test_its_run_is_ended_as_lost_and_the_other_boards_go_on(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
-        run_boards(1, speed=2) as boards,
-        Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
+        run_boards(2, speed=2) as boards,
+        Service(
+            "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
+        ) as service,
     ):
         service.wait_healthy()
         with wire(amqp_vhost_url) as lab:
             lab.hear_from("ear").submit(LONG)
+            lab.submit(LONG)
+            begun = {message.run.board: message for message in lab.wait_for(StartedMessage, 2)}
             lab.wait_for(EventsMessage, 3)
         broker.sync()
         service.process.send_signal(signal.SIGSTOP)  # so that the other one is the first to come back
@@ -39,6 +44,9 @@ def test_its_run_is_ended_as_lost_so_that_the_board_is_free_for_its_new_owner(
         with wire(amqp_vhost_url) as other:
             other.hear_from("ear").serve(boards[0])
             service.process.send_signal(signal.SIGCONT)
-            (ended,) = other.wait_for(EndedMessage, within_s=60)
-    assert ended.outcome is Outcome.DISTRIBUTOR_LOST
-    assert "another distributor" in ended.reason
+            (lost,) = other.wait_for(EndedMessage, within_s=60)
+            decide(other, begun[boards[1]], Outcome.FINISHED)
+            _, finished = other.wait_for(EndedMessage, 2)
+    assert (lost.run.board, lost.outcome) == (boards[0], Outcome.DISTRIBUTOR_LOST)
+    assert "another distributor" in lost.reason
+    assert (finished.run.board, finished.outcome) == (boards[1], Outcome.FINISHED)

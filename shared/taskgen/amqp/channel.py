@@ -182,13 +182,12 @@ class Channel:
     async def get(self, queue: str) -> Delivery | None:
         """Take one message, if there is one; one call at a time."""
         self._getting = asyncio.get_running_loop().create_future()
-        self._waiting.add(self._getting)
-        self._tell(partial(self._raw.basic_get, queue, self._on_get))
         try:
+            self._tell(partial(self._raw.basic_get, queue, self._on_get))
             delivery: Delivery | None = await self._getting
             return delivery
         finally:
-            self._waiting.discard(self._getting)
+            self._getting = None
 
     def acknowledge(self, tag: int, *, up_to: bool = False) -> None:
         """Give up a message, or all up to it: it is stored."""
@@ -253,6 +252,9 @@ class Channel:
         kind: type[BrokerError] = BrokerUnavailableError
         if isinstance(reason, ChannelClosedByBroker):
             kind = _BY_REPLY_CODE.get(reason.reply_code, BrokerUnavailableError)
+        if kind is not CredentialsError and not self._waiting:
+            # Not what we asked for was wrong: somebody deleted a queue, or a delivery was held for too long.
+            kind = BrokerUnavailableError
         self._break(kind(getattr(reason, "reply_text", "") or repr(reason)))
 
     def _on_connection_lost(self, lost: asyncio.Future[None]) -> None:
@@ -261,6 +263,8 @@ class Channel:
 
     def _break(self, error: BrokerError) -> None:
         waiting = [*self._waiting, *self._unconfirmed.values(), self.lost]
+        if self._getting is not None:
+            waiting.append(self._getting)
         self._unconfirmed.clear()
         for future in waiting:
             if not future.done():

@@ -11,9 +11,17 @@ from functools import partial
 from taskgen.address import Address
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
 from taskgen.amqp.messages import DecisionMessage, RebootMessage, read_message
 from taskgen.amqp.topology import COMMANDS, board_queue
-from taskgen.errors import BoardLeasedError, BoardLostError, BrokerError, LockedError, MessageError
+from taskgen.errors import (
+    BoardLeasedError,
+    BoardLostError,
+    BrokerError,
+    BrokerUnavailableError,
+    LockedError,
+    MessageError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,7 @@ class Leases:
         self._on_command = on_command
         self._on_lost = on_lost
         self._lost: dict[str, asyncio.Future[None]] = {}  # of every board that we hold
+        self._consumers: dict[str, str] = {}  # their tags, on this connection
         self._connection: Connection | None = None
         self._is_connected = asyncio.Event()
         self._asking: Channel | None = None
@@ -42,17 +51,19 @@ class Leases:
         self._guard = asyncio.Lock()
 
     async def serve(self, connection: Connection) -> None:
-        """Hold the leases on this connection until it breaks.
+        """Hold the leases on this connection until it breaks, or somebody deletes a board's queue.
 
         Raises:
             BrokerError: it broke.
         """
-        self._connection = connection
+        await declare(connection, [])
+        self._consumers.clear()
+        self._connection, self._consuming = connection, await connection.channel()
         try:
             for board in list(self._lost):
                 await self._take_again(board)
             self._is_connected.set()
-            await connection.lost
+            await self._consuming.lost
         finally:
             self._is_connected.clear()
             self._connection = self._asking = self._consuming = None
@@ -63,10 +74,14 @@ class Leases:
 
         Raises:
             BoardLeasedError: another distributor has the board.
+            BoardLostError: the broker went while it was asked.
         """
         board = str(address)
         await self._is_connected.wait()
-        await self._declare(board)
+        try:
+            await self._declare(board)
+        except BrokerError as error:
+            raise BoardLostError(f"no broker to say whose it is: {error}") from error
         self._lost[board] = asyncio.get_running_loop().create_future()
         try:
             yield
@@ -99,28 +114,29 @@ class Leases:
         """Make the board's queue ours, and hear what comes into it."""
         queue = board_queue(board)
         async with self._guard:
-            await self._ask_for(queue)
-            channel = self._consuming = self._consuming or await self._open_channel()
+            connection, channel = self._connection, self._consuming
+            if connection is None or channel is None:
+                raise BrokerUnavailableError("the connection broke")
+            await self._ask_for(queue, connection)
             await channel.bind(queue, COMMANDS, board)
-            await channel.consume(queue, partial(self._obey, channel, board))
+            self._consumers[board] = await channel.consume(queue, partial(self._obey, channel, board))
 
-    async def _ask_for(self, queue: str) -> None:
+    async def _ask_for(self, queue: str, connection: Connection) -> None:
         """Declare a queue; a refusal closes the channel, so none with consumers may be used for it."""
-        self._asking = self._asking or await self._open_channel()
+        self._asking = self._asking or await connection.channel()
         try:
             await self._asking.declare_queue(queue, durable=False, exclusive=True)
-        except LockedError as error:
+        except BrokerError as error:
             self._asking = None
-            raise BoardLeasedError("another distributor has it") from error
-
-    async def _open_channel(self) -> Channel:
-        if self._connection is None:
-            raise BoardLostError("no broker, so it is not known whose the board is")
-        return await self._connection.channel()
+            if isinstance(error, LockedError):
+                raise BoardLeasedError("another distributor has it") from error
+            raise
 
     async def _release(self, board: str) -> None:
-        if self._consuming is not None:
+        consumer = self._consumers.pop(board, None)
+        if self._consuming is not None and consumer is not None:
             try:
+                await self._consuming.cancel(consumer)
                 await self._consuming.delete_queue(board_queue(board))
             except BrokerError as error:  # the broker frees it with the connection
                 log.info("%s: its lease ends with the connection: %s", board, error)

@@ -1,0 +1,103 @@
+"""A broker that closes a channel of its own accord: what was used over it goes on over another one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from taskgen.address import Address
+from taskgen.amqp.connection import connection
+from taskgen.amqp.leases import Leases
+from taskgen.amqp.messages import EndedMessage, StartedMessage
+from taskgen.amqp.topology import TASKSETS
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.integration.test_distributor_service import decide
+from tests.servers.choose import Broker, Server
+from tests.services import Service
+from tests.traffic import publish, wait_stored, whole_run
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = pytest.mark.servers
+
+ENDLESS = TaskSet([Task(pkg="idle")])
+SHORTENED = "[application:set_env(rabbit, Key, 500) || Key <- [consumer_timeout, channel_tick_interval]]."
+AS_BEFORE = (
+    "application:set_env(rabbit, consumer_timeout, 1800000), "
+    "application:set_env(rabbit, channel_tick_interval, 60000)."
+)
+
+
+@contextmanager
+def impatient(broker: Broker) -> Iterator[None]:
+    """Let channels that are opened now hold a message for half a second, instead of half an hour."""
+    broker.ctl("eval", SHORTENED)
+    try:
+        yield
+    finally:
+        broker.ctl("eval", AS_BEFORE)
+
+
+def has_reconnected(service: Service) -> bool:
+    return re.search(r"taskgen_reconnects_total [1-9]", service.get("/metrics")[1]) is not None
+
+
+def test_a_sink_whose_store_was_away_for_longer_than_the_broker_waits_goes_on(
+    broker: Broker, postgres: Server, amqp_vhost_url: str, postgres_database: str
+) -> None:
+    with (
+        impatient(broker),
+        Service("postgres_sink", amqp_url=amqp_vhost_url, postgres_dsn=postgres_database) as service,
+    ):
+        service.wait_healthy()
+        postgres.stop()
+        publish(amqp_vhost_url, whole_run(3))
+        wait_until(lambda: has_reconnected(service), 60, "the broker to lose its patience")
+        postgres.start()
+        service.wait_healthy()
+        wait_stored(1, postgres_database)
+        assert service.stop() == 0
+
+
+def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go_on(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        run_boards(2, speed=50) as boards,
+        wire(amqp_vhost_url) as lab,
+        Service(
+            "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
+        ) as service,
+    ):
+        service.wait_healthy()
+        lab.submit(ENDLESS)
+        (first,) = lab.wait_for(StartedMessage)
+        lab.delete(TASKSETS)
+        wait_until(lambda: has_reconnected(service), 30, "the distributor to miss its queue")
+        service.wait_healthy()
+        lab.submit(ENDLESS)
+        for started in lab.wait_for(StartedMessage, 2):
+            decide(lab, started, Outcome.FINISHED)
+        ended = {message.run.run_id: message.outcome for message in lab.wait_for(EndedMessage, 2)}
+        assert ended[first.run.run_id] is Outcome.FINISHED
+        assert set(ended.values()) == {Outcome.FINISHED}
+
+
+def test_leases_can_be_had_from_a_bare_broker(amqp_vhost_url: str) -> None:
+    async def lease() -> None:
+        leases = Leases(lambda *_: None, lambda _: None)
+        async with connection(amqp_vhost_url, "test") as link:
+            serving = asyncio.create_task(leases.serve(link))
+            async with leases.lease(Address("127.0.0.1", 1)):
+                assert not serving.done()
+            serving.cancel()
+
+    asyncio.run(lease())
