@@ -13,7 +13,8 @@ TaskgenError
 │   ├── BoardLeasedError   another distributor has the board
 │   └── BoardProtocolError the board answered what the protocol does not know
 ├── StoreError
-│   └── StoreUnavailableError   it may work later: the disk is full, the server is down
+│   ├── StoreUnavailableError   it may work later: the disk is full, the server is down
+│   └── UnstorableError         the store works, but will never take this
 └── BrokerError
     ├── BrokerUnavailableError  it may work later: no broker there, or the connection broke
     ├── CredentialsError        the broker or database refused this user
@@ -89,6 +90,10 @@ class StoreError(TaskgenError):
 
 class StoreUnavailableError(StoreError):
     """A store cannot keep it now, and may later: a full disk, a lock, a server that is down."""
+
+
+class UnstorableError(StoreError):
+    """A store refuses this data, now and later, and takes other: a value out of range, a NUL in a text."""
 
 
 class BrokerError(TaskgenError):

@@ -134,6 +134,8 @@ def _has_fault(events: list[Any]) -> bool:
             task_id, time_stamp = event["@task-id"], event["@time-stamp"]
             if not (task_id.isdigit() and time_stamp.isdigit() and event["@type"]):
                 return True
+            if not (task_id.isascii() and time_stamp.isascii()):  # "²" is a digit, and no number
+                return True
             if len(task_id) > _USUAL_DIGITS or len(time_stamp) > _USUAL_DIGITS:
                 return True
     except (KeyError, TypeError):

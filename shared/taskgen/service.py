@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from taskgen.errors import SettingsError, TaskgenError, first_error
 from taskgen.logs import configure_logs
@@ -18,6 +20,8 @@ from taskgen.settings import S, load_settings
 log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_END_S: Final = 25.0
+"""So long the end may take: longer than a distributor needs, shorter than `stop_grace_period` in compose."""
 
 
 def run_service(
@@ -49,12 +53,25 @@ def run_service(
 async def _run(name: str, settings: S, serve: Callable[[S, Health], Awaitable[None]]) -> None:
     health = Health()
     serving = asyncio.ensure_future(_serving(name, settings, serve, health))
+
+    def end() -> None:
+        serving.cancel()
+        limit = threading.Timer(_END_S, _end_hard, [name])
+        limit.daemon = True
+        limit.start()
+
     for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     await asyncio.wait({serving})
     if not serving.cancelled():
         serving.result()
     log.info("%s has ended", name)
+
+
+def _end_hard(name: str) -> None:
+    """End a process that a database without an answer holds; what it had is not acknowledged, so not lost."""
+    log.error("%s did not end within %g s, so it is ended hard", name, _END_S)
+    os._exit(1)
 
 
 async def _serving(

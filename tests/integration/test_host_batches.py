@@ -14,7 +14,7 @@ from taskgen.amqp.connection import connection
 from taskgen.amqp.host import Hosted, host
 from taskgen.amqp.messages import EndedMessage, Message
 from taskgen.amqp.topology import EVENTS, Queue, declare, sink_queue
-from taskgen.errors import MessageError, StoreError, StoreUnavailableError
+from taskgen.errors import MessageError, StoreError, StoreUnavailableError, UnstorableError
 from taskgen.monitoring import Health
 from taskgen.settings import ServiceSettings
 from tests.traffic import depth, ended, head, key, parked
@@ -28,12 +28,15 @@ QUEUE: Queue = sink_queue("sqlite")
 class Recording:
     """A processor that keeps reasons of ended runs, and refuses what the test says."""
 
-    def __init__(self, *, refused: tuple[str, ...] = (), failures: int = 0) -> None:
+    def __init__(
+        self, *, refused: tuple[str, ...] = (), takes_others: bool = True, failures: int = 0
+    ) -> None:
         self.kept: list[str] = []
         self.calls: list[str] = []
         self.threads: set[int] = set()
         self._batch: list[str] = []
         self._refused = refused
+        self._takes_others = takes_others
         self._failures = failures
 
     def begin(self) -> None:
@@ -52,7 +55,7 @@ class Recording:
             self._failures -= 1
             raise StoreUnavailableError("not now")
         if {*self._batch} & {*self._refused}:
-            raise StoreError("it will never work")
+            raise (UnstorableError if self._takes_others else StoreError)("it will never work")
         self.kept += self._batch
         self._batch = []
 
@@ -121,6 +124,19 @@ def test_a_message_that_the_store_refuses_while_it_takes_others_is_parked(amqp_v
     assert depth(amqp_vhost_url, QUEUE.name) == 0
 
 
+def test_such_a_message_is_parked_too_when_it_comes_alone(amqp_vhost_url: str) -> None:
+    processor = Recording(refused=("bad",))
+
+    async def one_after_the_other(health: Health) -> None:
+        await publish(amqp_vhost_url, "bad")
+        await until(lambda: b"taskgen_parked_total 1.0" in health.metrics.text(), "it parked")
+        await publish(amqp_vhost_url, "good")
+        await until(lambda: "good" in processor.kept, "the next one kept")
+
+    hosted(amqp_vhost_url, processor, one_after_the_other)
+    assert [one.reason for one in parked(amqp_vhost_url, QUEUE.name)] == ["it will never work"]
+
+
 def has_parked_two(health: Health) -> bool:
     """Whether it has counted them, which it does after acknowledging the batch."""
     return b"taskgen_parked_total 2.0" in health.metrics.text()
@@ -129,7 +145,9 @@ def has_parked_two(health: Health) -> bool:
 def test_a_store_that_refuses_everything_ends_the_service_and_parks_nothing(amqp_vhost_url: str) -> None:
     asyncio.run(publish(amqp_vhost_url, "bad", "bad", "bad"))
     with pytest.raises(StoreError, match="never"):
-        hosted(amqp_vhost_url, Recording(refused=("bad",)), lambda _: asyncio.Event().wait())
+        hosted(
+            amqp_vhost_url, Recording(refused=("bad",), takes_others=False), lambda _: asyncio.Event().wait()
+        )
     assert parked(amqp_vhost_url, QUEUE.name) == []
     assert depth(amqp_vhost_url, QUEUE.name) == 3
 

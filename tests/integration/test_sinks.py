@@ -74,8 +74,10 @@ class SinkContract:
             _changed(ended(head(), 0), outcome="exploded"): "outcome",
             _with_event({"@type": "X", "@task-id": 7, "@time-stamp": "1"}): "profile",
             _with_event({"@type": "X", "@task-id": "7", "@time-stamp": str(2**64)}): "profile",
+            _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "profile",
+            _with_tasks([{"pkg": "hey", "id": 0, "period": [10, 20]}]): "choice",
             b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
-            _duplicate_ids(): "taken already",
+            _with_tasks([{"pkg": "hey", "id": 0}] * 2): "taken already",
             _changed(ended(head(), 0), events=2**53): "events",
             _changed(ended(head(), 0), reason="a \0 in it"): "NUL",
         }
@@ -136,9 +138,9 @@ def _with_event(event: dict[str, Any]) -> bytes:
     return json.dumps(message).encode()
 
 
-def _duplicate_ids() -> bytes:
+def _with_tasks(tasks: list[dict[str, Any]]) -> bytes:
     message = json.loads(started(head()).body())
-    message["taskset"]["tasks"] *= 2
+    message["taskset"]["tasks"] = tasks
     return json.dumps(message).encode()
 
 

@@ -20,9 +20,9 @@ from taskgen.amqp.parking import park
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.errors import (
     BrokerUnavailableError,
-    StoreError,
     StoreUnavailableError,
     UnroutableError,
+    UnstorableError,
     first_error,
 )
 from taskgen.monitoring import Health, Metrics
@@ -39,6 +39,8 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 _PREFETCH: Final = 2 * _BATCH
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
+_LATE_S: Final = 10.0
+"""So long a store may take for a batch before it is said to be away."""
 
 T = TypeVar("T")
 
@@ -154,26 +156,18 @@ class _Hosting:
             self._health.set("consuming", False, "the connection to the broker broke")
 
     async def _stored(self, batch: Sequence[Delivery], out: Channel) -> Filled:
-        """Have a batch committed; a message that the store refuses while it takes others is poison."""
+        """Have a batch committed; a message that the store will never take is poison."""
         try:
             return await self._committed(batch, out)
-        except StoreError as error:
+        except UnstorableError as error:
             if len(batch) == 1:
-                raise
+                return Filled(poison=[Poison(batch[0], str(error))])
             log.warning("a batch was refused, its messages are tried one by one: %s", error)
         whole = Filled()
-        refusals: list[StoreError] = []
         for delivery in batch:
-            try:
-                filled = await self._committed([delivery], out)
-            except StoreError as error:
-                refusals.append(error)
-                whole.poison.append(Poison(delivery, str(error)))
-            else:
-                whole.taken += filled.taken
-                whole.poison += filled.poison
-        if not whole.taken and refusals:
-            raise refusals[0]  # it is not the messages
+            filled = await self._stored([delivery], out)
+            whole.taken += filled.taken
+            whole.poison += filled.poison
         return whole
 
     async def _committed(self, batch: Sequence[Delivery], out: Channel) -> Filled:
@@ -214,7 +208,17 @@ class _Hosting:
                 return result
 
     async def _in_worker(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        """Call in the worker thread; one that does not come back is not waited for in silence."""
+        running = asyncio.get_running_loop().run_in_executor(self._worker, call)
+        try:
+            done, _ = await asyncio.wait({running}, timeout=_LATE_S)
+            if not done:
+                self._health.set("store", False, f"no answer for {_LATE_S:g} s")
+                await asyncio.wait({running})
+                self._health.set("store", True)
+            return running.result()
+        finally:
+            running.cancel()  # if it has not begun
 
 
 async def _until_lost(channels: Sequence[Channel], work: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,7 @@ from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.host import host
 from taskgen.amqp.messages import EndedMessage, EventsMessage, Message, QuarantinedMessage, StartedMessage
 from taskgen.amqp.topology import sink_queue
-from taskgen.errors import MessageError, TaskSetError
+from taskgen.errors import MessageError, StoreUnavailableError, TaskSetError
 from taskgen.event import Quarantined
 from taskgen.events.storing import StoringHandler
 from taskgen.monitoring import Health
@@ -44,9 +44,12 @@ class SinkProcessor:
     def __init__(self, make: Callable[[], StoringHandler]) -> None:
         self._make = make
         self._handler: StoringHandler | None = None
+        self._is_owed = False
 
     def begin(self) -> None:
-        """Begin a batch; open the store before the first one."""
+        """Begin a batch; open the store before the first one, and commit what it could not take before."""
+        if self._is_owed:
+            self.commit()
         self._store().begin()
 
     def take(self, message: Message, _: Delivery) -> None:
@@ -65,11 +68,21 @@ class SinkProcessor:
 
     def commit(self) -> None:
         """Store the batch."""
-        self._store().commit()
+        self._is_owed = False
+        try:
+            self._store().commit()
+        except StoreUnavailableError:
+            self._is_owed = True
+            raise
 
     def abandon(self) -> None:
-        """Forget the batch."""
-        self._store().abandon()
+        """Forget the batch, unless the store has no room for it now.
+
+        The broker takes back what is not acknowledged in time. Were it asked for again at once, it would come
+        until the limit of deliveries, and be parked, in every long outage; stored first, it comes once more.
+        """
+        if not self._is_owed:
+            self._store().abandon()
 
     async def committed(self, channel: Channel) -> None:
         """Nothing follows."""
@@ -77,6 +90,7 @@ class SinkProcessor:
     def close(self) -> None:
         """Let go of the store."""
         if self._handler is not None:
+            self._handler.abandon()  # not acknowledged, so it comes again
             self._handler.close()
 
     def _store(self) -> StoringHandler:

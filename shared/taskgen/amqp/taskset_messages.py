@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from taskgen.errors import TaskSetError
 from taskgen.run import new_id, now
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from taskgen.variants import has_choices
 
 Tasks = list[dict[str, Any]]
 """The tasks' parameters, without open choices."""
@@ -66,6 +68,8 @@ class TaskSetMessage(BaseMessage):
         Raises:
             TaskSetError: it cannot be run as it is.
         """
+        if any(map(has_choices, self.tasks)):
+            raise TaskSetError(f"{self.source}: leaves a choice open; a message holds one variant")
         return rebuilt(self.tasks, self.source).checked()
 
     def again(self, board: str, reason: str) -> TaskSetMessage:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from taskgen.errors import StoreError, StoreUnavailableError
+from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def lines(rows: Iterable[Sequence[object]]) -> bytes:
         number += 1
     data = text.getvalue().encode()
     if data.count(b"\n") != number or data.count(b"\r") != number:
-        raise StoreError("a line break in the id or board of a run: CSV files take none")
+        raise UnstorableError("a line break in the id or board of a run: CSV files take none")
     return data
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError, TaskgenError
+from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError, TaskgenError, UnstorableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -26,6 +26,8 @@ _REFUSED: Final = ("authentication failed", "no password supplied", "does not ex
 """How the server says no while connecting: there is no SQLSTATE yet that the driver would hand on."""
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
 """SQLSTATE classes of what may be over soon: connection, deadlock, full disk, lock, shutdown, I/O."""
+_TOO_LARGE: Final = "54"
+"""SQLSTATE class of what goes over a limit of the server, such as the size of an index's entry."""
 
 
 class PostgresServer:
@@ -93,6 +95,8 @@ class PostgresServer:
             return CredentialsError(f"{text}; check user, password and database")
         if state[:2] in _LATER or (not state and isinstance(error, psycopg.OperationalError)):
             return StoreUnavailableError(text)
+        if isinstance(error, psycopg.DataError | psycopg.IntegrityError) or state.startswith(_TOO_LARGE):
+            return UnstorableError(text)
         return StoreError(text)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from taskgen.errors import StoreError, StoreUnavailableError
+from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
 from taskgen.events.tables import schema
 
 _PRIMARY_CODE: Final = 0xFF
@@ -25,6 +25,7 @@ _LATER: Final = frozenset(
     }
 )
 """What may be over at the next try; an I/O error is also how a quota or a full network disk shows."""
+_OF_THE_DATA: Final = (OverflowError, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
 _MARKS: Final = (
     "SELECT (SELECT application_id FROM pragma_application_id), "
     "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
@@ -106,6 +107,8 @@ class SqliteFile:
         except (sqlite3.Error, OverflowError) as error:
             code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
             kind = StoreUnavailableError if code in _LATER else StoreError
+            if isinstance(error, _OF_THE_DATA):
+                kind = UnstorableError
             raise kind(f"{self.path}: {error}") from error
 
     def _prepare(self, *, is_read_only: bool) -> None:
