@@ -6,35 +6,39 @@ from time to time whoever lives, adopts the unlocked ones.
 
 from __future__ import annotations
 
-import fcntl
+import json
 import logging
-import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
+from taskgen.amqp.outbox_file import delete_file, open_file, try_lock
 from taskgen.errors import SettingsError, StoreUnavailableError
 from taskgen.run import new_id
 
 log = logging.getLogger(__name__)
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS messages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, message_id TEXT NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS open_runs (
-    run_id TEXT PRIMARY KEY, head TEXT NOT NULL, events INTEGER NOT NULL
-);
-"""
-
 _INSERT: Final = "INSERT INTO messages (key, message_id, body) VALUES (?, ?, ?)"
 _REMEMBER: Final = "INSERT OR REPLACE INTO open_runs (run_id, head, events) VALUES (?, ?, ?)"
 _FORGET: Final = "DELETE FROM open_runs WHERE run_id = ?"
-_ALL: Final = "SELECT key, message_id, body FROM messages ORDER BY id"
+_FIRST: Final = """
+SELECT id, key, message_id, body FROM messages
+WHERE id > ? AND substr(key, 1, instr(key || '.', '.') - 1) NOT IN (SELECT value FROM json_each(?))
+ORDER BY id LIMIT ?
+"""
+_OLDEST_OF: Final = """
+SELECT id, key, message_id, body FROM messages
+WHERE substr(key, 1, instr(key || '.', '.') - 1) IN (SELECT value FROM json_each(?))
+ORDER BY id LIMIT 1
+"""
+
+_PIECE: Final = 10_000
+_PIECE_BYTES: Final = 8 * 1024 * 1024
+"""So much of another's file is in memory at a time; a single message may be larger."""
 
 
 class Entry(NamedTuple):
@@ -43,6 +47,11 @@ class Entry(NamedTuple):
     key: str
     message_id: str
     body: bytes
+
+    @property
+    def kind(self) -> str:
+        """What it tells, such as `events`: the key's first word."""
+        return self.key.partition(".")[0]
 
 
 class Stored(NamedTuple):
@@ -95,7 +104,7 @@ class Outbox:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._path, self._lock = self._own_file()
-            self._database = _open(self._path)
+            self._database = open_file(self._path)
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"TASKGEN_OUTBOX_PATH: {folder} cannot be written: {error}") from error
         self._bytes = 0
@@ -117,13 +126,25 @@ class Outbox:
             database.executemany(_FORGET, [(r,) for r in changes.closed_runs])
             self._bytes += size
 
-    def first(self, limit: int) -> list[Stored]:
-        """The oldest messages."""
+    def first(
+        self, limit: int, max_bytes: int = _PIECE_BYTES, after: int = 0, but_not: Collection[str] = ()
+    ) -> list[Stored]:
+        """The oldest messages.
+
+        Args:
+            limit: of their number.
+            max_bytes: of their bodies; the first one is taken whatever its size.
+            after: only those behind this id.
+            but_not: kinds that are left out.
+        """
         with self._transaction() as database:
-            rows = database.execute(
-                "SELECT id, key, message_id, body FROM messages ORDER BY id LIMIT ?", (limit,)
-            ).fetchall()
-        return [Stored(row[0], Entry(*row[1:])) for row in rows]
+            return _first(database, limit, max_bytes, after, but_not)
+
+    def oldest_of(self, kinds: Collection[str]) -> list[Stored]:
+        """The oldest message of some kinds, if there is one."""
+        with self._transaction() as database:
+            rows = database.execute(_OLDEST_OF, (json.dumps(list(kinds)),)).fetchall()
+        return [_stored(row) for row in rows]
 
     def remove(self, stored: Sequence[Stored]) -> None:
         """Forget messages: the broker has them."""
@@ -139,11 +160,12 @@ class Outbox:
     def adopt(self) -> list[OpenRun]:
         """Take over what processes that live no longer have left; returns their open runs.
 
-        A file that cannot be read, or for which there is no room now, stays and is said in the log.
+        A file that cannot be read, or for which there is no room now, stays and is said in the log; of one
+        that was adopted in part, the rest stays.
         """
         runs: list[OpenRun] = []
         for path in self._others():
-            lock = _try_lock(path)
+            lock = try_lock(path)
             if lock is None:
                 continue
             with lock:
@@ -152,7 +174,7 @@ class Outbox:
                 except StoreUnavailableError as error:
                     log.error("%s is left as it is: %s", path.name, error)  # noqa: TRY400 - one line says it
                 else:
-                    _delete(path)
+                    delete_file(path)
         return runs
 
     def close(self) -> None:
@@ -160,7 +182,7 @@ class Outbox:
         is_empty = not self.depth and not self._count("open_runs")
         self._database.close()
         if is_empty:
-            _delete(self._path)
+            delete_file(self._path)
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -171,28 +193,48 @@ class Outbox:
 
     def _own_file(self) -> tuple[Path, IO[bytes]]:
         path = self._folder / f"outbox-{new_id()}.db"
-        lock = _try_lock(path)
+        lock = try_lock(path)
         if lock is None:
             raise OSError(f"{path} is locked")
         return path, lock
 
     def _others(self) -> Iterable[Path]:
-        return [path for path in sorted(self._folder.glob("outbox-*.db")) if path != self._path]
+        """Latest first: who was killed while it adopted has the older messages of the file it adopted."""
+        found = sorted(self._folder.glob("outbox-*.db"), reverse=True)
+        return [path for path in found if path != self._path]
 
     def _merge(self, path: Path) -> list[OpenRun]:
-        """Copy an unlocked file's messages behind ours; after a crash in between they come twice."""
+        """Move an unlocked file's messages behind ours, piece by piece, and then copy its runs."""
+        count = 0
         try:
-            with closing(_open(path)) as other:
-                entries = [Entry(*row) for row in other.execute(_ALL)]
+            with closing(open_file(path)) as other:
+                while moved := self._move_piece(other):
+                    count += moved
                 runs = [OpenRun(*row) for row in other.execute("SELECT run_id, head, events FROM open_runs")]
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"it cannot be read: {error}") from error
-        log.warning("adopted %s: %d messages, %d runs without an end", path.name, len(entries), len(runs))
+        log.warning("adopted %s: %d messages, %d runs without an end", path.name, count, len(runs))
         with self._transaction() as database:
-            database.executemany(_INSERT, entries)
             database.executemany(_REMEMBER, runs)
-            self._bytes += sum(len(entry.body) for entry in entries)
         return runs
+
+    def _move_piece(self, other: sqlite3.Connection) -> int:
+        """Move another's oldest messages, and say how many.
+
+        What cannot be deleted there is not copied. The deletion is committed last: who is killed in between
+        leaves this piece twice, and loses none.
+        """
+        with other:
+            piece = _first(other, _PIECE, _PIECE_BYTES)
+            if piece:
+                other.execute("DELETE FROM messages WHERE id <= ?", (piece[-1].id,))
+                self._append(piece)
+        return len(piece)
+
+    def _append(self, piece: Sequence[Stored]) -> None:
+        with self._transaction() as database:
+            database.executemany(_INSERT, [one.entry for one in piece])
+            self._bytes += sum(len(one.entry.body) for one in piece)
 
     def _count(self, table: str) -> int:
         with self._transaction() as database:
@@ -209,34 +251,21 @@ class Outbox:
                 raise StoreUnavailableError(f"outbox {self._path}: {error}") from error
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.executescript(_SCHEMA)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
+def _first(
+    database: sqlite3.Connection, limit: int, max_bytes: int, after: int = 0, but_not: Collection[str] = ()
+) -> list[Stored]:
+    """See `Outbox.first`; what is not taken is not read either, but for one message."""
+    found: list[Stored] = []
+    size = 0
+    with closing(database.execute(_FIRST, (after, json.dumps(list(but_not)), limit))) as rows:
+        for row in rows:
+            one = _stored(row)
+            size += len(one.entry.body)
+            if found and size > max_bytes:
+                break
+            found.append(one)
+    return found
 
 
-def _try_lock(path: Path) -> IO[bytes] | None:
-    """Lock a file's companion; None if a living process has it, or its last owner has just deleted it."""
-    companion = path.with_suffix(".lock")
-    lock = companion.open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = companion.exists() and companion.stat().st_ino == os.fstat(lock.fileno()).st_ino
-    except BlockingIOError:
-        is_ours = False
-    if is_ours:
-        return lock
-    lock.close()
-    return None
-
-
-def _delete(path: Path) -> None:
-    """Delete a file with its companions, while it is locked."""
-    for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
-        path.with_suffix(suffix).unlink(missing_ok=True)
+def _stored(row: Sequence[Any]) -> Stored:
+    return Stored(row[0], Entry(*row[1:]))
