@@ -39,6 +39,13 @@ class Wire:
         self._channel.queue_bind(queue, EVENTS, "#")
         return self
 
+    def hear_only(self, *kinds: str) -> Self:
+        """Hear these kinds of messages, and no others any more."""
+        self._channel.queue_unbind(self._queue, EVENTS, "#")
+        for kind in kinds:
+            self._channel.queue_bind(self._queue, EVENTS, f"{kind}.#")
+        return self
+
     def submit(self, taskset: TaskSet, **fields: object) -> list[TaskSetMessage]:
         """Put all variants of a task-set into the queue."""
         messages = [

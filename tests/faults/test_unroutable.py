@@ -1,0 +1,94 @@
+"""Messages that no queue takes: they wait, the others overtake them, and none is lost."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from taskgen.amqp.messages import (
+    EndedMessage,
+    EventsMessage,
+    QuarantinedMessage,
+    StartedMessage,
+    StatusMessage,
+)
+from taskgen.amqp.outbox import Changes, Entry
+from taskgen.amqp.topology import CONTROLLER
+from taskgen.run import Outcome, now
+from taskgen.simulation import run_boards
+from tests.integration.test_distributor_service import SHORT, decide, events_of
+from tests.services import Service
+from tests.unit.test_outbox import left_behind
+from tests.waiting import wait_until
+from tests.wire import wire
+
+pytestmark = pytest.mark.servers
+
+OF_RUNS = ("started", "events", "finished", "stopped")
+
+
+def quarantined(count: int) -> Changes:
+    messages = [
+        QuarantinedMessage(board="b", reason="stray", received_at=now(), data_base64="") for _ in range(count)
+    ]
+    return Changes([Entry("quarantined.b", message.message_id, message.body()) for message in messages])
+
+
+def waiting(service: Service) -> int:
+    """How many messages are in its outbox, as it says itself."""
+    found = re.search(r"^taskgen_outbox_messages (\d+)", service.get("/metrics")[1], re.MULTILINE)
+    return int(found[1]) if found else -1
+
+
+def test_what_no_queue_takes_holds_up_no_run_and_is_published_when_one_does(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    left_behind(tmp_path, quarantined(1_500))
+    with (
+        run_boards(2, speed=50) as boards,
+        wire(amqp_vhost_url) as lab,
+        Service(
+            "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
+        ) as service,
+    ):
+        lab.hear_only(*OF_RUNS)
+        service.wait_healthy()
+        wait_until(lambda: waiting(service) == 1_500, 30, "the outbox to be adopted")
+        lab.submit(SHORT)
+        for started in lab.wait_for(StartedMessage, 2):
+            run_id = started.run.run_id
+            wait_until(lambda r=run_id: events_of(lab, r)[-1:] == ["JOBS_DONE"], 30, "the last event")  # type: ignore[misc]
+            decide(lab, started, Outcome.FINISHED)
+        lab.wait_for(EndedMessage, 2)
+        wait_until(lambda: waiting(service) == 1_500, 30, "all else to be published")
+        assert service.get("/healthz")[0] == 200
+        assert service.log.count("no queue takes messages of quarantined") == 1
+        lab.hear_only("quarantined")
+        assert len(lab.wait_for(QuarantinedMessage, 1_500)) == 1_500
+        wait_until(lambda: waiting(service) == 0, 30, "the outbox to be empty")
+
+
+def test_a_run_that_no_queue_takes_makes_unhealthy_and_is_published_in_its_order_when_one_does(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        run_boards(1, speed=50) as boards,
+        wire(amqp_vhost_url) as lab,
+        Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
+    ):
+        service.wait_healthy()
+        wait_until(lambda: "publishing" in service.health()["parts"], 30, "the queues to be declared")
+        lab.hear_only("quarantined").delete(CONTROLLER)
+        lab.submit(SHORT)
+        wait_until(lambda: waiting(service) >= 3, 30, "a start and events to wait")
+        wait_until(lambda: service.get("/healthz")[0] == 503, 30, "the distributor to miss its readers")
+        assert "no queue takes messages of events, " in service.health()["parts"]["publishing"]["reason"]
+        lab.hear_only(*OF_RUNS)
+        service.wait_healthy()
+        (started,) = lab.wait_for(StartedMessage)
+        wait_until(lambda: events_of(lab, started.run.run_id)[-1:] == ["JOBS_DONE"], 30, "the last event")
+        assert next(message for message in lab.heard if not isinstance(message, StatusMessage)) == started
+        firsts = [message.first_seq for message in lab.all_of(EventsMessage)]
+        assert firsts == sorted(firsts)
