@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ConnectionClosedByBroker,
-    ProbableAccessDeniedError,
-    ProbableAuthenticationError,
-)
+from pika.exceptions import AMQPError
 
 from taskgen.amqp.channel import Channel, resolve
-from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, SettingsError
+from taskgen.amqp.refusals import translated
+from taskgen.amqp.urls import parameters, without_password
+from taskgen.errors import BrokerError, BrokerUnavailableError
 
-_HEARTBEAT_S: Final = 20
-_BLOCKED_S: Final = 600
-"""A broker that is short of memory or disk blocks its publishers; they wait so long before they break off."""
 _OPEN_S: Final = 15
 _CLOSE_S: Final = 5
-_REFUSED: Final = frozenset({403, 530})
-"""Reply codes of a broker that does not want this user, or not in this virtual host."""
 
 
 class Connection:
@@ -82,10 +71,10 @@ async def connection(url: str, name: str) -> AsyncIterator[Connection]:
     lost: asyncio.Future[None] = loop.create_future()
     lost.add_done_callback(_mark_seen)
     raw = AsyncioConnection(
-        _parameters(url, name),
+        parameters(url, name),
         on_open_callback=partial(resolve, opened),
-        on_open_error_callback=lambda _, error: _fail(opened, _translated(error, url)),
-        on_close_callback=lambda _, error: _fail(lost, _translated(error, url)),
+        on_open_error_callback=lambda _, error: _fail(opened, translated(error, url)),
+        on_close_callback=lambda _, error: _fail(lost, translated(error, url)),
         custom_ioloop=loop,
     )
     try:
@@ -102,44 +91,6 @@ async def _in_time(opened: asyncio.Future[AsyncioConnection], url: str) -> Async
             return await opened
     except TimeoutError as error:
         raise BrokerUnavailableError(f"{without_password(url)}: no answer within {_OPEN_S} s") from error
-
-
-def _parameters(url: str, name: str) -> pika.URLParameters:
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise SettingsError(
-            f"AMQP URL {without_password(url)!r}: {error}; write amqp://user:password@host:5672/vhost"
-        ) from error
-    parameters.heartbeat = _HEARTBEAT_S
-    parameters.blocked_connection_timeout = _BLOCKED_S
-    parameters.client_properties = {"connection_name": name}
-    return parameters
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    return re.sub(r"//([^:@/]*):[^@/]*@", r"//\1:***@", url)
-
-
-def _translated(error: BaseException, url: str) -> BrokerError:
-    code = error.reply_code if isinstance(error, ConnectionClosedByBroker) else None
-    refusals = (AuthenticationError, ProbableAccessDeniedError, ProbableAuthenticationError)
-    where = without_password(url)
-    if isinstance(error, refusals) or code in _REFUSED:
-        return CredentialsError(
-            f"the broker refused {where}: check user, password and virtual host ({error})"
-        )
-    return BrokerUnavailableError(f"no connection to the broker {where}: {_cause(error)!r}")
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What went wrong at last, out of the layers that pika wraps around it."""
-    while inner := [
-        one for one in getattr(error, "exceptions", error.args) if isinstance(one, BaseException)
-    ]:
-        error = inner[-1]
-    return error
 
 
 def _fail(future: asyncio.Future[Any], error: BrokerError) -> None:

@@ -1,0 +1,94 @@
+"""A broker that breaks off while a connection is made refuses nobody: only what it says so is a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskgen.amqp.connection import connection
+from taskgen.errors import BrokerUnavailableError
+from tests.relay import relay
+from tests.servers.choose import Broker
+from tests.services import Service
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.servers
+
+CUTS = 3
+NO_CONNECTION = json.dumps({"max-connections": 0})
+
+
+@pytest.fixture
+def limited_user(broker: Broker, amqp_vhost_url: str) -> Iterator[str]:
+    """A user that may do all in the virtual host, but may not have a connection."""
+    name = urlsplit(amqp_vhost_url).path[1:]
+    broker.ctl("add_user", name, "secret")
+    broker.ctl("set_permissions", "--vhost", name, name, ".*", ".*", ".*")
+    broker.ctl("set_user_limits", name, NO_CONNECTION)
+    yield name
+    broker.ctl("delete_user", name)
+
+
+def connect(url: str) -> None:
+    async def work() -> None:
+        async with connection(url, "test"):
+            pass
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2], ids=["at once", "after Start", "after Tune"])
+def test_a_service_whose_connections_are_cut_during_the_handshake_connects_again(
+    amqp_vhost_url: str, tmp_path: Path, frames: int
+) -> None:
+    with (
+        relay(amqp_vhost_url, CUTS, frames) as between,
+        Service("sqlite_sink", amqp_url=between.url, sqlite_path=tmp_path / "events.db") as service,
+    ):
+        service.wait_healthy()
+        assert between.cuts_left == 0
+        assert service.stop() == 0
+
+
+def test_a_service_for_which_a_virtual_host_has_no_room_waits_for_it(
+    broker: Broker, amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    vhost = urlsplit(amqp_vhost_url).path[1:]
+    broker.ctl("set_vhost_limits", "--vhost", vhost, NO_CONNECTION)
+    with Service("sqlite_sink", amqp_url=amqp_vhost_url, sqlite_path=tmp_path / "events.db") as service:
+        wait_until(
+            lambda: re.search(r"taskgen_reconnects_total [1-9]", service.get("/metrics")[1]) is not None,
+            30,
+            "the service to be turned away",
+        )
+        assert "connection limit (0) is reached" in service.get("/healthz")[1]
+        broker.ctl("clear_vhost_limits", "--vhost", vhost)
+        service.wait_healthy()
+
+
+def test_a_user_that_has_too_many_connections_is_not_refused_for_good(
+    amqp_vhost_url: str, limited_user: str
+) -> None:
+    parts = urlsplit(amqp_vhost_url)
+    url = parts._replace(netloc=f"{limited_user}:secret@{parts.hostname}:{parts.port}").geturl()
+    with pytest.raises(BrokerUnavailableError, match="connection limit"):
+        connect(url)
+
+
+@pytest.mark.parametrize("vhost", ["no-such", "connection-limits"])
+def test_a_virtual_host_that_is_not_there_ends_a_service_with_one_line(
+    amqp_url: str, tmp_path: Path, vhost: str
+) -> None:
+    url = urlsplit(amqp_url)._replace(path=f"/{vhost}").geturl()
+    with Service("sqlite_sink", amqp_url=url, sqlite_path=tmp_path / "events.db") as service:
+        assert service.process.wait(timeout=60) == 1
+        line = service.log.strip().splitlines()[-1]
+        assert line.startswith("sqlite_sink: the broker refused amqp://guest:***@127.0.0.1")
+        assert f"vhost {vhost} not found" in line
+        assert "Traceback" not in service.log

@@ -1,0 +1,87 @@
+"""Between a service and its broker: cuts connections during the handshake, and lets later ones through."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+_HEADER: Final = struct.Struct(">BHI")
+"""Of a frame of AMQP: type, channel and length of what follows, before one octet that ends it."""
+
+
+class Relay:
+    """Passes on what a broker and those who connect to it say.
+
+    Args:
+        url: of the broker.
+        cuts: so many connections are cut.
+        frames: so many of the broker's frames, and what is answered to them, these get through before.
+    """
+
+    def __init__(self, url: str, cuts: int, frames: int) -> None:
+        parts = urlsplit(url)
+        self._broker = (parts.hostname or "", parts.port or 5672)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._frames = frames
+        self.cuts_left = cuts
+        port = self._listening.getsockname()[1]
+        self.url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
+
+    def run(self) -> None:
+        """Serve until the listening socket is closed."""
+        with ExitStack() as stack, suppress(OSError):
+            while True:
+                client = stack.enter_context(self._listening.accept()[0])
+                broker = stack.enter_context(socket.create_connection(self._broker))
+                if self.cuts_left:
+                    self._cut(client, broker)
+                else:
+                    for ends in ((client, broker), (broker, client)):
+                        threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _cut(self, client: socket.socket, broker: socket.socket) -> None:
+        broker.sendall(client.recv(4096))
+        for number in range(self._frames):
+            client.sendall(_frame(broker))
+            answer = client.recv(4096)
+            if number < self._frames - 1:
+                broker.sendall(answer)
+        client.close()
+        broker.close()
+        self.cuts_left -= 1
+
+
+@contextmanager
+def relay(url: str, cuts: int, frames: int) -> Iterator[Relay]:
+    """A relay that runs."""
+    found = Relay(url, cuts, frames)
+    thread = threading.Thread(target=found.run)
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.close()
+        thread.join()
+
+
+def _frame(broker: socket.socket) -> bytes:
+    header = broker.recv(_HEADER.size, socket.MSG_WAITALL)
+    return header + broker.recv(_HEADER.unpack(header)[2] + 1, socket.MSG_WAITALL)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
