@@ -6,9 +6,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,38 +21,6 @@ from taskgen.logs import LogKind
 PREFIX: Final = "TASKGEN_"
 
 
-def _amqp_url(url: str) -> str:
-    if not re.match(r"amqps?://[^/]+", url):
-        raise ValueError("is no AMQP URL; write amqp://user:password@host:5672/vhost")
-    return url
-
-
-def _http_url(url: str) -> str:
-    if not re.match(r"https?://[^/]+", url):
-        raise ValueError("is no HTTP URL; write http://user:password@host:15672")
-    return url
-
-
-class ServiceSettings(BaseSettings):
-    """What every service needs; each service adds its own. A variable that is empty is not set."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
-
-    amqp_url: Annotated[str, AfterValidator(_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/%2F"
-    management_url: Annotated[str, AfterValidator(_http_url)] | None = None
-    """The broker's management API; None: at port 15672 of the broker's host, if it answers there."""
-    http_host: str = "127.0.0.1"
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Of /healthz and /metrics; 0: any free one."""
-    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(
-        default_factory=socket.gethostname
-    )
-    """Tells replicas apart, in logs, connections and files."""
-    log_format: LogKind = "console"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-
-
-S = TypeVar("S", bound=ServiceSettings)
 T = TypeVar("T")
 
 
@@ -66,6 +35,56 @@ def checked(check: Callable[[T], object]) -> AfterValidator:
         return value
 
     return AfterValidator(validate)
+
+
+def _check_url(url: str, kind: str, example: str) -> None:
+    """Be sure of scheme, host and port; what is said of a wrong URL never quotes it."""
+    if not re.match(rf"{kind.lower()}s?://[^/]+", url):
+        raise SettingsError(f"is no {kind} URL; write {example}")
+    try:
+        parts = urlsplit(url)
+        is_right = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may have a part of the password
+        is_right = False
+    if not is_right or "@" in parts.path + parts.query + parts.fragment:
+        raise SettingsError(
+            f"has no host, or no port from 1 to 65535, that can be understood; write {example}, "
+            "and / ? # and @ of a password as %2F %3F %23 and %40"
+        )
+
+
+def _check_amqp_url(url: str) -> None:
+    _check_url(url, "AMQP", "amqp://user:password@host:5672/vhost")
+    with suppress(ImportError):  # without the extra nobody connects
+        from taskgen.amqp.urls import check_broker_url  # noqa: PLC0415 - needs it
+
+        check_broker_url(url)
+
+
+def _check_http_url(url: str) -> None:
+    _check_url(url, "HTTP", "http://user:password@host:15672")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs; each service adds its own. A variable that is empty is not set."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    amqp_url: Annotated[str, checked(_check_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/%2F"
+    management_url: Annotated[str, checked(_check_http_url)] | None = None
+    """The broker's management API; None: at port 15672 of the broker's host, if it answers there."""
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Of /healthz and /metrics; 0: any free one."""
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(
+        default_factory=socket.gethostname
+    )
+    """Tells replicas apart, in logs, connections and files."""
+    log_format: LogKind = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+
+S = TypeVar("S", bound=ServiceSettings)
 
 
 @contextmanager

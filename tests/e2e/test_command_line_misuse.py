@@ -91,6 +91,15 @@ def board() -> Iterator[str]:
         ("show text.db", "text.db: "),
         ("board --listen nowhere", "'nowhere' is no IPv4 address; write one such as 127.0.0.1"),
         ("board --fault tired", "no fault 'tired'; there are"),
+        ("status --amqp-url amqp://127.0.0.1:99999/", "TASKGEN_AMQP_URL: has no host, or no port from 1 to"),
+        ("status --amqp-url amqp://127.0.0.1:abc/", "write amqp://user:password@host:5672/vhost"),
+        ("status --amqp-url amqp://[::1/", "TASKGEN_AMQP_URL: has no host"),
+        (
+            "parked list --amqp-url amqp://h/?ssl_options=(",
+            "TASKGEN_AMQP_URL: amqp://h/: '(' was never closed",
+        ),
+        ("setup --amqp-url amqps://h/?ssl_options={'ca_certs':'/no'}", "its ssl_options: [Errno 2] No"),
+        ("setup --management-url http://127.0.0.1:abc", "TASKGEN_MANAGEMENT_URL: has no host, or no port"),
         ("fly", "No such command 'fly'"),
     ],
 )

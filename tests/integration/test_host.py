@@ -76,6 +76,7 @@ def test_a_queue_with_other_arguments_ends_a_service_with_a_line_that_names_both
     [
         ("http_port", "many", "TASKGEN_HTTP_PORT"),
         ("amqp_url", "localhost", "TASKGEN_AMQP_URL"),
+        ("amqp_url", "amqps://127.0.0.1/?ssl_options={'ca_certs':'no/such'}", "TASKGEN_AMQP_URL"),
         ("log_format", "xml", "TASKGEN_LOG_FORMAT"),
     ],
 )

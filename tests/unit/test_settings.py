@@ -44,7 +44,27 @@ def test_what_has_to_be_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HTTP_PORT", "many"),
         ("HTTP_PORT", "65536"),
         ("AMQP_URL", "guest:hidden@localhost"),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1:99999/"),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1:port/"),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1:0/"),
+        ("AMQP_URL", "amqp://guest:hidden@[::1/"),
+        ("AMQP_URL", "amqp://guest:hidden@:5672/"),
+        ("AMQP_URL", "amqp://guest:hidden/@127.0.0.1/"),
+        ("AMQP_URL", "amqp://guest:1/hidden@127.0.0.1/"),
+        ("AMQP_URL", "amqp://guest:1#hidden@127.0.0.1/"),
+        ("AMQP_URL", "amqp://guest@127.0.0.1/"),
+        ("AMQP_URL", "amqp://guest:hid@den@127.0.0.1/?heartbeat=x"),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1/?hartbeat=1"),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1/?ssl_options=("),
+        ("AMQP_URL", "amqp://guest:hidden@127.0.0.1/?ssl_options=[]"),
+        (
+            "AMQP_URL",
+            "amqps://guest:hidden@127.0.0.1/?ssl_options={'ca_certs':'no/such','password':'hidden'}",
+        ),
+        ("AMQP_URL", f"amqps://127.0.0.1/?ssl_options={{'ca_certs':'{__file__}'}}"),
         ("MANAGEMENT_URL", "ftp://guest:hidden@localhost"),
+        ("MANAGEMENT_URL", "http://guest:hidden@127.0.0.1:port"),
+        ("MANAGEMENT_URL", "http://guest:hidden@[::1"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("INSTANCE", "../other"),
@@ -59,4 +79,16 @@ def test_a_wrong_value_is_one_line_that_begins_with_the_variable(
     with pytest.raises(SettingsError, match=f"^TASKGEN_{name}: ") as caught:
         load_settings(OwnSettings)
     assert "\n" not in str(caught.value)
-    assert "hidden" not in str(caught.value)
+    assert "hid" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://localhost",
+        "amqp://user:p%2Fw%40@[::1]:5673/my%2Fown?heartbeat=5&connection_attempts=2",
+        "amqps://rabbit.example/",
+    ],
+)
+def test_a_right_url_is_taken_as_it_is(url: str) -> None:
+    assert load_settings(OwnSettings, amqp_url=url).amqp_url == url

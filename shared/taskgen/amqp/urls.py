@@ -14,17 +14,23 @@ _BLOCKED_S: Final = 600
 """A broker that is short of memory or disk blocks its publishers; they wait so long before they break off."""
 
 
+_ODD: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError, SyntaxError)
+"""What pika raises for options that it cannot read: each is evaluated as Python."""
+
+
 def parameters(url: str, name: str) -> pika.URLParameters:
     """What pika needs for a connection of this name.
 
     Raises:
-        SettingsError: the URL cannot be understood.
+        SettingsError: the URL cannot be understood, or a file that it names cannot be read.
     """
     try:
         found = pika.URLParameters(url)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"{without_password(url)}: its ssl_options: {error}") from error
+    except _ODD as error:
         raise SettingsError(
-            f"AMQP URL {without_password(url)!r}: {error}; write amqp://user:password@host:5672/vhost"
+            f"{without_password(url)}: {error}; write amqp://user:password@host:5672/vhost"
         ) from error
     found.heartbeat = _HEARTBEAT_S
     found.blocked_connection_timeout = _BLOCKED_S
@@ -32,6 +38,15 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     return found
 
 
+def check_broker_url(url: str) -> None:
+    """Be sure that a connection can be asked for.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    parameters(url, "")
+
+
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    return re.sub(r"//([^:@/]*):[^@/]*@", r"//\1:***@", url)
+    """A URL as it may be shown: without what may be of a password, and without its options."""
+    return re.sub(r"//([^:]*):.*@", r"//\1:***@", url, flags=re.DOTALL).partition("?")[0]
