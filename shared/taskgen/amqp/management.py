@@ -8,9 +8,11 @@ import json
 import logging
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
@@ -51,7 +53,7 @@ class Management:
 
     def queues(self) -> dict[str, int]:
         """The names of all queues, each with how many messages it has."""
-        found = self._ask("GET", f"/queues/{self._vhost}?columns=name,messages")
+        found = self._listed(f"/queues/{self._vhost}?columns=name,messages", "name")
         return {one["name"]: one.get("messages", 0) for one in found}
 
     def set_policies(self, policies: Iterable[Policy]) -> list[str]:
@@ -75,11 +77,18 @@ class Management:
         return [policy["name"] for policy in added]
 
     def _policies(self) -> dict[str, Policy]:
-        return {one["name"]: one for one in self._ask("GET", f"/policies/{self._vhost}")}
+        return {one["name"]: one for one in self._listed(f"/policies/{self._vhost}", "name", "pattern")}
 
     def _put(self, policy: Policy) -> None:
         body = {name: policy[name] for name in _COMPARED}
         self._ask("PUT", f"/policies/{self._vhost}/{quote(policy['name'], safe='')}", body)
+
+    def _listed(self, path: str, *names: str) -> list[dict[str, Any]]:
+        """A list of objects that have texts of these names."""
+        found = self._ask("GET", path)
+        if not (isinstance(found, list) and all(_has_texts(one, names) for one in found)):
+            raise BrokerUnavailableError(f"{self.name}: what answers there is no management API")
+        return found
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
         data = None if body is None else json.dumps(body).encode()
@@ -90,12 +99,13 @@ class Management:
             return json.loads(content) if content else None
         except HTTPError as error:
             raise self._translated(error) from error
-        except (URLError, OSError, ValueError) as error:
-            raise BrokerUnavailableError(f"{self.name}: no management API answers there: {error}") from error
+        except (HTTPException, OSError, ValueError) as error:  # cut off, not there, or not even HTTP or JSON
+            raise BrokerUnavailableError(
+                f"{self.name}: no management API answers there: {error!r:.200}"
+            ) from error
 
     def _translated(self, error: HTTPError) -> BrokerError:
-        with error:
-            reason = f"{self.name}: {error.code} {error.reason}: {error.read(500).decode(errors='replace')}"
+        reason = f"{self.name}: {error.code} {error.reason}: {_body(error)}"
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return CredentialsError(reason)
         if error.code == HTTPStatus.NOT_FOUND:
@@ -115,7 +125,8 @@ def find_management(url: str | None, amqp_url: str) -> Management | None:
     broker = urlsplit(amqp_url)
     if (broker.port or _AMQP_PORT) != _AMQP_PORT:
         return None  # a broker that was moved; who knows whose API is at the usual port
-    found = Management(f"http://{broker.hostname}:{_PORT}", amqp_url)
+    host = f"[{broker.hostname}]" if ":" in (broker.hostname or "") else broker.hostname
+    found = Management(f"http://{host}:{_PORT}", amqp_url)
     try:
         found.queues()
     except BrokerError:
@@ -137,6 +148,17 @@ async def add_limits(settings: ServiceSettings, queues: Iterable[Queue]) -> None
     else:
         if added:
             log.info("policies set: %s", ", ".join(added))
+
+
+def _has_texts(one: object, names: Iterable[str]) -> bool:
+    return isinstance(one, dict) and all(isinstance(one.get(name), str) for name in names)
+
+
+def _body(error: HTTPError) -> str:
+    """The beginning of what the answer says, as far as it came."""
+    with error, suppress(HTTPException, OSError):
+        return error.read(500).decode(errors="replace")
+    return ""
 
 
 def _is_same(ours: Policy, theirs: Policy | None) -> bool:
