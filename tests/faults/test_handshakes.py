@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.servers
 
 CUTS = 3
+START_OF_START = b"\x01\x00\x00\x00\x00\x01\xff"
 NO_CONNECTION = json.dumps({"max-connections": 0})
 
 
@@ -79,6 +81,27 @@ def test_a_user_that_has_too_many_connections_is_not_refused_for_good(
     url = parts._replace(netloc=f"{limited_user}:secret@{parts.hostname}:{parts.port}").geturl()
     with pytest.raises(BrokerUnavailableError, match="connection limit"):
         connect(url)
+
+
+@pytest.mark.parametrize("said", [b"", START_OF_START], ids=["nothing", "half a frame"])
+def test_a_service_ends_quietly_while_its_broker_is_silent(tmp_path: Path, said: bytes) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        Service(
+            "sqlite_sink",
+            amqp_url=f"amqp://127.0.0.1:{silent.getsockname()[1]}/",
+            sqlite_path=tmp_path / "events.db",
+        ) as service,
+    ):
+        silent.settimeout(30)
+        client, _ = silent.accept()
+        with client:
+            assert client.recv(8).startswith(b"AMQP")
+            client.sendall(said)
+            assert service.stop() == 0
+            assert client.recv(1) == b""
+        assert service.log.strip().endswith("sqlite_sink has ended")
+        assert "Traceback" not in service.log
 
 
 @pytest.mark.parametrize("vhost", ["no-such", "connection-limits"])

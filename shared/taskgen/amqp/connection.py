@@ -53,6 +53,14 @@ class Connection:
         return channel
 
 
+class _Raw(AsyncioConnection):  # type: ignore[misc]  # pika has no types here
+    """Pika's connection, whose end can be asked for while it is being opened."""
+
+    def _on_connection_workflow_done(self, result: Any) -> None:  # noqa: ANN401 - a connection or an error
+        # Pika gives the class of the error then, takes it for a connection, and fails in the event loop.
+        super()._on_connection_workflow_done(result() if isinstance(result, type) else result)
+
+
 @asynccontextmanager
 async def connection(url: str, name: str) -> AsyncIterator[Connection]:
     """A connection while the context is open.
@@ -70,11 +78,16 @@ async def connection(url: str, name: str) -> AsyncIterator[Connection]:
     opened: asyncio.Future[AsyncioConnection] = loop.create_future()
     lost: asyncio.Future[None] = loop.create_future()
     lost.add_done_callback(_mark_seen)
-    raw = AsyncioConnection(
+
+    def end(_: object, error: BaseException) -> None:
+        _fail(opened, translated(error, url))
+        _fail(lost, translated(error, url))
+
+    raw = _Raw(
         parameters(url, name),
         on_open_callback=partial(resolve, opened),
-        on_open_error_callback=lambda _, error: _fail(opened, translated(error, url)),
-        on_close_callback=lambda _, error: _fail(lost, translated(error, url)),
+        on_open_error_callback=end,
+        on_close_callback=end,
         custom_ioloop=loop,
     )
     try:
