@@ -48,12 +48,12 @@ class HandlerCalls:
 
     def event(self, taskset: TaskSet, profile: Profile) -> bool:
         """Give all a profile; returns the first one's word on whether the run continues."""
-        decision: object = None
+        decision: bool | None = None
         for handler in self._handlers:
             answer = self._answer(handler, taskset, profile)
             if handler is self._decider:
                 decision = answer
-        return self._decide_instead(taskset, profile) if decision is None else bool(decision)
+        return self._decide_instead(taskset, profile) if decision is None else decision
 
     def end(self, taskset: TaskSet) -> None:
         """Tell all that the run whose outcome is set has ended."""
@@ -97,16 +97,19 @@ class HandlerCalls:
         log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, error)
         store.abandon()
 
-    def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> object:
-        """What a handler says to a profile; None if it raised."""
+    def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
+        """What the deciding handler says to a profile; None if it raised, and of those that watch."""
         try:
             answer: object = handler.__taskset_event__(taskset, profile)
+            if handler is not self._decider:
+                return None
+            if answer is not None:
+                return bool(answer)  # an array of several elements raises here
         except _RAISED as error:
             self._report(handler, error)
             return None
-        if answer is None and handler is self._decider:
-            self._report_no_decision(handler)
-        return answer
+        self._report_no_decision(handler)
+        return None
 
     def _decide_instead(self, taskset: TaskSet, profile: Profile) -> bool:
         """The default's decision, where the deciding handler raised or forgot to return one."""

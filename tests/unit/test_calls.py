@@ -104,6 +104,22 @@ def test_the_default_decides_where_the_deciding_handler_does_not(answer: Any) ->
     assert failures == 2
 
 
+class Several:
+    """Cannot be taken for True or False, as an array of several elements cannot."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_decides(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = HandlerCalls([Says(Several()), Says(Several())])
+    assert calls.event(taskset(), profile("START"))
+    assert list(calls.failures.values()) == [1]
+    assert "Says raised ValueError" in caplog.text
+
+
 def test_a_handler_that_forgets_to_decide_is_told_so_and_one_that_raises_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
