@@ -67,6 +67,14 @@ class HandlerCalls:
         for handler in self._handlers:
             self._guarded(handler, partial(handler.__taskset_quarantine__, taskset, quarantined))
 
+    def report(self, name: str, error: BaseException) -> None:
+        """Count a failure, and tell the first one of its kind with the traceback."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{name} raised {type(error).__name__} at {last.filename}:{last.lineno}"
+        self.failures[kind] += 1
+        if self.failures[kind] == 1:
+            log.error("%s; it goes on, and this kind is only counted from now on", kind, exc_info=error)
+
     def begin(self) -> None:
         """From now on the stores collect."""
         for store in self._stores:
@@ -133,8 +141,4 @@ class HandlerCalls:
             self._report(handler, error)
 
     def _report(self, handler: AbstractEventHandler, error: BaseException) -> None:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        kind = f"{type(handler).__name__} raised {type(error).__name__} at {last.filename}:{last.lineno}"
-        self.failures[kind] += 1
-        if self.failures[kind] == 1:
-            log.error("%s; it goes on, and this kind is only counted from now on", kind, exc_info=error)
+        self.report(type(handler).__name__, error)

@@ -181,8 +181,7 @@ class Feed:
 
     def quarantine(self, reason: str, data: bytes) -> None:
         """Have bytes of this run kept that are no frame."""
-        quarantined = Quarantined(reason, data, self.run.board, now(), self.run.run_id)
-        self._dispatcher.submit(partial(self._dispatcher.quarantine, quarantined, self._taskset))
+        self._dispatcher.submit(partial(self._quarantine, reason, data, now()))
 
     async def flush(self) -> None:
         """Wait until the handlers have seen all that was handed over."""
@@ -196,7 +195,11 @@ class Feed:
 
     def _take(self, frames: list[bytes], received_at: str) -> None:
         for frame in frames:
-            self._take_frame(frame, received_at)
+            try:
+                self._take_frame(frame, received_at)
+            except Exception as error:  # noqa: BLE001 - whatever it is: other frames are behind this one
+                self._dispatcher.calls.report("taskgen itself", error)
+                self._quarantine(f"a fault of taskgen's own: {type(error).__name__}", frame, received_at)
             self._taken_bytes += len(frame)
         room = self._room
         if room is not None and self._given_bytes - self._taken_bytes <= _MOST_PENDING_BYTES // 2:
@@ -209,14 +212,10 @@ class Feed:
         try:
             profile, rejected = read_profile(frame, self._dispatcher.limits)
         except ProfileError as error:
-            self._dispatcher.quarantine(
-                Quarantined(str(error), frame, run.board, received_at, run.run_id), self._taskset
-            )
+            self._quarantine(str(error), frame, received_at)
             return
         for reason, data in rejected:
-            self._dispatcher.quarantine(
-                Quarantined(reason, data, run.board, received_at, run.run_id), self._taskset
-            )
+            self._quarantine(reason, data, received_at)
         events = len(profile["profile"]["events"]["event"])
         counters.events += events
         run.first_seq, run.received_at = self._events, received_at
@@ -225,6 +224,10 @@ class Feed:
             is_finished = self._taskset.is_terminated
             outcome = Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE
             self._loop.call_soon_threadsafe(self.decide, outcome)
+
+    def _quarantine(self, reason: str, data: bytes, received_at: str) -> None:
+        quarantined = Quarantined(reason, data, self.run.board, received_at, self.run.run_id)
+        self._dispatcher.quarantine(quarantined, self._taskset)
 
     def _end(self, outcome: Outcome, reason: str, is_stored: asyncio.Future[None]) -> None:
         run = self.run

@@ -7,22 +7,31 @@ from collections.abc import Iterator
 import pytest
 
 from taskgen.dispatch import Dispatcher, Feed
-from taskgen.event import DefaultEventHandler
+from taskgen.event import DefaultEventHandler, Profile, Quarantined
 from taskgen.limits import Limits
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from tests.scripted import profile
 
 
 class Names(DefaultEventHandler):
-    """Writes down which run began and ended."""
+    """Writes down which run began and ended, and how often which events came between."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
+        self.quarantined: list[Quarantined] = []
 
     def __taskset_start__(self, taskset: TaskSet) -> None:
         self.seen.append("start")
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        self.seen += [one["@type"] for one in event["profile"]["events"]["event"]]
+        return super().__taskset_event__(taskset, event)
+
+    def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
+        self.quarantined.append(quarantined)
 
     def __taskset_stop__(self, taskset: TaskSet) -> None:
         self.seen.append("stop")
@@ -62,6 +71,33 @@ def test_a_fault_of_our_own_in_that_thread_is_told_and_ends_nothing(
     dispatcher.submit(fail)
     asyncio.run(dispatcher.caught_up())
     assert "a fault of our own" in caplog.text
+
+
+async def _run(dispatcher: Dispatcher, *reads: list[bytes]) -> None:
+    """A run in which these frames are read."""
+    taskset = TaskSet([Task(pkg="hey")])
+    taskset.run = Run("board:1")
+    feed = Feed(dispatcher, taskset)
+    for frames in reads:
+        await asyncio.wait_for(feed.put(frames), 30)
+    await feed.end(Outcome.STOPPED_BY_USER)
+
+
+def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with_it() -> None:
+    """Nested deeper than Python recurses, where a limit that was set too high lets it through."""
+    deep = b"<event>" + b"<a>" * 20_000 + b"</a>" * 20_000 + b"</event>"
+    frame = b"<profile><events>" + deep + b"</events></profile>"
+    dispatcher, handler = Dispatcher(Limits(depth=30_000)), Names()
+    try:
+        dispatcher.use([handler])
+        asyncio.run(_run(dispatcher, *[[profile(("START", 0, 1)), frame, profile(("EXIT", 0, 2))]] * 4))
+        failures = dispatcher.calls.failures
+    finally:
+        dispatcher.close()
+    assert handler.seen == ["start", *["START", "EXIT"] * 4, "stop"]
+    assert [one.data for one in handler.quarantined] == [frame] * 4
+    assert all("taskgen's own" in one.reason for one in handler.quarantined)
+    assert sum(failures.values()) == 4
 
 
 def _wait(event: threading.Event) -> None:
