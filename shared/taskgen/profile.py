@@ -70,6 +70,8 @@ def _check_limits(document: bytes, limits: Limits) -> None:
         raise ProfileError("not ASCII")
     if b"!" in document and b"<!" in document:  # one character is found twenty times as fast as two
         raise ProfileError("has a declaration (<!...), such as a DOCTYPE or an entity; boards send none")
+    if b"?" in document and document.count(b"<?") > _has_declaration(document):
+        raise ProfileError("has a processing instruction (<?...); boards send none")
     if document.count(b"<") > limits.elements:
         raise ProfileError(f"more than {limits.elements} elements")
     if document.count(b"</") > limits.depth:
@@ -79,6 +81,11 @@ def _check_limits(document: bytes, limits: Limits) -> None:
         element.count(b"=") > limits.attributes for element in elements
     ):
         raise ProfileError(f"an element with more than {limits.attributes} attributes")
+
+
+def _has_declaration(document: bytes) -> bool:
+    """Whether it begins with `<?xml ...?>`; in any other `<?...?>` tags could stand that are none."""
+    return document.startswith(b"<?xml") and document[5:6].isspace()
 
 
 def _check_depth(document: bytes, limit: int) -> None:

@@ -147,6 +147,10 @@ def test_a_single_broken_event_leaves_an_empty_list() -> None:
         (frame(b"<a>" * 40 + b"</a>" * 40), "nested deeper than 32"),
         (frame(b"<a>" * 20_000 + b"</a>" * 20_000), "nested deeper than 32"),
         (frame(b"<a>" * 20_000), "not XML"),
+        (frame(b"<a><?x </a ?>" * 2_000 + b"</a>" * 2_000), "processing instruction"),
+        (b"<?xml-x" + b" </a >" * 2_000 + b"?>" + frame(b"<a>" * 2_000 + b"</a>" * 2_000), "processing"),
+        (b'<?xml version="' + b"</a>" * 99 + b'"?>' + frame(b"<a>" * 99 + b"</a>" * 99), "not XML"),
+        (b'<?xml version="1.0"?>' + frame(b"<?x?>"), "processing instruction"),
         (
             frame(b"<event " + b" ".join(b'a%d=""' % n for n in range(129)) + b"/>"),
             "more than 128 attributes",
