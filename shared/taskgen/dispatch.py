@@ -17,6 +17,7 @@ from taskgen.errors import DistributorError, ProfileError
 from taskgen.event import AbstractEventHandler, Quarantined
 from taskgen.limits import Limits
 from taskgen.profile import read_profile
+from taskgen.quarantine_log import QuarantineLog
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import TaskSet
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _MOST_PENDING_BYTES: Final = 256 * 1024
 """Of one run: above it the board's socket is not read until the handlers have caught up."""
+_FRAME_BYTES: Final = 64
+"""What an empty frame counts: it costs the host memory and time, though the board sends four bytes."""
 _BATCH_CALLS: Final = 1_000
 _BATCH_S: Final = 0.5
 
@@ -53,6 +56,7 @@ class Dispatcher:
         self.counters = Counters()
         self.calls = HandlerCalls(handlers)
         self.limits = limits
+        self._quarantine_log = QuarantineLog()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._committed: list[Callable[[], None]] = []
         self._is_closed = False
@@ -94,14 +98,13 @@ class Dispatcher:
     def quarantine(self, quarantined: Quarantined, taskset: TaskSet | None = None) -> None:
         """In the handlers' thread: count, report and keep bytes that are no events."""
         self.counters.quarantined += 1
-        log.warning(
-            "%s: quarantined %d bytes: %s",
-            quarantined.board,
-            len(quarantined.data),
-            quarantined.reason,
-            extra={"board": quarantined.board, "run_id": quarantined.run_id},
-        )
+        self._quarantine_log.tell(quarantined)
         self.calls.quarantine(taskset, quarantined)
+
+    def run_ended(self, taskset: TaskSet, run: Run) -> None:
+        """In the handlers' thread: tell them the end of a run whose outcome is set."""
+        self._quarantine_log.tell_total(run.board)
+        self.calls.end(taskset)
 
     def quarantine_stray(self, frame: bytes, board: str, reason: str) -> None:
         """Have a frame kept that came while no run was on."""
@@ -135,6 +138,7 @@ class Dispatcher:
         self.calls.begin()
 
     def _mark_closed(self) -> None:
+        self._quarantine_log.tell_totals()
         self._is_closed = True
 
     def _commit(self) -> None:
@@ -171,7 +175,7 @@ class Feed:
 
     async def put(self, frames: list[bytes]) -> None:
         """Hand over frames just read; waits while the handlers are too far behind."""
-        self._given_bytes += sum(map(len, frames))
+        self._given_bytes += sum(map(_weight, frames))
         self._dispatcher.submit(partial(self._take, frames, now()))
         if self._given_bytes - self._taken_bytes > _MOST_PENDING_BYTES:
             self._room = asyncio.Event()
@@ -200,7 +204,7 @@ class Feed:
             except Exception as error:  # noqa: BLE001 - whatever it is: other frames are behind this one
                 self._dispatcher.calls.report("taskgen itself", error)
                 self._quarantine(f"a fault of taskgen's own: {type(error).__name__}", frame, received_at)
-            self._taken_bytes += len(frame)
+            self._taken_bytes += _weight(frame)
         room = self._room
         if room is not None and self._given_bytes - self._taken_bytes <= _MOST_PENDING_BYTES // 2:
             self._loop.call_soon_threadsafe(room.set)
@@ -232,8 +236,12 @@ class Feed:
     def _end(self, outcome: Outcome, reason: str, is_stored: asyncio.Future[None]) -> None:
         run = self.run
         run.outcome, run.reason, run.ended_at, run.events = outcome, reason, now(), self._events
-        self._dispatcher.calls.end(self._taskset)
+        self._dispatcher.run_ended(self._taskset, run)
         self._dispatcher.after_commit(lambda: _tell(is_stored))
+
+
+def _weight(frame: bytes) -> int:
+    return len(frame) + _FRAME_BYTES
 
 
 def _tell(waited_for: asyncio.Future[None]) -> None:

@@ -100,5 +100,62 @@ def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with
     assert sum(failures.values()) == 4
 
 
+def test_empty_frames_too_wait_for_handlers_that_are_behind(dispatcher: Dispatcher) -> None:
+    may_go_on = threading.Event()
+    taskset = TaskSet([Task(pkg="hey")])
+    taskset.run = Run("board:1")
+
+    async def run() -> None:
+        feed = Feed(dispatcher, taskset)
+        putting = asyncio.create_task(feed.put([b""] * 10_000))
+        await asyncio.sleep(0)
+        assert not putting.done()
+        may_go_on.set()
+        await asyncio.wait_for(putting, 30)
+
+    dispatcher.submit(lambda: _wait(may_go_on))
+    try:
+        asyncio.run(run())
+    finally:
+        may_go_on.set()
+
+
+def test_a_flood_of_what_is_no_event_fills_no_log(
+    dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Names()
+    dispatcher.use([handler])
+    asyncio.run(_run(dispatcher, [b"", b"\xff", *[b"<root%d/>" % number for number in range(1_000)]] * 2))
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 4
+    assert "not a profile: the root element is <root0>; more of this kind are only counted" in told[2]
+    assert "in all: 2 times not XML, 2 times not ASCII, 2,000 times not a profile" in told[3]
+    assert dispatcher.counters.quarantined == len(handler.quarantined) == 2_004
+
+
+def test_each_run_and_each_idle_board_says_anew_what_is_quarantined(
+    dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        asyncio.run(_run(dispatcher, [b""]))
+        for board in ("board:1", "board:2"):
+            for _ in range(3):
+                dispatcher.quarantine_stray(b"", board, "late")
+    dispatcher.close()
+    told = [record.getMessage().partition(";")[0] for record in caplog.records]
+    late, total = "quarantined 0 bytes: late", "quarantined in all: 3 times late"
+    assert [text for text in told if "late" not in text] == [
+        "board:1: quarantined 0 bytes: not XML: no element found: line 1, column 0"
+    ] * 2
+    assert [text for text in told if text.startswith("board:1") and "late" in text] == [
+        f"board:1: {late}",
+        f"board:1: {total}",
+    ] * 2
+    assert [text for text in told if text.startswith("board:2")] == [
+        f"board:2: {late}",
+        "board:2: quarantined in all: 6 times late",
+    ]
+
+
 def _wait(event: threading.Event) -> None:
     event.wait(30)
