@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from xml.parsers.expat import ExpatError
 
@@ -24,7 +25,7 @@ _DEFAULT_LIMITS: Final = Limits()
 
 
 class Rejected(NamedTuple):
-    """One event of a profile that could not be taken, as XML, and why."""
+    """An event or another part of a profile that could not be taken, as XML, and why."""
 
     reason: str
     data: bytes
@@ -39,7 +40,8 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
 
     Returns:
         `{"profile": {"events": {"event": [{"@type": ..., "@task-id": ..., "@time-stamp": ...}, ...]}}}`,
-        with what else the board sent beside it; and the events that are broken, which it no longer has.
+        with what else the board sent beside it; and what it no longer has: events that are broken or stand
+        elsewhere, and text.
 
     Raises:
         ProfileError: it is no profile document, or is over a limit.
@@ -56,10 +58,10 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
 
 
 def _document(frame: bytes) -> bytes:
-    end = frame.find(_CLOSING)
-    if end >= 0:
-        return frame[: end + len(_CLOSING)]
-    return frame.split(b"\0", 1)[0]
+    """Up to the first NUL, and there up to the end of the root; an empty `<profile/>` ends at a NUL alone."""
+    text = frame.split(b"\0", 1)[0]
+    end = text.find(_CLOSING)
+    return text[: end + len(_CLOSING)] if end >= 0 else text
 
 
 def _check_limits(document: bytes, limits: Limits) -> None:
@@ -106,7 +108,7 @@ def _with_valid_events(parsed: dict[str, Any], *, is_plain: bool) -> tuple[Profi
         profile = parsed["profile"] = {} if profile is None else {"#text": profile}
     events = profile.get("events")
     found = _events_of(events)
-    rejected: list[Rejected] = []
+    rejected = [] if _is_usual(profile, events) else list(_misplaced(profile, events))
     if not is_plain or _has_fault(found):
         found = [event for event in found if not _is_rejected(event, rejected)]
     if isinstance(events, dict):
@@ -121,6 +123,34 @@ def _events_of(events: Any) -> list[Any]:  # noqa: ANN401 - whatever stands in <
         return [event for part in events for event in _events_of(part)]
     found = events.get("event", []) if isinstance(events, dict) else []
     return found if isinstance(found, list) else [found]
+
+
+def _is_usual(profile: dict[str, Any], events: Any) -> bool:  # noqa: ANN401 - whatever stands in <events>
+    """Whether events are within `<events>` alone, of which there is one, and no text is anywhere."""
+    if isinstance(events, dict):
+        return "#text" not in events and "#text" not in profile and "event" not in profile
+    return events is None and "#text" not in profile and "event" not in profile
+
+
+def _misplaced(profile: dict[str, Any], events: Any) -> Iterator[Rejected]:  # noqa: ANN401 - as above
+    """Take out what would vanish unseen."""
+    if "event" in profile:
+        yield _rejected("an event outside of <events>", {"profile": {"event": profile.pop("event")}})
+    if "#text" in profile:
+        yield _rejected("text within <profile>", {"profile": profile.pop("#text")})
+    is_one = not isinstance(events, list)
+    for part in [events] if is_one else events:
+        if isinstance(part, str):
+            yield _rejected("text within <events>", {"events": part})
+        elif isinstance(part, dict):
+            names = [name for name in part if (name == "#text" if is_one else name != "event")]
+            if names:
+                lost = {name: part.pop(name) for name in names}
+                yield _rejected("something else than events within <events>", {"events": lost})
+
+
+def _rejected(reason: str, node: dict[str, Any]) -> Rejected:
+    return Rejected(reason, xmltodict.unparse(node, full_document=False).encode())
 
 
 def are_valid_events(parsed: dict[str, Any]) -> bool:
@@ -153,7 +183,7 @@ def _has_fault(events: list[Any]) -> bool:
 def _is_rejected(event: Any, rejected: list[Rejected]) -> bool:  # noqa: ANN401 - whatever stands for an event
     fault = _fault(event)
     if fault:
-        rejected.append(Rejected(fault, xmltodict.unparse({"event": event}, full_document=False).encode()))
+        rejected.append(_rejected(fault, {"event": event}))
     return bool(fault)
 
 

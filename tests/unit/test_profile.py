@@ -39,6 +39,8 @@ def events_of(document: bytes, limits: Limits | None = None) -> list[dict[str, A
         (b"<profile><events/></profile>", []),
         (b"<profile></profile>", []),
         (b"<profile/>\0\0", []),
+        (b"<profile/>\0" + frame(_START_XML)[11:], []),
+        (b"<profile/>\n\0" + frame(_START_XML)[12:] + frame(_EXIT_XML), []),
         (b" \n\t" + frame(_EXIT_XML), [_EXIT]),
         (frame(_START_XML) + b"\0" * 1000, [_START]),
         (frame(_START_XML) + frame(_EXIT_XML), [_START]),
@@ -120,6 +122,32 @@ def test_a_broken_event_is_rejected_alone(broken: bytes, reason: str) -> None:
     ((told, data),) = rejected
     assert reason in told
     assert xmltodict.parse(data) == xmltodict.parse(broken)
+
+
+@pytest.mark.parametrize(
+    ("within", "lost"),
+    [
+        (b"<events>rubbish</events>", [b"<events>rubbish</events>"]),
+        (b"<events>%s</events>" % (_START_XML + b"rub" + _EXIT_XML + b"bish"), [b"<events>rubbish</events>"]),
+        (_START_XML, [b"<profile>%s</profile>" % _START_XML]),
+        (
+            _START_XML + b"<events/>" + _EXIT_XML,
+            [b"<profile>%s</profile>" % (_START_XML + _EXIT_XML)],
+        ),
+        (b"rubbish", [b"<profile>rubbish</profile>"]),
+        (b"rub<events>%s</events>bish" % _EXIT_XML, [b"<profile>rubbish</profile>"]),
+        (b"<event/>rubbish", [b"<profile><event/></profile>", b"<profile>rubbish</profile>"]),
+        (b"<events>a</events><events>b</events>", [b"<events>a</events>", b"<events>b</events>"]),
+        (b'<events x="1">a<b/></events><events/>', [b'<events x="1">a<b/></events>']),
+    ],
+)
+def test_what_says_something_where_no_event_is_does_not_vanish(within: bytes, lost: list[bytes]) -> None:
+    profile, rejected = read_profile(b"<profile>" + within + b"</profile>")
+    events = profile["profile"].pop("events")
+    assert profile == {"profile": {}}
+    assert list(events) == ["event"]
+    assert [xmltodict.parse(one.data) for one in rejected] == [xmltodict.parse(one) for one in lost]
+    assert all("within <" in one.reason or "outside of <events>" in one.reason for one in rejected)
 
 
 def test_a_single_broken_event_leaves_an_empty_list() -> None:
