@@ -3,7 +3,9 @@
 import csv
 import json
 import logging
+import os
 import random
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from taskgen.events.csv import (
     read_quarantined,
     read_runs,
 )
+from taskgen.events.csv_file import CsvFile
 from tests.contract.stores import event, full_disk, give, run_id, taskset
 
 _HEADER = b"run_id,seq,taskset_id,board,attempt,variant,task_id,type,time_stamp,received_at,attributes\r\n"
@@ -136,6 +139,50 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         with full_disk(tmp_path), pytest.raises(StoreUnavailableError, match="File too large"):
             give(handler, tasks, 1, *(event("X", 0, n) for n in range(100)))
         assert path.read_bytes() == before
+
+
+def test_what_an_append_that_failed_could_not_take_back_is_cut_off_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    tasks = taskset()
+    with CsvHandler(path) as handler:
+        give(handler, tasks, 0, event("X", 0, 0))
+        before = path.read_bytes()
+        with path.open("ab") as file:
+            file.write(b"torn" * 1000)
+        give(handler, tasks, 1, event("X", 0, 1))
+    assert path.read_bytes().startswith(before)
+    assert b"torn" not in path.read_bytes()
+    assert [row.seq for row in read_events(path, run_id(tasks))] == [0, 1]
+
+
+@pytest.mark.parametrize("length", [0, 20, len(_HEADER) + 30])
+def test_a_file_that_somebody_else_cuts_while_it_is_open_is_said_and_not_filled_with_nuls(
+    tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / "events.csv"
+    with CsvHandler(path) as handler:
+        give(handler, taskset(), 0, event("X", 0, 0))
+        os.truncate(path, length)
+        with pytest.raises(StoreError, match=f"cut by somebody else: has {length} bytes"):
+            give(handler, taskset(), 0, event("X", 0, 0))
+        handler.abandon()
+        assert path.stat().st_size == length
+    tasks = taskset()
+    with CsvHandler(path) as handler:
+        give(handler, tasks, 0, event("X", 0, 0))
+    assert [row.seq for row in read_events(path, run_id(tasks))] == [0]
+    assert [run.run_id for run in read_runs(path)] == [run_id(tasks)]
+
+
+def test_taking_back_an_append_fills_no_cut_file_with_nuls(tmp_path: Path) -> None:
+    with closing(CsvFile(tmp_path / "events.csv", COLUMNS)) as file:
+        file.append(b"x\r\n")
+        before = file.length
+        file.append(b"y\r\n")
+        os.truncate(file.path, 0)
+        with pytest.raises(StoreError, match="cut by somebody else"):
+            file.cut(before)
+    assert file.path.read_bytes() == b""
 
 
 def test_a_line_break_in_the_boards_name_is_refused(tmp_path: Path) -> None:

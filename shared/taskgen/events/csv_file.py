@@ -66,10 +66,10 @@ class CsvFile:
 
         Raises:
             StoreUnavailableError: not now; the file is as before.
+            StoreError: somebody else has cut the file.
         """
         with _translated(self.path, StoreUnavailableError):
-            if os.fstat(self._file).st_size != self.length:
-                os.ftruncate(self._file, self.length)  # what an append that failed has left
+            self._shorten()  # by what an append that failed has left
             try:
                 self._write(data)
             except BaseException:
@@ -80,16 +80,31 @@ class CsvFile:
         self.length += len(data)
 
     def cut(self, length: int) -> None:
-        """Take back what was appended since the file had this length."""
+        """Take back what was appended since the file had this length.
+
+        Raises:
+            StoreError: as `append` does.
+        """
         self.length = length
         with _translated(self.path, StoreUnavailableError):
-            os.ftruncate(self._file, length)
+            self._shorten()
 
     def close(self) -> None:
         """Let go of the file and of its lock; a second time does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _shorten(self) -> None:
+        """Cut what is behind the length; what is missing would be filled up with NULs."""
+        size = os.fstat(self._file).st_size
+        if size < self.length:
+            raise StoreError(
+                f"{self.path}: was cut by somebody else: has {size} bytes of {self.length} that were stored; "
+                "stop, and move it away or bring it back"
+            )
+        if size > self.length:
+            os.ftruncate(self._file, self.length)
 
     def _lock(self) -> None:
         try:
