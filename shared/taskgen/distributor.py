@@ -90,7 +90,7 @@ class Distributor:
             longest_pause_s=longest_pause_s,
         )
         self.max_attempts = max_attempts
-        self.event_handler = event_handler or DefaultEventHandler()
+        self.event_handler = DefaultEventHandler() if event_handler is None else event_handler
         self._addresses = parse_addresses(boards, port)
         self._folder = binaries_folder(binaries)
         self._settings = BoardSettings(
@@ -128,7 +128,7 @@ class Distributor:
                 )
         if not handlers:
             raise DistributorError("give at least one event handler")
-        self._event_handler = handler
+        self._event_handler = handler if isinstance(handler, AbstractEventHandler) else handlers
 
     @property
     def boards(self) -> list[BoardStatus]:

@@ -26,6 +26,7 @@ from tests.integration.distributor import Log
         ({"event_handler": "no handler"}, DistributorError),
         ({"event_handler": [Log(), 3]}, DistributorError),
         ({"event_handler": 3}, DistributorError),
+        ({"event_handler": []}, DistributorError),
         ({"event_handler": Log}, DistributorError),
         ({"silence_timeout_s": 0}, SettingsError),
         ({"run_timeout_s": -1.0}, SettingsError),

@@ -32,6 +32,24 @@ def test_each_run_is_started_given_its_events_and_finished_in_one_thread(board: 
     assert log.types.count("JOBS_DONE") == 4
 
 
+def test_a_handler_that_is_false_because_it_holds_nothing_yet_is_called_all_the_same(board: str) -> None:
+    class Collection(Log):
+        def __len__(self) -> int:
+            return len(self.runs)
+
+    log = Collection()
+    with Distributor(board, event_handler=log) as distributor:
+        distributor.start(finite())
+    assert len(log) == 1
+
+
+def test_handlers_of_a_generator_are_all_called(board: str) -> None:
+    logs = [Log(), Log()]
+    with Distributor(board, event_handler=(log for log in logs)) as distributor:  # type: ignore[arg-type]
+        distributor.start(finite())
+    assert [len(log.runs) for log in logs] == [1, 1]
+
+
 def test_several_task_sets_are_one_campaign(board: str) -> None:
     with Distributor(board) as distributor:
         campaign = distributor.start([finite(), finite(priority=[1, 2])])
