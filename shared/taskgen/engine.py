@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from taskgen.address import Address
 from taskgen.board import BoardSettings, BoardState
 from taskgen.campaign import Campaign
 from taskgen.dispatch import Dispatcher
+from taskgen.errors import DistributorError, first_error
 from taskgen.event import AbstractEventHandler
 from taskgen.pool import Pool
 from taskgen.run import Outcome
@@ -32,19 +34,30 @@ class Engine:
     """An asyncio loop in a thread of its own, in which a pool works through campaigns.
 
     All methods may be called from any other thread.
+
+    Raises:
+        DistributorError: the thread could not begin.
     """
 
     def __init__(self, addresses: Sequence[Address], settings: BoardSettings) -> None:
         self.dispatcher = Dispatcher(settings.session.limits)
+        self._closing = asyncio.Event()
+        self._workload = Workload(self._has_others)
+        self._pool = Pool(addresses, settings, self._workload, self.dispatcher)
+        self._failure: BaseException | None = None
         self._is_ready = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(addresses, settings)), name="taskgen-boards", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="taskgen-boards", daemon=True)
         self._thread.start()
         self._is_ready.wait()
+        self._check_alive()
 
     def begin(self, campaign: Campaign, handlers: Sequence[AbstractEventHandler]) -> None:
-        """Have the boards work on a campaign; the one before is done."""
+        """Have the boards work on a campaign; the one before is done.
+
+        Raises:
+            DistributorError: the thread has died.
+        """
+        self._check_alive()
         self.dispatcher.use(handlers)
         asyncio.run_coroutine_threadsafe(self._begin(campaign), self._loop).result()
 
@@ -57,9 +70,15 @@ class Engine:
         self._call(self._closing.set)
 
     def wait_done(self, timeout_s: float | None) -> bool:
-        """Wait for the end of the campaign; False if it does not come in time."""
+        """Wait for the end of the campaign; False if it does not come in time.
+
+        Raises:
+            DistributorError: the thread has died; or the caller is a handler.
+        """
         self.dispatcher.check_may_wait()
-        return self._workload.done.wait(timeout_s)
+        is_done = self._workload.done.wait(timeout_s)
+        self._check_alive()
+        return is_done
 
     def wait_closed(self, timeout_s: float | None) -> bool:
         """Wait for the end of the threads; False if it does not come in time."""
@@ -74,22 +93,41 @@ class Engine:
             for board in self._pool.boards.values()
         ]
 
-    async def _main(self, addresses: Sequence[Address], settings: BoardSettings) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._closing = asyncio.Event()
-        self._workload = Workload(self._has_others)
-        self._pool = Pool(addresses, settings, self._workload, self.dispatcher)
-        serving = asyncio.create_task(self._pool.serve())
-        self._is_ready.set()
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            reason = first_error(self._failure)
+            raise DistributorError(f"the thread of the boards has died: {reason!r}") from self._failure
+
+    def _run(self) -> None:
         try:
+            with asyncio.Runner() as runner:
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - raised where others wait for this thread
+            self._failure = error
+        finally:
+            self.dispatcher.close()
+            self._workload.done.set()
+            self._is_ready.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._serve()
+        except BaseException as error:
+            self._failure = error  # before those wake who wait for `done`
+            raise
+        finally:
+            self._workload.done.set()
+            await asyncio.to_thread(self.dispatcher.close)
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(self._pool.serve())
+            self._is_ready.set()
             await self._closing.wait()
             self._stop()
             await asyncio.to_thread(self._workload.done.wait)
-        finally:
-            self._workload.done.set()
             serving.cancel()
-            await asyncio.wait({serving})
-            await asyncio.to_thread(self.dispatcher.close)
 
     async def _begin(self, campaign: Campaign) -> None:
         self._workload.begin(campaign)
@@ -103,4 +141,5 @@ class Engine:
 
     def _call(self, call: Callable[[], None]) -> None:
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(call)
+            with suppress(RuntimeError):  # its loop has ended just now
+                self._loop.call_soon_threadsafe(call)

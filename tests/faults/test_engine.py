@@ -1,0 +1,59 @@
+"""The thread of the boards that cannot begin, or dies: whoever waits for it is told instead of hanging."""
+
+import gc
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from taskgen.distributor import Distributor
+from taskgen.errors import DistributorError
+from taskgen.simulation import run_boards
+from taskgen.taskloader import TaskloaderSession
+from taskgen.taskset import TaskSet
+from tests.integration.distributor import finite
+
+
+@pytest.fixture
+def no_file_left() -> Iterator[None]:
+    """This process has as many files open as it may."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        with suppress(OSError):
+            while True:
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+    gc.collect()  # asyncio's half-made loops, which complain, while the test's filter holds
+
+
+class _FatalError(BaseException):
+    """Such as test frameworks and greenlets raise: no `Exception`."""
+
+
+class Fatal(TaskloaderSession):
+    """A user's own session that ends its thread."""
+
+    async def start(self, taskset: TaskSet, *session_params: Any) -> None:
+        raise _FatalError
+
+
+@pytest.mark.usefixtures("no_file_left")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_thread_that_cannot_begin_is_told_where_the_campaign_is_started() -> None:
+    with Distributor("127.0.0.1:1") as distributor:
+        for _ in range(2):
+            with pytest.raises(DistributorError, match="Too many open files"):
+                distributor.start(finite())
+
+
+def test_a_thread_that_dies_later_is_told_to_whoever_waits_for_the_campaign() -> None:
+    with run_boards() as boards, Distributor(boards, session=Fatal) as distributor:
+        for wait in (lambda: distributor.start(finite()), distributor.wait_finished, distributor.stop):
+            with pytest.raises(DistributorError, match="the thread of the boards has died: _FatalError"):
+                wait()
+    assert distributor.wait_closed(0)
