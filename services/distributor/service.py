@@ -26,6 +26,7 @@ from taskgen.amqp.topology import controller_queue, tasksets_queue
 from taskgen.dispatch import Counters, Dispatcher
 from taskgen.errors import SessionError
 from taskgen.monitoring import Health
+from taskgen.open_files import allow_boards
 from taskgen.pool import Pool
 from taskgen.run import Outcome
 
@@ -46,6 +47,9 @@ class DistributorService:
         settings: from the environment.
         outbox: its own.
         health: told what works.
+
+    Raises:
+        SettingsError: there are more boards than this process may have open files.
     """
 
     def __init__(self, settings: DistributorSettings, outbox: Outbox, health: Health) -> None:
@@ -53,7 +57,8 @@ class DistributorService:
         self._outbox = outbox
         self._health = health
         self._tasks: set[asyncio.Task[None]] = set()
-        board_settings = settings.board_settings()
+        board_settings, addresses = settings.board_settings(), settings.addresses()
+        allow_boards(len(addresses))
         self._leases = Leases(self._obey, self._give_way)
         self._source = TaskSetSource(
             board_settings.session.binaries, self._has_others, self._leases.lost, self._refuse
@@ -61,9 +66,7 @@ class DistributorService:
         self._publisher = Publisher(outbox, health, self._source.confirmed)
         self._handler = PublishingHandler(outbox, settings.instance, health, self._publisher.wake)
         self.dispatcher = Dispatcher(board_settings.session.limits, [self._handler])
-        self.pool = Pool(
-            settings.addresses(), board_settings, self._source, self.dispatcher, lease=self._leases.lease
-        )
+        self.pool = Pool(addresses, board_settings, self._source, self.dispatcher, lease=self._leases.lease)
 
     async def serve(self) -> None:
         """Serve until cancelled; then stop the boards and give the broker what it has not got yet."""

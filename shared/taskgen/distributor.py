@@ -160,6 +160,7 @@ class Distributor:
 
         Raises:
             TaskSetError: it cannot be run as it is; no board was touched.
+            SettingsError: there are more boards than this process may have open files.
             DistributorError: the last campaign is still going on, or the distributor is closed.
         """
         if self._campaign is not None and not self._campaign.is_done:

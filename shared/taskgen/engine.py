@@ -14,6 +14,7 @@ from taskgen.campaign import Campaign
 from taskgen.dispatch import Dispatcher
 from taskgen.errors import DistributorError, first_error
 from taskgen.event import AbstractEventHandler
+from taskgen.open_files import allow_boards
 from taskgen.pool import Pool
 from taskgen.run import Outcome
 from taskgen.workload import Workload
@@ -36,10 +37,12 @@ class Engine:
     All methods may be called from any other thread.
 
     Raises:
+        SettingsError: there are more boards than this process may have open files.
         DistributorError: the thread could not begin.
     """
 
     def __init__(self, addresses: Sequence[Address], settings: BoardSettings) -> None:
+        allow_boards(len(addresses))
         self.dispatcher = Dispatcher(settings.session.limits)
         self._closing = asyncio.Event()
         self._workload = Workload(self._has_others)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
+from taskgen.open_files import OTHER_FILES, allow_open_files
 from taskgen.simulation.board import BoardSettings, SimulatedBoard
 from taskgen.simulation.listening import places
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _FILES_PER_BOARD: Final = 3
 """The listening socket and both ends of a connection, as tests have the client in the same process."""
-_OTHER_FILES: Final = 256
 
 
 @contextmanager
@@ -69,16 +68,8 @@ def make_boards(
 @asynccontextmanager
 async def open_boards(boards: list[SimulatedBoard]) -> AsyncIterator[None]:
     """Let all of them listen."""
-    _allow_open_files(len(boards) * _FILES_PER_BOARD + _OTHER_FILES)
+    allow_open_files(len(boards) * _FILES_PER_BOARD + OTHER_FILES)
     async with AsyncExitStack() as stack:
         for board in boards:
             await stack.enter_async_context(board)
         yield
-
-
-def _allow_open_files(wanted: int) -> None:
-    """Raise this process's soft limit towards the hard one, if that is needed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
