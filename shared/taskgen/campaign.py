@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from taskgen.assignment import Assignment
 from taskgen.errors import TaskSetError
 from taskgen.run import Outcome, Run
 from taskgen.taskset import TaskSet
+
+_MOST_REFUSED: Final = 10_000
+"""Of one task-set, one after the other: half a second, in which no board is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,27 @@ class Campaign:
 
     def _draw(self, tasksets: list[TaskSet], session_params: tuple[Any, ...]) -> Iterator[Assignment]:
         for taskset in tasksets:
+            refused = 0
             for number, variant in enumerate(_drawn(taskset)):
                 try:
-                    if isinstance(variant, TaskSetError):
-                        raise variant
-                    yield Assignment(self._check(variant), session_params, number)
+                    assignment = self._assignment(variant, session_params, number)
                 except TaskSetError as error:
-                    self.bad.append(BadTaskSet(taskset.source, number, (str(error),)))
+                    reason, refused = str(error), refused + 1
+                    if refused == _MOST_REFUSED:  # boards wait, and its generator may go on for ever
+                        reason += f"; {refused:,} refused one after the other: no more of it is drawn"
+                    self.bad.append(BadTaskSet(taskset.source, number, (reason,)))
+                    if refused == _MOST_REFUSED:
+                        break
+                else:
+                    refused = 0
+                    yield assignment
+
+    def _assignment(
+        self, variant: TaskSet | TaskSetError, session_params: tuple[Any, ...], number: int
+    ) -> Assignment:
+        if isinstance(variant, TaskSetError):
+            raise variant
+        return Assignment(self._check(variant), session_params, number)
 
 
 def _drawn(taskset: TaskSet) -> Iterator[TaskSet | TaskSetError]:

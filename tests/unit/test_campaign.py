@@ -1,6 +1,7 @@
 """A campaign gives out every variant until it has a result or is given up."""
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -148,6 +149,20 @@ def test_a_task_set_whose_every_variant_is_wrong_leaves_a_campaign_that_is_done(
     one = campaign(iter([999, 1000]))
     assert one.is_done
     assert len(one.bad) == 2
+
+
+@pytest.mark.timeout(60)
+def test_values_that_are_refused_for_ever_end_their_task_set_and_not_the_others() -> None:
+    one = campaign(count(127), 7)
+    assert [priority(take(one)) for _ in range(3)] == [127, 128, 7]
+    assert one.bad[-1].variant == len(one.bad) + 1
+    assert "10,000 refused one after the other: no more of it is drawn" in str(one.bad[-1])
+
+
+def test_many_refusals_with_good_values_between_them_end_nothing() -> None:
+    one = campaign(iter([*[999] * 6000, 1, *[999] * 6000, 2]))
+    assert [priority(take(one)) for _ in range(2)] == [1, 2]
+    assert len(one.bad) == 12000
 
 
 _steps = st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["end", "lose", "back"])), max_size=60)
