@@ -66,7 +66,8 @@ class Campaign:
     @property
     def results(self) -> int:
         """How many variants have a result."""
-        return sum(count for outcome, count in self.outcomes.items() if outcome.is_result)
+        outcomes = self.outcomes.copy()  # another thread counts on meanwhile
+        return sum(count for outcome, count in outcomes.items() if outcome.is_result)
 
     @property
     def has_work(self) -> bool:

@@ -165,6 +165,19 @@ def test_many_refusals_with_good_values_between_them_end_nothing() -> None:
     assert len(one.bad) == 12000
 
 
+def test_results_can_be_asked_for_while_another_thread_counts_the_first_of_a_kind() -> None:
+    class Meanwhile:
+        @property
+        def is_result(self) -> bool:
+            one.outcomes[Outcome.FINISHED] += 1
+            return False
+
+    one = campaign(1)
+    one.outcomes[Meanwhile()] = 1  # type: ignore[index]
+    assert one.results == 0
+    assert one.results == 1
+
+
 _steps = st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["end", "lose", "back"])), max_size=60)
 
 
