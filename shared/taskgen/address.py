@@ -34,14 +34,17 @@ def parse_addresses(addresses: str | Iterable[str], default_port: int = DEFAULT_
     Raises:
         AddressError: one cannot be understood, or a range is too large.
     """
-    texts = [addresses] if isinstance(addresses, str) else list(addresses)
+    are_several = isinstance(addresses, Iterable) and not isinstance(addresses, str)
+    texts = list(addresses) if are_several else [addresses]
     found = dict.fromkeys(address for text in texts for address in _parse(text, default_port))
     if not found:
         raise AddressError(f"no board given; {_EXAMPLES}")
     return list(found)
 
 
-def _parse(text: str, default_port: int) -> Iterator[Address]:
+def _parse(text: object, default_port: int) -> Iterator[Address]:
+    if not isinstance(text, str):
+        raise AddressError(f"{text!r} is no address of a board; {_EXAMPLES}")
     host, port = _split_port(text.strip(), default_port)
     if "/" in host:
         yield from (Address(str(member), port) for member in _members(host, text))

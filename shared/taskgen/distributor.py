@@ -78,8 +78,8 @@ class Distributor:
         limits: Limits | None = None,
         session: type[AbstractSession] = TaskloaderSession,
     ) -> None:
-        if max_attempts < 1:
-            raise SettingsError(f"max_attempts has to be 1 or more, not {max_attempts}")
+        if not isinstance(max_attempts, int) or max_attempts < 1:
+            raise SettingsError(f"max_attempts has to be a whole number of 1 or more, not {max_attempts!r}")
         _check_times(
             connect_timeout_s=connect_timeout_s,
             frame_timeout_s=frame_timeout_s,
@@ -88,6 +88,7 @@ class Distributor:
             silence_timeout_s=silence_timeout_s,
             run_timeout_s=run_timeout_s,
             longest_pause_s=longest_pause_s,
+            power_after_s=power_after_s,
         )
         self.max_attempts = max_attempts
         self.event_handler = DefaultEventHandler() if event_handler is None else event_handler

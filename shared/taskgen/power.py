@@ -73,7 +73,7 @@ def _words(line: str, address: Address) -> list[str]:
             word.format(host=address.host, port=address.port, board=str(address))
             for word in shlex.split(line)
         ]
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise SettingsError(
             f"power command {line!r}: {error}; it may hold {{host}}, {{port}} and {{board}}"
         ) from error

@@ -75,6 +75,8 @@ def _read_json(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - 
         raise error(f"{path}: not JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}") from fault
     except _RepeatedError as fault:
         raise error(f"{path}: {fault}") from fault
+    except ValueError as fault:  # Python converts no integer of more than 4,300 digits
+        raise error(f"{path}: a number in it has too many digits") from fault
     except RecursionError as fault:
         raise error(f"{path}: nested too deep") from fault
 
@@ -184,12 +186,10 @@ def _of_python(spec: str) -> TaskSet:
     raise TaskSetError(f"{spec}: {_shown(found)} is neither a TaskSet nor an iterable of Tasks")
 
 
-def _of_tasks(spec: str, tasks: Iterable[object]) -> TaskSet:
+def _of_tasks(spec: str, tasks: Iterable[Task]) -> TaskSet:
     taskset = TaskSet()
     taskset.source = spec
-    for number, task in enumerate(called(spec, lambda: list(tasks), TaskSetError)):
-        if not isinstance(task, Task):
-            raise TaskSetError(f"{spec}: task {number}: {_shown(task)} is no taskgen.task.Task")
+    for task in called(spec, lambda: list(tasks), TaskSetError):
         taskset.append(task)
     return taskset
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import xmltodict
 from pydantic import ValidationError
@@ -26,14 +26,13 @@ from taskgen.variants import (
 Profile = dict[str, Any]
 """What xmltodict makes of one `<profile>` document, `event` always being a list."""
 
-_MAX_DESCRIPTION_BYTES: Final = 2**32 - 1
-
 
 class TaskSet:
     """Tasks that run together on one board.
 
     Iterating gives its tasks. Parameters whose value is a list, a range or a generator make variants;
     only a task-set without such values can be run, and `variants()` yields those one by one.
+    A plain dictionary of parameters becomes a `Task`.
     """
 
     source: str = "task-set"
@@ -41,7 +40,7 @@ class TaskSet:
     run: Run | None
     """The run that a handler is called for; None while it is not being run."""
 
-    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+    def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = ()) -> None:
         self.run = None
         self._tasks: list[Task] = []
         self._by_id: dict[str, Task] = {}
@@ -58,12 +57,18 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet({self._tasks!r})"
 
-    def append(self, task: Task) -> None:
+    def append(self, task: Task | Mapping[str, Any]) -> None:
         """Add a task; it gets the next free id where it has none.
 
         Raises:
-            TaskSetError: the id is taken already.
+            TaskSetError: it is no task, or its id is taken already.
         """
+        if not isinstance(task, Mapping):
+            raise TaskSetError(
+                f"{self.source}: task {len(self._tasks)}: {task!r} is no task; "
+                "write TaskSet([Task({'pkg': 'hey'}), ...])"
+            )
+        task = task if isinstance(task, Task) else Task(task)
         if task.id is None:
             task.id = max((int(taken) for taken in self._by_id if taken.isdecimal()), default=-1) + 1
         if str(task.id) in self._by_id:

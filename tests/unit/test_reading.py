@@ -77,6 +77,7 @@ taskset = TaskSet([Task(pkg="hey")])
 tasks = [Task(pkg="hey"), Task(pkg="pi")]
 task = Task(pkg="hey", priority=range(10))
 number = 5
+numbers = [5]
 
 def factory():
     return TaskSet(tasks)
@@ -115,6 +116,7 @@ def test_python_names_an_object_a_class_or_a_function(here: Path, name: str) -> 
     ("spec", "said"),
     [
         ("mine:number", r"mine:number: 5 is neither"),
+        ("mine:numbers", r"mine:numbers: task 0: 5 is no task; write TaskSet\(\[Task\("),
         ("mine:described", r"mine:described: .* is neither"),
         ("mine:nothing", r"mine:nothing: .*'nothing'; there are .*taskset"),
         ("mine:failing", r"mine:failing: ValueError: no such\sluck \(.*mine.py:\d+\)"),
@@ -168,6 +170,7 @@ def test_a_fault_of_python_is_told_with_its_own_text(here: Path, spec: str, said
         (described({"pkg": "a", "id": [1, 2]}), r"task 0: id: has to be one number"),
         ('{"taskset": {"periodictask": {"pkg": "a", "pkg": "b"}}}', r"'pkg' stands twice"),
         ("\ufeff" + described({"pkg": 5}), r"pkg: "),
+        ('{"taskset": ' + "9" * 5000 + "}", r"a\.json: a number in it has too many digits"),
     ],
 )
 def test_a_fault_in_json_names_file_task_and_field(here: Path, text: str, said: str) -> None:
@@ -228,7 +231,7 @@ def test_admission_control_is_any_nested_dictionary(here: Path) -> None:
     assert read_admission_control(Path("a.xml")) == data
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"a": "ä"}'])
+@pytest.mark.parametrize("text", ["[]", "{", '{"a": "ä"}', '{"a": ' + "9" * 5000 + "}"])
 def test_admission_control_that_no_board_could_read_is_refused(here: Path, text: str) -> None:
     (here / "a.json").write_text(text)
     with pytest.raises(SettingsError, match=r"^a\.json: "):

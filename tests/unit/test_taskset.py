@@ -34,6 +34,19 @@ def test_tasks_without_an_id_get_the_next_free_one() -> None:
     assert len(taskset) == 4
 
 
+def test_a_plain_dictionary_of_parameters_becomes_a_task() -> None:
+    taskset = TaskSet([{"pkg": "a", "period": 5}, Task(pkg="b")])
+    taskset.append({"pkg": "c"})
+    assert [type(task) for task in taskset] == [Task] * 3
+    assert taskset.xml() == TaskSet([Task(pkg="a", period=5), Task(pkg="b"), Task(pkg="c")]).xml()
+
+
+@pytest.mark.parametrize("wrong", [[5], ["pkg"], [None], Task(pkg="a"), {"pkg": "a"}])
+def test_what_is_no_task_is_refused_with_what_to_write(wrong: Any) -> None:
+    with pytest.raises(TaskSetError, match=r"task-set: task 0: .* is no task; write TaskSet\(\[Task\("):
+        TaskSet(wrong)
+
+
 @pytest.mark.parametrize("wrong", ["x", [1, 2], 1.5, -3])
 def test_an_id_that_is_no_number_is_told_by_the_check_and_not_by_the_next_task(wrong: Any) -> None:
     taskset = TaskSet([Task(pkg="a", id=wrong), Task(pkg="b")])
