@@ -21,8 +21,8 @@ def allow_boards(count: int) -> None:
     allowed = allow_open_files(wanted)
     if allowed < wanted:
         raise SettingsError(
-            f"{count} boards need {wanted} open files, and this process may have {allowed}; raise that limit "
-            f"(as root: ulimit -n {wanted}), or give fewer boards"
+            f"boards: {count}; they need {wanted} open files, and this process may have {allowed}; raise "
+            f"that limit (as root: ulimit -n {wanted}), or give fewer boards"
         )
 
 
