@@ -31,7 +31,8 @@ from taskgen.state.state import State
 
 log = logging.getLogger(__name__)
 
-_LATEST_CAMPAIGNS: Final = 50
+_LATEST_CAMPAIGNS: Final = 500
+"""More than change between two statuses: who waits for the end of one has to hear of it."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -134,6 +135,17 @@ def test_tallies_add_up_and_campaigns_are_the_latest_and_the_unfinished(state: S
     }
 
 
+def test_the_latest_campaigns_are_those_that_changed_last_whenever_they_began(state: State) -> None:
+    old, former, newest = "campaign 1", "campaign 2", "campaign 3"
+    kept(state, sent=["x"], tallies=Counter({(old, "running"): 1}))
+    for name in (former, newest):
+        kept(state, sent=["x"], tallies=Counter({(name, "finished"): 1}))
+    assert set(state.campaign_tallies(1)) == {old, newest}
+    kept(state, sent=["x"], tallies=Counter({(old, "running"): -1, (old, "finished"): 1}))
+    assert state.campaign_tallies(1) == {old: {"running": 0, "finished": 1}}
+    assert set(state.campaign_tallies(2)) == {old, newest}
+
+
 def test_only_who_claimed_it_last_can_write(state: State, another: Open) -> None:
     run = run_row()
     assert state.claim(), "it was ours already"
@@ -196,3 +208,15 @@ def test_a_sqlite_file_of_another_owner_or_kind_is_left_alone(tmp_path: Path) ->
     nowhere = closing(open_state(f"sqlite:{tmp_path / 'no-folder' / 'state.db'}"))
     with nowhere as state, pytest.raises(StoreError, match="there is no folder"):
         state.claim()
+
+
+def test_a_state_of_an_older_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = open_state(f"sqlite:{path}")
+    first.claim()
+    first.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    old = closing(open_state(f"sqlite:{path}"))
+    with old as state, pytest.raises(StoreError, match=r"older taskgen .* give another path"):
+        state.check()

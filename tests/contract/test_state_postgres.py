@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
-from taskgen.errors import CredentialsError, SettingsError, StoreUnavailableError
+from taskgen.errors import CredentialsError, SettingsError, StoreError, StoreUnavailableError
 from taskgen.state.opening import open_state
 from taskgen.state.rows import Changes
 from tests.contract.test_state import run_row
@@ -61,3 +62,13 @@ def test_a_wrong_password_is_refused_and_not_repeated(postgres_database: str) ->
 def test_an_address_that_cannot_be_understood_is_a_setting_that_is_wrong() -> None:
     with pytest.raises(SettingsError, match="postgresql://user:password@host/database"):
         open_state("postgresql://h/?no_such_option=1")
+
+
+def test_a_schema_of_an_older_version_is_refused_with_the_way_out(postgres_database: str) -> None:
+    state = open_state(postgres_database)
+    state.claim()
+    state.close()
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute("UPDATE taskgen_controller.state_schema SET version = 1")
+    with pytest.raises(StoreError, match=r"older taskgen .* give another database"):
+        state.check()

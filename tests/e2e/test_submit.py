@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from taskgen.amqp.messages import ControllerStatusMessage, StartedMessage
+from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
 from tests.e2e.command_line import started, taskgen, taskset_file
 from tests.e2e.lab import lab
 from tests.servers.process import free_port
+from tests.standin import TWO_JOBS, StandIn
 from tests.waiting import wait_until
 from tests.wire import wire
 
@@ -34,6 +36,33 @@ def test_submit_waits_until_every_variant_has_a_result(amqp_vhost_url: str, tmp_
     assert done.returncode == 0, done.stderr
     assert "6 submitted" in done.stdout
     assert "6 of 6 done: 6 finished" in done.stdout
+
+
+def test_a_wait_ends_however_many_campaigns_came_and_went_meanwhile(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    def others_done() -> bool:
+        said = ear.all_of(ControllerStatusMessage)
+        return bool(said) and said[-1].runs.get("finished") == 51
+
+    tasks = taskset_file(tmp_path, TASK)
+    with wire(amqp_vhost_url) as ear, lab(amqp_vhost_url, tmp_path, []) as services:
+        services.controller(lost_after_s=60)
+        distributor = StandIn(ear)
+        with started("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting:
+            run = distributor.start(distributor.take())
+            for number in range(51):
+                (message,) = ear.submit(TWO_JOBS, campaign_id=new_id())
+                distributor.take()
+                distributor.end(distributor.start(message, f"board {number}"), Outcome.FINISHED)
+            wait_until(others_done, 30, "the controller to tell of the others")
+            distributor.end(run, Outcome.FINISHED)
+            try:
+                said, faults = waiting.communicate(timeout=30)
+            finally:
+                waiting.kill()
+        assert waiting.returncode == 0, faults
+        assert "1 of 1 done: 1 finished" in said
 
 
 def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_ends_with_1(

@@ -70,7 +70,7 @@ class ControllerStatusMessage(BaseMessage):
     """How many by outcome; `running` are the ones without."""
     bad: int
     campaigns: list[CampaignReport]
-    """The latest ones."""
+    """Those with a task-set that runs or waits, and those that changed last; in the order of submission."""
 
     @property
     def message_id(self) -> str:

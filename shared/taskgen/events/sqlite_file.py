@@ -56,7 +56,7 @@ class SqliteFile:
         """Open the file.
 
         Raises:
-            StoreError: it is no such file, of a newer version, or cannot be opened.
+            StoreError: it is no such file, of another version, or cannot be opened.
             StoreUnavailableError: it was locked for longer than `busy_timeout_s`.
         """
         self.path = path
@@ -131,10 +131,12 @@ class SqliteFile:
             return False
         if application_id != self._kind.application_id:
             raise StoreError(f"{self.path}: is another database, not {self._kind.name}; give another path")
-        if version > self._kind.version:
+        if version != self._kind.version:
+            is_older = version < self._kind.version
+            age, way_out = ("older", "give") if is_older else ("newer", "upgrade taskgen or give")
             raise StoreError(
-                f"{self.path}: was made by a newer taskgen (version {version} of {self._kind.name}, this one "
-                f"knows {self._kind.version}); upgrade taskgen or give another path"
+                f"{self.path}: was made by a {age} taskgen (version {version} of {self._kind.name}, this one "
+                f"knows {self._kind.version}); {way_out} another path"
             )
         return True
 

@@ -14,7 +14,7 @@ from taskgen.events.postgres_server import Connection, PostgresServer
 from taskgen.events.tables import schema
 from taskgen.state.database import Values
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LOCK: Final = 0x7461736B67656F
 """Of those who make the tables; any number that others do not use."""
 
@@ -85,10 +85,12 @@ class PostgresDatabase:
             return False
         row = cursor.execute("SELECT max(version) FROM state_schema").fetchone()
         version = row[0] if row else None
-        if version is None or version > _VERSION:
+        if version != _VERSION:
+            is_older = version is not None and version < _VERSION
+            age, way_out = ("older", "give") if is_older else ("newer", "upgrade taskgen or give")
             raise StoreError(
-                f"{self._server.name}: schema {self._schema} was made by a newer taskgen (version {version}, "
-                f"this one knows {_VERSION}); upgrade taskgen or give another database"
+                f"{self._server.name}: schema {self._schema} was made by a {age} taskgen (version {version}, "
+                f"this one knows {_VERSION}); {way_out} another database"
             )
         return True
 

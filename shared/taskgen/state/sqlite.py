@@ -13,7 +13,7 @@ from taskgen.events.tables import SQLITE_MAX
 from taskgen.state.database import Values
 
 _KIND: Final = Kind(
-    "the state of a controller or handler", 0x7461736C, 1, ("state.sql", "jobs_sqlite.sql"), "taskgen.state"
+    "the state of a controller or handler", 0x7461736C, 2, ("state.sql", "jobs_sqlite.sql"), "taskgen.state"
 )
 _BUSY_TIMEOUT_S: Final = 10.0
 

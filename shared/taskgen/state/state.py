@@ -43,9 +43,14 @@ _TALLY: Final = (
     "INSERT INTO tallies (scope, name, number) VALUES (?, ?, ?) "
     "ON CONFLICT (scope, name) DO UPDATE SET number = tallies.number + excluded.number"
 )
+_CAMPAIGN_CHANGED: Final = (
+    "INSERT INTO campaigns (campaign_id, changed) "
+    "VALUES (?, (SELECT coalesce(max(changed), 0) + 1 FROM campaigns)) "
+    "ON CONFLICT (campaign_id) DO UPDATE SET changed = excluded.changed"
+)
 _CAMPAIGNS: Final = (
     "SELECT scope, name, number FROM tallies WHERE scope IN "
-    "(SELECT DISTINCT scope FROM tallies WHERE scope <> ? ORDER BY scope DESC LIMIT ?) "
+    "(SELECT campaign_id FROM campaigns ORDER BY changed DESC LIMIT ?) "
     "OR scope IN (SELECT scope FROM tallies WHERE scope <> ? AND name IN (?, ?) AND number > 0)"
 )
 
@@ -123,9 +128,13 @@ class State:
         return {name: number for name, number in rows if number}
 
     def campaign_tallies(self, latest: int) -> dict[str, dict[str, int]]:
-        """How many task-sets there are by state or outcome, of the latest and of all unfinished campaigns."""
+        """How many task-sets there are by state or outcome, by campaign.
+
+        Args:
+            latest: of so many that changed last; those with a task-set that runs or waits come besides.
+        """
         rows = self._database.rows(
-            _CAMPAIGNS, ALL, latest, ALL, TaskSetState.RUNNING.value, TaskSetState.WAITING.value
+            _CAMPAIGNS, latest, ALL, TaskSetState.RUNNING.value, TaskSetState.WAITING.value
         )
         campaigns: dict[str, dict[str, int]] = {}
         for scope, name, number in rows:
@@ -148,8 +157,10 @@ class State:
             _delete(writer, "DELETE FROM early WHERE message_id = ?", changes.no_longer_early)
             writer.many(_KEEP_SENDING, map(astuple, changes.sendings))
             _delete(writer, "DELETE FROM sendings WHERE sending_id = ?", changes.sent)
-            grown = ((*key, number) for key, number in sorted(changes.tallies.items()) if number)
+            grown = [(*key, number) for key, number in sorted(changes.tallies.items()) if number]
             writer.many(_TALLY, grown)
+            campaigns = sorted({scope for scope, _, _ in grown} - {ALL})
+            writer.many(_CAMPAIGN_CHANGED, [(campaign,) for campaign in campaigns])
 
     def close(self) -> None:
         """Let go of the database."""

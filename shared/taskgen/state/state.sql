@@ -64,3 +64,10 @@ CREATE TABLE tallies (
     number bigint NOT NULL,
     PRIMARY KEY (scope, name)
 );
+
+-- `changed` is greater than that of every campaign that changed before.
+CREATE TABLE campaigns (
+    campaign_id text PRIMARY KEY,
+    changed bigint NOT NULL
+);
+CREATE INDEX campaigns_changed ON campaigns (changed);
