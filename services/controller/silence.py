@@ -49,7 +49,9 @@ class Silence:
         self._heard[status.distributor] = at
         self._statuses[status.distributor] = status
         there = {board.run_id for board in status.boards}
-        for run in live:
+        on = {run.run_id: run for run in live}
+        self._absences = {run_id: absence for run_id, absence in self._absences.items() if run_id in on}
+        for run in on.values():
             if run.distributor != status.distributor:
                 continue
             if run.run_id in there:
@@ -73,11 +75,10 @@ class Silence:
             absence = self._absences.get(run.run_id)
             if at - last > self._lost_after_s:
                 found[run.run_id] = f"its distributor {name} has been silent for {self._lost_after_s:g} s"
-                self._statuses.pop(name, None)
             elif absence and absence.was_drained and at - absence.since > self._lost_after_s:
                 found[run.run_id] = (
                     f"its distributor {name} has not been running it for {self._lost_after_s:g} s"
                 )
-        for run_id in found:
-            self._absences.pop(run_id, None)
+        for name in [name for name, last in self._heard.items() if at - last > self._lost_after_s]:
+            del self._heard[name], self._statuses[name]
         return found

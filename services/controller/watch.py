@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from services.controller.processor import ControllerProcessor
+from services.controller.reminders import Reminders
 from services.controller.silence import Silence
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.host import Hosted
@@ -43,7 +44,7 @@ class Watch:
         self._health = health
         self._silence = Silence(lost_after_s, time.monotonic())
         self._quiet_rounds = 0
-        self._decisions_sent: dict[str, float] = {}
+        self._reminders = Reminders(_SEND_AGAIN_AFTER_S)
 
     async def serve(self) -> None:
         """Watch until the connection breaks.
@@ -88,20 +89,13 @@ class Watch:
             self._silence.hear(message, list(self._processor.live.values()), time.monotonic())
 
     async def _decide_again(self) -> None:
-        """A decision may have come to a board while its owner was away."""
-        at, running = time.monotonic(), self._silence.running
-        for run in list(self._processor.live.values()):
-            if run.decision is None or run.run_id not in running:
-                self._decisions_sent.pop(run.run_id, None)
-                continue
-            if at - self._decisions_sent.setdefault(run.run_id, at) < _SEND_AGAIN_AFTER_S:
-                continue
-            self._decisions_sent[run.run_id] = at
-            decision = run.decision
+        """A decision may not have come to whoever runs this."""
+        live = list(self._processor.live.values())
+        for board, decision in self._reminders.due(live, self._silence.running, time.monotonic()):
             try:
-                await self._hosted.channel.publish(COMMANDS, run.board, decision.body(), decision.message_id)
+                await self._hosted.channel.publish(COMMANDS, board, decision.body(), decision.message_id)
             except UnroutableError as error:
-                log.info("run %s was not told again that it is over: %s", run.run_id, error)
+                log.info("run %s was not told again that it is over: %s", decision.run_id, error)
 
     async def _end_surplus(self) -> None:
         """A task-set that was delivered twice runs twice: the run that began first goes on."""

@@ -79,3 +79,20 @@ def test_what_a_silent_distributor_said_last_no_longer_counts():
     assert judge.running == {"r": "taskset of r"}
     judge.lost([run()], {}, BEGAN + 61)
     assert judge.running == {}
+
+
+def test_of_runs_that_have_ended_nothing_is_kept():
+    judge = silence()
+    judge.hear(status(), [run()], BEGAN)
+    judge.hear(status(), [], BEGAN + 2)
+    judge.hear(status(), [run()], BEGAN + 61)
+    assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence would begin anew"
+
+
+def test_of_distributors_that_are_gone_nothing_is_kept():
+    judge = silence()
+    for number in range(100):
+        name = f"life {number}"
+        judge.hear(status(run(f"run {number}", name), distributor=name), [], BEGAN + 100 * number)
+        judge.lost([], {}, BEGAN + 100 * number)
+    assert list(judge.running) == ["run 99"]
