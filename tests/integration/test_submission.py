@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +85,31 @@ def test_a_full_queue_holds_it_back_and_nothing_is_lost(
     asyncio.run(work())
     found.extend(taken(lab))
     assert sorted(one.variant for one in found) == list(range(500))
+
+
+def test_a_queue_that_was_deleted_is_declared_again_and_not_taken_for_a_full_one(
+    amqp_vhost_url: str, lab: Wire
+) -> None:
+    is_deleted = threading.Event()
+
+    def values() -> Iterator[int]:
+        yield from range(200)
+        is_deleted.wait(60)
+        yield from range(200, 210)
+
+    submission = Submission([TaskSet([Task(pkg="hey", executiontime=values())])])
+
+    async def work() -> None:
+        submitting = asyncio.create_task(as_client(amqp_vhost_url, "test", submission.serve))
+        async with asyncio.timeout(60):
+            await asyncio.to_thread(wait_until, lambda: submission.submitted == 200, 50, "a part")
+            lab.delete(TASKSETS)
+            is_deleted.set()
+            await submitting
+
+    asyncio.run(work())
+    assert submission.submitted == 210
+    assert [one.variant for one in taken(lab)] == list(range(200, 210))
 
 
 def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str, lab: Wire) -> None:

@@ -14,7 +14,7 @@ from taskgen.amqp.declaring import declare
 from taskgen.amqp.messages import TaskSetMessage
 from taskgen.amqp.topology import TASKSETS, controller_queue, tasksets_queue
 from taskgen.amqp.waiting import unless
-from taskgen.errors import TaskSetError
+from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.pauses import growing_pauses
 from taskgen.run import new_id
 from taskgen.taskset import TaskSet
@@ -66,7 +66,7 @@ class Submission:
         """Submit what is left; after a broken connection, call it again with another one.
 
         Raises:
-            BrokerError: the connection broke, or the queue is not there and may not be declared.
+            BrokerError: the connection broke, the queue was deleted, or may not be declared.
         """
         # The controller's too, or the first `started` would find no queue.
         await declare(connection, [tasksets_queue(), controller_queue()])
@@ -91,6 +91,8 @@ class Submission:
         self.submitted += len(window) - len(self._unconfirmed)
         if channel.lost.done():
             await channel.lost
+        if any(isinstance(result, UnroutableError) for result in results):
+            raise BrokerUnavailableError(f"the queue {TASKSETS} was deleted")  # it is declared again
         return bool(self._unconfirmed)
 
     def _next_window(self) -> list[TaskSetMessage]:
