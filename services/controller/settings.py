@@ -17,5 +17,5 @@ class ControllerSettings(ServiceSettings):
     """`sqlite:PATH` or `postgresql://user:password@host/database`; a standby needs the same one."""
     handler: str = "taskgen.event:DefaultEventHandler"
     """`module:Class` of the handler that decides."""
-    lost_after_s: float = Field(default=60.0, gt=0)
-    """A distributor that has been silent for so long has lost its runs."""
+    lost_after_s: float = Field(default=60.0, ge=5)
+    """A distributor that has been silent for so long has lost its runs; it speaks every 2 s."""

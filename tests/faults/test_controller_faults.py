@@ -152,7 +152,7 @@ def test_a_broker_that_is_restarted_is_found_again(
     amqp_vhost_url: str, tmp_path: Path, broker: Broker
 ) -> None:
     state_url = f"sqlite:{tmp_path / 'state.db'}"
-    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=2) as controller:
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=5) as controller:
         controller.wait_healthy()
         with ExitStack() as stack:
             distributor = StandIn(stack.enter_context(wire(amqp_vhost_url)))

@@ -42,7 +42,7 @@ def distributor(lab: Wire) -> StandIn:
 
 @pytest.fixture
 def controller(amqp_vhost_url: str, state_url: str, lab: Wire) -> Iterator[Service]:
-    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=3) as service:
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=5) as service:
         yield service.wait_healthy()
 
 

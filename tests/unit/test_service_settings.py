@@ -27,6 +27,7 @@ def _needed(monkeypatch: pytest.MonkeyPatch) -> None:
         (DistributorSettings, "POWER_ON_COMMAND", " "),
         (ControllerSettings, "STATE_URL", "mysql://host/database"),
         (ControllerSettings, "STATE_URL", "postgresql://host/database?no_such=1"),
+        (ControllerSettings, "LOST_AFTER_S", "4.9"),
         (PostgresSinkSettings, "POSTGRES_DSN", "events"),
     ],
 )
