@@ -15,6 +15,7 @@ from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.host import Hosted
 from taskgen.amqp.messages import StatusMessage, read_message
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
+from taskgen.amqp.waiting import unless
 from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
 from taskgen.monitoring import Health
 
@@ -47,10 +48,10 @@ class Watch:
         self._reminders = Reminders(_SEND_AGAIN_AFTER_S)
 
     async def serve(self) -> None:
-        """Watch until the connection breaks.
+        """Watch until the connection breaks, or statuses can no longer be heard.
 
         Raises:
-            BrokerError: it broke.
+            BrokerError: so it is; a new watch over another connection is needed.
         """
         channel = await self._hosted.connection.channel()
         queue = await channel.declare_queue("", durable=False, exclusive=True)
@@ -63,7 +64,7 @@ class Watch:
                 self._health.set("store", False, str(error))
             else:
                 self._health.set("store", True)
-            await asyncio.sleep(_EVERY_S)
+            await unless(asyncio.sleep(_EVERY_S), channel.lost)
 
     async def _look(self, channel: Channel) -> None:
         report = await self._hosted.between_batches(self._processor.report)

@@ -22,6 +22,7 @@ from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide
 from tests.servers.choose import Broker, Server
 from tests.services import Service
+from tests.standin import TWO_JOBS, StandIn
 from tests.traffic import publish, wait_stored, whole_run
 from tests.waiting import wait_until
 from tests.wire import wire
@@ -44,6 +45,12 @@ def impatient(broker: Broker) -> Iterator[None]:
         yield
     finally:
         broker.ctl("eval", AS_BEFORE)
+
+
+def ears(broker: Broker, vhost: str) -> list[str]:
+    """The queues that the broker chose the names of."""
+    names = broker.ctl("list_queues", "-p", vhost, "name").split()
+    return [name for name in names if name.startswith("amq.gen")]
 
 
 def has_reconnected(service: Service) -> bool:
@@ -89,6 +96,34 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
         ended = {message.run.run_id: message.outcome for message in lab.wait_for(EndedMessage, 2)}
         assert ended[first.run.run_id] is Outcome.FINISHED
         assert set(ended.values()) == {Outcome.FINISHED}
+
+
+def test_a_controller_whose_ear_for_statuses_was_deleted_gets_another_one(
+    broker: Broker, amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    vhost = amqp_vhost_url.rpartition("/")[2]
+    with Service(
+        "controller", amqp_url=amqp_vhost_url, state_url=f"sqlite:{tmp_path / 'state.db'}"
+    ) as service:
+        service.wait_healthy()
+        wait_until(lambda: len(ears(broker, vhost)) == 1, 30, "the controller to listen to statuses")
+        broker.ctl("delete_queue", "-p", vhost, *ears(broker, vhost))
+        wait_until(lambda: has_reconnected(service), 30, "the controller to miss its queue")
+        service.wait_healthy()
+        with wire(amqp_vhost_url) as lab:
+            distributor = StandIn(lab)
+            distributor.serve()
+            lab.submit(TWO_JOBS)
+            run = distributor.start(distributor.take())
+            distributor.tell(run, 0, "START", "EXIT", "START", "EXIT")
+            distributor.wait_decision()
+
+            def is_told_again() -> bool:
+                distributor.status(run)
+                return bool(distributor.decisions())
+
+            wait_until(is_told_again, 30, "a status to be heard")
+        assert service.stop() == 0
 
 
 def test_leases_can_be_had_from_a_bare_broker(amqp_vhost_url: str) -> None:
