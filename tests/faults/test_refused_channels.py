@@ -47,10 +47,10 @@ def impatient(broker: Broker) -> Iterator[None]:
         broker.ctl("eval", AS_BEFORE)
 
 
-def ears(broker: Broker, vhost: str) -> list[str]:
-    """The queues that the broker chose the names of."""
-    names = broker.ctl("list_queues", "-p", vhost, "name").split()
-    return [name for name in names if name.startswith("amq.gen")]
+def queues(broker: Broker, url: str, prefix: str) -> list[str]:
+    """The names of the queues that begin so."""
+    names = broker.ctl("list_queues", "-p", url.rpartition("/")[2], "name").split()
+    return [name for name in names if name.startswith(prefix)]
 
 
 def has_reconnected(service: Service) -> bool:
@@ -75,7 +75,7 @@ def test_a_sink_whose_store_was_away_for_longer_than_the_broker_waits_goes_on(
 
 
 def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go_on(
-    amqp_vhost_url: str, tmp_path: Path
+    broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
         run_boards(2, speed=50) as boards,
@@ -89,7 +89,7 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
         (first,) = lab.wait_for(StartedMessage)
         lab.delete(TASKSETS)
         wait_until(lambda: has_reconnected(service), 30, "the distributor to miss its queue")
-        service.wait_healthy()
+        wait_until(lambda: TASKSETS in queues(broker, amqp_vhost_url, TASKSETS), 30, "the queue to be there")
         lab.submit(ENDLESS)
         for started in lab.wait_for(StartedMessage, 2):
             decide(lab, started, Outcome.FINISHED)
@@ -101,13 +101,15 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
 def test_a_controller_whose_ear_for_statuses_was_deleted_gets_another_one(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    vhost = amqp_vhost_url.rpartition("/")[2]
+    def ears() -> list[str]:
+        return queues(broker, amqp_vhost_url, "amq.gen")
+
     with Service(
         "controller", amqp_url=amqp_vhost_url, state_url=f"sqlite:{tmp_path / 'state.db'}"
     ) as service:
         service.wait_healthy()
-        wait_until(lambda: len(ears(broker, vhost)) == 1, 30, "the controller to listen to statuses")
-        broker.ctl("delete_queue", "-p", vhost, *ears(broker, vhost))
+        wait_until(lambda: len(ears()) == 1, 30, "the controller to listen to statuses")
+        broker.ctl("delete_queue", "-p", amqp_vhost_url.rpartition("/")[2], *ears())
         wait_until(lambda: has_reconnected(service), 30, "the controller to miss its queue")
         service.wait_healthy()
         with wire(amqp_vhost_url) as lab:
