@@ -44,7 +44,7 @@ class BoardSettings:
     session: SessionSettings = field(default_factory=SessionSettings)
     session_class: type[AbstractSession] = TaskloaderSession
     run_timeout_s: float | None = None
-    """For a whole run, from its start on; None: a run may take as long as it takes."""
+    """For a whole run, from START on; None: a run may take as long as it takes."""
     longest_pause_s: float = 60.0
     """A lost board is asked again after pauses that grow up to this."""
     power: PowerCommands = field(default_factory=PowerCommands)

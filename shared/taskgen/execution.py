@@ -29,25 +29,28 @@ async def execute(
         feed: takes the frames, and holds the decision.
         taskset: its `run` is set.
         session_params: for `AbstractSession.start`.
-        run_timeout_s: for the run, from its start on.
+        run_timeout_s: for the run, from the moment when the board was told to start it.
 
     Raises:
         SessionError: the session is of no further use; the run is closed all the same.
     """
-    is_started = asyncio.Event()
-    driving = asyncio.create_task(_drive(session, feed, taskset, session_params, is_started))
+    started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    driving = asyncio.create_task(_drive(session, feed, taskset, session_params, started))
     try:
         ends: set[asyncio.Future[Any]] = {driving, feed.decided}
+        await asyncio.wait(ends | {started}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(ends, timeout=run_timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         driving.cancel()
         await asyncio.wait({driving})
     failure = None if driving.cancelled() else driving.exception()
     outcome, reason = await _outcome(feed, failure, run_timeout_s)
-    if failure is None and not is_started.is_set():
+    if failure is None and not started.done():
         failure = BoardLostError("called off while it was being handed over")
     if failure is None:
         failure = await _wind_up(session, feed, outcome)
+        if failure is not None and outcome is Outcome.TIMED_OUT:  # the time may have passed in a dead board
+            outcome, reason = Outcome.BOARD_LOST, f"{reason}, and not to be stopped: {failure}"
     if isinstance(failure, BoardProtocolError) and failure.data:
         feed.quarantine(str(failure), failure.data)
     await feed.end(outcome, reason)
@@ -60,10 +63,10 @@ async def _drive(
     feed: Feed,
     taskset: TaskSet,
     session_params: tuple[Any, ...],
-    is_started: asyncio.Event,
+    started: asyncio.Future[None],
 ) -> None:
     await session.start(taskset, *session_params)
-    is_started.set()
+    started.set_result(None)
     while True:
         try:
             await feed.put(await session.receive(session.settings.silence_timeout_s))

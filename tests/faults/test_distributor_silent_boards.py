@@ -1,0 +1,69 @@
+"""Boards that accept and say nothing, or freeze: the lab's fault, whatever time a run may take."""
+
+from taskgen.distributor import Distributor
+from taskgen.protocol import Command
+from taskgen.run import Outcome
+from tests.faults.distributor import Log, end_of_run, endless, finite
+from tests.scripted import Line, scripted_board
+
+
+def good_board(line: Line) -> None:
+    while True:
+        line.obey_until(Command.START)
+        end_of_run(line)
+
+
+def test_a_board_that_freezes_while_it_is_given_a_task_set_is_lost_however_short_runs_may_be() -> None:
+    def freezes(line: Line) -> None:
+        line.obey_until(Command.START)
+        end_of_run(line)
+        line.wait_for_end()
+
+    log = Log()
+    with (
+        scripted_board(freezes, good_board) as address,
+        Distributor(
+            address, event_handler=log, run_timeout_s=0.2, answer_timeout_s=1, longest_pause_s=0.2
+        ) as distributor,
+    ):
+        campaign = distributor.start(finite(priority=[1, 2]))
+    assert campaign.outcomes == {Outcome.FINISHED: 2, Outcome.BOARD_LOST: 1}
+    assert "no AVAILABLE" in log.ended[1].reason
+
+
+def test_a_board_that_freezes_in_a_run_is_lost_when_the_run_times_out_and_cannot_be_stopped() -> None:
+    def freezes(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send_events(("START", 0, 1))
+        line.wait_for_end()
+
+    log = Log()
+    with (
+        scripted_board(freezes, good_board) as address,
+        Distributor(
+            address, event_handler=log, run_timeout_s=0.5, answer_timeout_s=0.5, longest_pause_s=0.2
+        ) as distributor,
+    ):
+        campaign = distributor.start(finite())
+    assert campaign.outcomes == {Outcome.FINISHED: 1, Outcome.BOARD_LOST: 1}
+    assert log.ended[0].reason.startswith("not over within 0.5 s, and not to be stopped: ")
+
+
+def test_the_time_for_a_run_begins_when_the_board_was_told_to_start_it() -> None:
+    told_to_start: list[Command] = []
+
+    def slow(line: Line) -> None:
+        line.obey_until(Command.AVAILABLE, is_newer=False)  # lets the probe pass
+        told_to_start.extend(line.obey_until(Command.START, is_newer=False)[-1:])
+        line.send_events(("START", 0, 1))
+        line.wait_for_end()
+
+    log = Log()
+    with (
+        scripted_board(slow) as address,
+        Distributor(address, event_handler=log, run_timeout_s=0.2, probe_timeout_s=0.8) as distributor,
+    ):
+        campaign = distributor.start(endless())
+    assert campaign.outcomes == {Outcome.TIMED_OUT: 1}
+    assert told_to_start == [Command.START]
+    assert log.types == ["START"]
