@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from taskgen import protocol
 from taskgen.address import Address
+from taskgen.deadline import within
 from taskgen.errors import BoardLostError, BoardSilentError, TaskSetError
 from taskgen.framing import Deframer, Item, Retracted
 from taskgen.protocol import Answer, Command
@@ -140,7 +141,9 @@ class TaskloaderSession(AbstractSession):
         is_answered = self._given[Answer.AVAILABLE] >= self._asked_available
         if is_answered if self._is_newer else self._is_silence_due:
             return True
-        if self._patience_s <= 0:  # counts waiting only: slow handlers are not the board's fault
+        if (
+            self._patience_s <= 0 and not self._deframer.is_undecided
+        ):  # counts waiting only: slow handlers are not the board's fault
             raise BoardLostError(
                 f"the board gave no answer, or no peace, within {self.settings.answer_timeout_s:g} s of STOP"
             )
@@ -197,8 +200,7 @@ class TaskloaderSession(AbstractSession):
         else:
             wait_s = timeout_s
         try:
-            async with asyncio.timeout(wait_s):
-                data = await self._reader.read(_READ_BYTES)
+            data = await self._read_within(wait_s)
         except TimeoutError as error:
             self._take_silence(wait_s, error)
             return
@@ -208,6 +210,12 @@ class TaskloaderSession(AbstractSession):
             where = "in the middle of a frame" if self._deframer.is_amid else "between two frames"
             raise BoardLostError(f"the board closed the connection {where}")
         self._sort(self._deframer.feed(data))
+
+    async def _read_within(self, wait_s: float | None) -> bytes:
+        if not self._deframer.is_undecided:
+            return await within(wait_s, lambda: self._reader.read(_READ_BYTES))
+        async with asyncio.timeout(wait_s):  # what is settled too early is put right: no second look
+            return await self._reader.read(_READ_BYTES)
 
     def _take_silence(self, waited_s: float | None, error: TimeoutError) -> None:
         answer = self._deframer.settle()
@@ -237,9 +245,8 @@ class TaskloaderSession(AbstractSession):
     async def _send(self, data: bytes) -> None:
         try:
             for begin in range(0, len(data), _WRITE_BYTES):
-                async with asyncio.timeout(self.settings.answer_timeout_s):
-                    self._writer.write(data[begin : begin + _WRITE_BYTES])
-                    await self._writer.drain()
+                self._writer.write(data[begin : begin + _WRITE_BYTES])
+                await within(self.settings.answer_timeout_s, self._writer.drain)
         except TimeoutError as error:
             raise BoardLostError(
                 f"the board took no data for {self.settings.answer_timeout_s:g} s"
