@@ -1,4 +1,4 @@
-"""What a frame may be at most: boards are not trusted with the host's memory."""
+"""What a board may send at most: boards are not trusted with the host's memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from taskgen.errors import SettingsError
 
 LARGEST_FRAME_BYTES: Final = 64 * 1024 * 1024
 """No limit can be set higher: up to here a frame's size cannot be mistaken for the text of a document."""
+
+MOST_STRAY_BYTES: Final = 16 * 1024 * 1024
+"""Of frames that come while a task-set is handed over; a board that sends more is not followed further."""
 
 
 @dataclass(frozen=True, slots=True)

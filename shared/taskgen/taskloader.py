@@ -13,14 +13,17 @@ from typing import Any, Final
 from taskgen import protocol
 from taskgen.address import Address
 from taskgen.deadline import within
-from taskgen.errors import BoardLostError, BoardSilentError, TaskSetError
+from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, TaskSetError
 from taskgen.framing import Deframer, Item, Retracted
+from taskgen.limits import MOST_STRAY_BYTES
 from taskgen.protocol import Answer, Command
 from taskgen.session import AbstractSession, SessionSettings
 from taskgen.taskset import TaskSet, to_xml
 
 _READ_BYTES: Final = 256 * 1024
 _WRITE_BYTES: Final = 256 * 1024
+_FRAME_BYTES: Final = 64
+"""What a frame costs beside its text, so that empty ones count too."""
 _SETTLE_S: Final = 0.02
 """A frame's body follows its size at once; after so long without one, the word was an answer."""
 
@@ -34,6 +37,7 @@ class TaskloaderSession(AbstractSession):
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._amid_since: float | None = None
         self._frames: list[bytes] = []
+        self._stray_bytes = 0
         self._given: Counter[Answer] = Counter()
         self._asked_available = 0
         self._is_newer: bool | None = None
@@ -69,6 +73,7 @@ class TaskloaderSession(AbstractSession):
         """CLEAR, OPTIMIZE, SEND_DESCS, SEND_BINARIES, START; see `AbstractSession.start`."""
         description = taskset.xml()
         self._is_stopping = False
+        self._stray_bytes = 0
         self._set_strays_apart()
         await self._send(protocol.command(Command.CLEAR))
         await self._synchronise()
@@ -184,9 +189,14 @@ class TaskloaderSession(AbstractSession):
                 raise BoardSilentError(f"the board gave no {answer.name} within {timeout_s:g} s") from error
             finally:
                 self._set_strays_apart()
+            if self._stray_bytes > MOST_STRAY_BYTES:
+                raise BoardProtocolError(
+                    f"the board sent {self._stray_bytes} bytes of frames where {answer.name} was awaited"
+                )
 
     def _set_strays_apart(self) -> None:
         self.strays += self._frames
+        self._stray_bytes += sum(_FRAME_BYTES + len(frame) for frame in self._frames)
         self._frames = []
 
     async def _read(self, timeout_s: float | None) -> None:

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
+from taskgen.limits import MOST_STRAY_BYTES
 from taskgen.protocol import WORD, Command
 from taskgen.taskloader import TaskloaderSession
 from tests.contract.sessions import finite, rest, talk
@@ -58,6 +59,26 @@ def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it()
 
     with scripted_board(script) as address:
         talk(address, conversation)
+
+
+@pytest.mark.parametrize("size", [0, 150, 512 * 1024])
+def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory(size: int) -> None:
+    many = (WORD.pack(size) + b"<".ljust(size)[:size]) * (1 + 2**20 // (size + 64))
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.CLEAR)
+        for _ in range(40):
+            line.send(many)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        with pytest.raises(BoardProtocolError, match="where AVAILABLE was awaited"):
+            await connected.start(finite())
+        kept = sum(64 + len(frame) for frame in connected.strays)
+        assert MOST_STRAY_BYTES < kept < 2 * MOST_STRAY_BYTES
+
+    with scripted_board(script) as address:
+        talk(address, conversation, probe_timeout_s=20)
 
 
 def test_a_newer_board_that_stops_answering_is_lost() -> None:
