@@ -54,6 +54,8 @@ class Line:
                 self.payload()
             elif said[-1] is Command.AVAILABLE and is_newer:
                 self.send(WORD.pack(Answer.AVAILABLE))
+            elif said[-1] is Command.GET_LIVE:
+                self.send_frame(b"<live/>")
         return said
 
     def wait_for_end(self) -> None:

@@ -1,4 +1,4 @@
-"""The folder of the tasks' binaries, looked at before any board is touched."""
+"""The tasks' binaries: looked at before any board is touched, read when a board needs them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,17 @@ def check_binaries(taskset: TaskSet, folder: Path | None) -> None:
             if not (folder / name).is_file():
                 where = f"{taskset.source}: task {number} (id {task.id}): pkg"
                 raise TaskSetError(f"{where}: there is no binary {name!r} in {folder}")
+
+
+def read_binary(path: Path) -> bytes:
+    """The content of a binary that was there when the folder was looked at.
+
+    Raises:
+        TaskSetError: it cannot be read any more.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TaskSetError(
+            f"binary {path}: {error.strerror}; put it there or give another --binaries"
+        ) from error

@@ -23,7 +23,7 @@ class SessionSettings:
     answer_timeout_s: float = 10.0
     """For the answer to a command. A CLEAR before it takes a board 0.5 to 2 s."""
     probe_timeout_s: float = 3.0
-    """For the first AVAILABLE: a board that lets it pass is an older one, which never answers it."""
+    """For the first AVAILABLE: a board that lets it pass may be an older one, which never answers it."""
     silence_timeout_s: float = 40.0
     """Watchdog: without a byte for so long while a run is on, the board is taken for lost."""
     binaries: Path | None = None

@@ -7,11 +7,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from taskgen import protocol
 from taskgen.address import Address
+from taskgen.binaries import read_binary
 from taskgen.deadline import within
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, TaskSetError
 from taskgen.framing import Deframer, Item, Retracted
@@ -40,7 +40,8 @@ class TaskloaderSession(AbstractSession):
         self._stray_bytes = 0
         self._given: Counter[Answer] = Counter()
         self._asked_available = 0
-        self._is_newer: bool | None = None
+        self._is_newer = False
+        self._has_heard = self._is_live_due = False
         self._is_stopping = False
         self._is_silence_due = False
         self._patience_s = 0.0
@@ -58,7 +59,7 @@ class TaskloaderSession(AbstractSession):
                 to_xml(admission_control)
 
     async def connect(self) -> None:
-        """Open the connection; the board says nothing of itself."""
+        """Open the connection and have the board say something, as it does not of itself."""
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 self._streams = await asyncio.open_connection(*self.address)
@@ -68,6 +69,7 @@ class TaskloaderSession(AbstractSession):
             raise BoardLostError(f"no connection: {error.strerror or error}") from error
         peer: socket.socket = self._writer.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await self._greet()
 
     async def start(self, taskset: TaskSet, *session_params: Any) -> None:
         """CLEAR, OPTIMIZE, SEND_DESCS, SEND_BINARIES, START; see `AbstractSession.start`."""
@@ -122,19 +124,33 @@ class TaskloaderSession(AbstractSession):
         except (OSError, TimeoutError):
             writer.transport.abort()
 
-    async def _synchronise(self) -> None:
-        """Read all that a newer board says until it has done what it was told; older ones cannot tell."""
-        if self._is_newer is False:
-            return
+    async def _greet(self) -> None:
+        """See that somebody answers, and of what age: a board that serves another client only accepts."""
         await self._ask_available()
-        if self._is_newer:
-            await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.answer_timeout_s)
-            return
         try:
             await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.probe_timeout_s)
-            self._is_newer = True
         except BoardSilentError:
-            self._is_newer = False
+            await self._hear_anything()
+        self._is_newer = self._given[Answer.AVAILABLE] >= self._asked_available
+
+    async def _hear_anything(self) -> None:
+        """Ask what boards of every age answer."""
+        self._is_live_due = True
+        await self._send(protocol.command(Command.GET_LIVE))
+        deadline = time.monotonic() + self.settings.answer_timeout_s
+        try:
+            while not self._has_heard or self._deframer.is_undecided:
+                await self._read(deadline - time.monotonic())
+        except BoardSilentError as error:
+            raise BoardSilentError(
+                "connected, but it said nothing: it serves somebody else, or is frozen"
+            ) from error
+
+    async def _synchronise(self) -> None:
+        """Read all that a newer board says until it has done what it was told; older ones cannot tell."""
+        if self._is_newer:
+            await self._ask_available()
+            await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.answer_timeout_s)
 
     async def _ask_available(self) -> None:
         self._asked_available += 1
@@ -170,7 +186,7 @@ class TaskloaderSession(AbstractSession):
         missing = sorted(taskset.binaries() - self._held) if folder is not None else []
         if folder is None or not missing:
             return
-        contents = {name: await asyncio.to_thread(_content, folder / name) for name in missing}
+        contents = {name: await asyncio.to_thread(read_binary, folder / name) for name in missing}
         before = self._given[Answer.GO_SEND]
         await self._send(protocol.command(Command.SEND_BINARIES) + protocol.WORD.pack(len(missing)))
         for number, (name, content) in enumerate(contents.items(), start=1):
@@ -219,6 +235,7 @@ class TaskloaderSession(AbstractSession):
         if not data:
             where = "in the middle of a frame" if self._deframer.is_amid else "between two frames"
             raise BoardLostError(f"the board closed the connection {where}")
+        self._has_heard = True
         self._sort(self._deframer.feed(data))
 
     async def _read_within(self, wait_s: float | None) -> bytes:
@@ -245,6 +262,8 @@ class TaskloaderSession(AbstractSession):
                 self._given[item.answer] -= 1
             elif isinstance(item, Answer):
                 self._given[item] += 1
+            elif self._is_live_due and item.lstrip().startswith(b"<live"):
+                self._is_live_due = False
             else:
                 self._frames.append(item)
         if not self._deframer.is_amid:
@@ -276,12 +295,3 @@ class TaskloaderSession(AbstractSession):
         if self._streams is None:
             raise BoardLostError("not connected")
         return self._streams
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TaskSetError(
-            f"binary {path}: {error.strerror}; put it there or give another --binaries"
-        ) from error

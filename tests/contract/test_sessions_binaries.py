@@ -19,12 +19,9 @@ def test_a_late_frame_of_144_bytes_is_no_go_send(tmp_path: Path, is_slow: bool) 
     assert len(_LATE) == Answer.GO_SEND
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(name.encode())
-    order: list[str] = []
 
     def script(line: Line) -> None:
-        while line.word() != Command.SEND_DESCS:
-            line.send(WORD.pack(Answer.AVAILABLE)) if order == ["CLEAR"] else order.append("CLEAR")
-        line.payload()
+        line.obey_until(Command.SEND_DESCS)
         assert line.word() == Command.SEND_BINARIES
         assert line.word() == 2
         line.send(WORD.pack(len(_LATE)))
@@ -70,6 +67,7 @@ def test_a_board_that_never_gives_a_go_send_is_lost(tmp_path: Path) -> None:
 
 def test_a_binary_that_went_away_is_the_task_sets_error_and_not_the_boards(tmp_path: Path) -> None:
     def script(line: Line) -> None:
+        line.obey_until(Command.SEND_DESCS)
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:

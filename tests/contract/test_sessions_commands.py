@@ -32,7 +32,7 @@ def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
         talk(address, conversation, binaries=tmp_path)
     a = Command.AVAILABLE
     assert said == [
-        [Command.CLEAR, a, Command.OPTIMIZE, Command.SEND_DESCS, Command.SEND_BINARIES, Command.START],
+        [a, Command.CLEAR, a, Command.OPTIMIZE, Command.SEND_DESCS, Command.SEND_BINARIES, Command.START],
         [Command.STOP, Command.CLEAR, a],
         [Command.CLEAR, a, Command.SEND_DESCS, Command.START],
     ]

@@ -78,7 +78,7 @@ def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory
         assert MOST_STRAY_BYTES < kept < 2 * MOST_STRAY_BYTES
 
     with scripted_board(script) as address:
-        talk(address, conversation, probe_timeout_s=20)
+        talk(address, conversation, answer_timeout_s=20)
 
 
 def test_a_newer_board_that_stops_answering_is_lost() -> None:

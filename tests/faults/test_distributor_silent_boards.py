@@ -1,10 +1,16 @@
 """Boards that accept and say nothing, or freeze: the lab's fault, whatever time a run may take."""
 
+import socket
+
+import pytest
+
 from taskgen.distributor import Distributor
 from taskgen.protocol import Command
 from taskgen.run import Outcome
+from taskgen.simulation import run_boards
 from tests.faults.distributor import Log, end_of_run, endless, finite
 from tests.scripted import Line, scripted_board
+from tests.waiting import wait_until
 
 
 def good_board(line: Line) -> None:
@@ -67,3 +73,30 @@ def test_the_time_for_a_run_begins_when_the_board_was_told_to_start_it() -> None
     assert campaign.outcomes == {Outcome.TIMED_OUT: 1}
     assert told_to_start == [Command.START]
     assert log.types == ["START"]
+
+
+@pytest.mark.parametrize("dialect", ["old", "new"])
+def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dialect: str) -> None:
+    log = Log()
+    with (
+        run_boards(speed=100, dialect=dialect) as (address,),
+        Distributor(
+            address,
+            event_handler=log,
+            probe_timeout_s=0.2,
+            answer_timeout_s=0.5,
+            longest_pause_s=0.2,
+            max_attempts=1,
+        ) as distributor,
+    ):
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port))):
+            campaign = distributor.start(finite(), wait=False)
+            wait_until(
+                lambda: "serves somebody else" in distributor.boards[0].reason, 20, "a board that is busy"
+            )
+            assert log.begun == []
+        distributor.wait_finished()
+    assert campaign.outcomes == {Outcome.FINISHED: 1}
+    assert campaign.bad == []
+    assert log.quarantined == []
