@@ -44,6 +44,29 @@ def test_a_frame_whose_rest_does_not_come_is_a_lost_board_whatever_the_silence_a
         talk(address, conversation)
 
 
+def test_a_board_that_always_has_a_frame_begun_is_not_lost_while_frames_are_completed() -> None:
+    whole = profile(("START", 0, 1))
+    data = (WORD.pack(len(whole)) + whole) * 8
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        step = len(data) // 8
+        for begin in range(-step // 2, len(data), step):  # each piece ends in the middle of a frame
+            line.send(data[max(begin, 0) : begin + step])
+            time.sleep(0.2)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        await connected.start(finite())
+        frames: list[bytes] = []
+        while len(frames) < 8:
+            frames += await connected.receive(5)
+        assert frames == [whole] * 8
+
+    with scripted_board(script) as address:
+        talk(address, conversation, frame_timeout_s=0.6)
+
+
 def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it() -> None:
     def script(line: Line) -> None:
         line.obey_until(Command.START)

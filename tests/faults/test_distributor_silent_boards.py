@@ -1,13 +1,16 @@
 """Boards that accept and say nothing, or freeze: the lab's fault, whatever time a run may take."""
 
 import socket
+from contextlib import suppress
 
 import pytest
 
 from taskgen.distributor import Distributor
+from taskgen.event import Profile
 from taskgen.protocol import Command
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
+from taskgen.taskset import TaskSet
 from tests.faults.distributor import Log, end_of_run, endless, finite
 from tests.scripted import Line, scripted_board
 from tests.waiting import wait_until
@@ -100,3 +103,22 @@ def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dia
     assert campaign.outcomes == {Outcome.FINISHED: 1}
     assert campaign.bad == []
     assert log.quarantined == []
+
+
+def test_a_board_may_be_silent_while_the_decision_about_its_ended_tasks_is_late() -> None:
+    class Late(Log):
+        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+            super().__taskset_event__(taskset, event)
+            return True
+
+    log = Late()
+    with (
+        scripted_board(good_board) as address,
+        Distributor(address, event_handler=log, silence_timeout_s=0.2) as distributor,
+    ):
+        distributor.start(finite(), wait=False)
+        wait_until(lambda: "JOBS_DONE" in log.types, 20, "the tasks' end")
+        with suppress(TimeoutError):
+            wait_until(lambda: bool(log.ended), 1, "an end that must not come")
+        distributor.stop()
+    assert [run.outcome for run in log.ended] == [Outcome.STOPPED_BY_USER]

@@ -129,6 +129,16 @@ def test_a_settled_answer_that_text_follows_is_taken_back_and_awaited_again() ->
     assert deframer.settle() is Answer.GO_SEND
 
 
+def test_text_for_a_size_takes_no_answer_back_once_a_frame_has_followed_it() -> None:
+    deframer = Deframer(_MAX)
+    deframer.await_answer(Answer.GO_SEND)
+    deframer.feed(WORD.pack(Answer.GO_SEND))
+    deframer.settle()
+    assert deframer.feed(wire([frame(20)])) == [frame(20)]
+    assert deframer.feed(b"<profile>") == []
+    assert deframer.error is not None
+
+
 def test_nothing_is_undecided_where_no_answer_is_awaited() -> None:
     deframer = Deframer(_MAX)
     deframer.feed(WORD.pack(Answer.GO_SEND))
