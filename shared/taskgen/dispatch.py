@@ -29,6 +29,8 @@ _FRAME_BYTES: Final = 64
 """What an empty frame counts: it costs the host memory and time, though the board sends four bytes."""
 _BATCH_CALLS: Final = 1_000
 _BATCH_S: Final = 0.5
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Of frames: parsed, they take many times their size until they are committed."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Dispatcher:
         self._quarantine_log = QuarantineLog()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._committed: list[Callable[[], None]] = []
+        self._batch_bytes = 0
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="taskgen-handlers", daemon=True)
         self._thread.start()
@@ -79,6 +82,10 @@ class Dispatcher:
     def submit(self, call: Callable[[], None]) -> None:
         """Have something done in the handlers' thread, in its turn."""
         self._queue.put(call)
+
+    def count_bytes(self, size: int) -> None:
+        """In the handlers' thread: so many bytes more are in the batch."""
+        self._batch_bytes += size
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """In the handlers' thread: do something when all that was given so far is committed."""
@@ -125,6 +132,8 @@ class Dispatcher:
         yield self._queue.get()
         deadline = time.monotonic() + _BATCH_S
         for _ in range(_BATCH_CALLS):
+            if self._batch_bytes > _BATCH_BYTES:
+                return
             try:
                 yield self._queue.get_nowait()
             except queue.Empty:
@@ -143,6 +152,7 @@ class Dispatcher:
 
     def _commit(self) -> None:
         self.calls.commit()
+        self._batch_bytes = 0
         committed, self._committed = self._committed, []
         for call in committed:
             call()
@@ -205,6 +215,7 @@ class Feed:
                 self._dispatcher.calls.report("taskgen itself", error)
                 self._quarantine(f"a fault of taskgen's own: {type(error).__name__}", frame, received_at)
             self._taken_bytes += _weight(frame)
+            self._dispatcher.count_bytes(_weight(frame))
         room = self._room
         if room is not None and self._given_bytes - self._taken_bytes <= _MOST_PENDING_BYTES // 2:
             self._loop.call_soon_threadsafe(room.set)

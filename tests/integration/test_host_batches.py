@@ -39,6 +39,9 @@ class Recording:
         self._takes_others = takes_others
         self._failures = failures
 
+    def check(self) -> None:
+        self._note("check")
+
     def begin(self) -> None:
         self._note("begin")
 

@@ -14,8 +14,18 @@ from taskgen.errors import MessageError
 class Processor(Protocol):
     """Takes messages in batches. All but `committed` are called in one worker thread, one at a time."""
 
+    def check(self) -> None:
+        """See that a batch could be committed now; called before messages are asked for.
+
+        Each message that is held when the process dies comes closer to its delivery limit, so none is held
+        for a store that does not take writes.
+
+        Raises:
+            StoreUnavailableError: not now; it will be called again after a pause.
+        """
+
     def begin(self) -> None:
-        """A batch begins; also called, with `abandon` after it, before the first message is asked for.
+        """A batch begins.
 
         Raises:
             StoreUnavailableError: not now; it will be called again after a pause.
@@ -71,9 +81,8 @@ class Batches:
         self._is_open = False
 
     def check(self) -> None:
-        """Find out whether a batch could be begun."""
-        self._begin()
-        self.abandon()
+        """See that a batch could be committed now."""
+        self._processor.check()
 
     def fill(self, deliveries: Sequence[Delivery]) -> Filled:
         """Begin a batch and give it messages; on an error it is abandoned."""

@@ -14,6 +14,7 @@ from taskgen.amqp.batches import Batches, Filled, Poison, Processor
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection, connection
 from taskgen.amqp.declaring import declare
+from taskgen.amqp.intake import Intake
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.messages import EventsMessage, Message
 from taskgen.amqp.parking import park
@@ -33,10 +34,6 @@ __all__ = ["Hosted", "Processor", "host"]
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 500
-_BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Of large messages a batch has fewer: understood, they take many times their size."""
-_PREFETCH: Final = 2 * _BATCH
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 _LATE_S: Final = 10.0
@@ -119,7 +116,7 @@ class _Hosting:
         async with connection(self._settings.amqp_url, f"{self.name} publishing") as publishing:
             await self._prepare(publishing)
             out = await publishing.channel(confirms=True)
-            incoming = await consuming.channel(prefetch=_PREFETCH)
+            incoming = await consuming.channel()
             await _until_lost([incoming, out], self._work(incoming, Hosted(self, publishing, out)))
 
     async def _prepare(self, publishing: Connection) -> None:
@@ -134,6 +131,7 @@ class _Hosting:
             return await self._in_worker(call)
 
     async def _work(self, incoming: Channel, hosted: Hosted) -> None:
+        self._health.set("consuming", False, "waits until the store takes writes")
         await self._patiently(self._batches.check)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._consume(incoming, hosted.channel))
@@ -141,12 +139,12 @@ class _Hosting:
                 group.create_task(self._beside(hosted))
 
     async def _consume(self, incoming: Channel, out: Channel) -> None:
-        arrived: asyncio.Queue[Delivery] = asyncio.Queue()
-        await incoming.consume(self._queue.name, arrived.put_nowait)
+        intake = Intake(incoming, self._queue.name)
+        await intake.subscribe()
         self._health.set("consuming", True)
         try:
             while True:
-                batch = await _next_batch(arrived)
+                batch = await intake.next_batch()
                 async with self._turn:
                     filled = await self._stored(batch, out)
                 await self._parked(filled.poison, out)
@@ -233,16 +231,6 @@ async def _until_lost(channels: Sequence[Channel], work: Coroutine[Any, Any, Non
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def _next_batch(arrived: asyncio.Queue[Delivery]) -> list[Delivery]:
-    """What waits, and at least one message."""
-    batch = [await arrived.get()]
-    size = len(batch[0].body)
-    while len(batch) < _BATCH and size < _BATCH_BYTES and not arrived.empty():
-        batch.append(arrived.get_nowait())
-        size += len(batch[-1].body)
-    return batch
 
 
 def _count(metrics: Metrics, batch: Sequence[Delivery], filled: Filled) -> None:

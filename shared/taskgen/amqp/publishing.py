@@ -24,6 +24,8 @@ from taskgen.run import Outcome, Run, now
 from taskgen.taskset import TaskSet
 
 _EVENTS_IN_A_MESSAGE: Final = 500
+_MESSAGE_BYTES: Final = 64 * 1024
+"""A larger message is split, so that consumers can hold many; a single event may be larger."""
 
 
 class PublishingHandler(CommittingHandler):
@@ -146,9 +148,17 @@ class PublishingHandler(CommittingHandler):
         """Make one message of a run's collected profiles."""
         head, board, profiles = self._profiles.pop(run_id, (None, "", []))
         if head is not None:
-            message = EventsMessage(run=head, profiles=profiles)
-            self._add(f"events.{board}", message)
-            self._changes.open_runs[run_id] = OpenRun(run_id, head.model_dump_json(), message.next_seq)
+            self._add_events(f"events.{board}", EventsMessage(run=head, profiles=profiles))
+            self._changes.open_runs[run_id] = OpenRun(run_id, head.model_dump_json(), profiles[-1].next_seq)
+
+    def _add_events(self, key: str, message: EventsMessage) -> None:
+        """Add a message, or its halves where it is too large."""
+        body = message.body()
+        halves = message.halves() if len(body) > _MESSAGE_BYTES else ()
+        for half in halves:
+            self._add_events(key, half)
+        if not halves:
+            self._changes.entries.append(Entry(key, message.message_id, body))
 
     def _add(
         self,

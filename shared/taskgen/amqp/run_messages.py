@@ -85,6 +85,17 @@ class ProfileOfRun(BaseModel):
         """Number of the event that comes after this profile."""
         return self.first_seq + len(self.events)
 
+    def split(self, count: int) -> tuple[ProfileOfRun, ProfileOfRun]:
+        """The first events, with what else the board sent beside them, and the rest."""
+        content = self.profile["profile"]
+        events = {**content["events"], "event": self.events[:count]}
+        first = {**self.profile, "profile": {**content, "events": events}}
+        rest = {"profile": {"events": {"event": self.events[count:]}}}
+        return (
+            self.model_copy(update={"profile": first}),
+            self.model_copy(update={"profile": rest, "first_seq": self.first_seq + count}),
+        )
+
 
 class EventsMessage(BaseMessage):
     """Events of one or more profiles of one run, in order. Key `events.<board>`."""
@@ -107,6 +118,18 @@ class EventsMessage(BaseMessage):
     def next_seq(self) -> int:
         """Number of the event that comes after this message."""
         return self.profiles[-1].next_seq
+
+    def halves(self) -> tuple[EventsMessage, ...]:
+        """Two messages that say the same as this one; none where it has a single event."""
+        if len(self.profiles) > 1:
+            middle = len(self.profiles) // 2
+            parts = self.profiles[:middle], self.profiles[middle:]
+        elif len(self.profiles[0].events) > 1:
+            first, rest = self.profiles[0].split(len(self.profiles[0].events) // 2)
+            parts = [first], [rest]
+        else:
+            return ()
+        return tuple(self.model_copy(update={"profiles": part}) for part in parts)
 
 
 class EndedMessage(BaseMessage):

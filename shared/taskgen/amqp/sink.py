@@ -46,6 +46,12 @@ class SinkProcessor:
         self._handler: StoringHandler | None = None
         self._is_owed = False
 
+    def check(self) -> None:
+        """See that the store takes writes; commit first what it could not take before."""
+        if self._is_owed:
+            self.commit()
+        self._store().check()
+
     def begin(self) -> None:
         """Begin a batch; open the store before the first one, and commit what it could not take before."""
         if self._is_owed:

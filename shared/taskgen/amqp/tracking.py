@@ -58,6 +58,12 @@ class TrackingProcessor:
         if self._store is not None:
             self._store.begin()
 
+    def check(self) -> None:
+        """See `Processor`."""
+        self._state.check_writable()
+        if self._store is not None:
+            self._store.check()
+
     def begin(self) -> None:
         """See `Processor`."""
         self._state.check()

@@ -48,6 +48,10 @@ class Ledger:
         """All runs that are known, ordered by id."""
         return map(run_from, self._file.rows(RUNS))
 
+    def check_writable(self) -> None:
+        """See `SqliteFile.check_writable`."""
+        self._file.check_writable()
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()

@@ -60,6 +60,10 @@ class CsvPartsHandler(StoringHandler):
             opened.pop_all()
         self._quarantine: CsvFile | None = None
 
+    def check(self) -> None:
+        """See that the ledger takes writes."""
+        self._ledger.check_writable()
+
     def _write(self, batch: Batch) -> None:
         with ExitStack() as undo:
             with self._ledger.entry() as entry:

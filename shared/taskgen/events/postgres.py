@@ -50,6 +50,11 @@ _QUARANTINE: Final = (
     "INSERT INTO quarantine (digest, received_at, board, run_id, reason, data) "
     "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 )
+_WRITE_NOTHING: Final = tuple(
+    f"INSERT INTO {table} SELECT * FROM {table} WHERE false".encode()  # noqa: S608 - names of our own
+    for table in ("runs", "tasks", "events", "quarantine")
+)
+"""Takes the locks that a batch takes, with the same rights."""
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
 _COPY: Final = (
     "COPY pg_temp.incoming (run_id, seq, task_id, type, time_stamp, received_at, attributes) FROM STDIN"
@@ -83,12 +88,17 @@ class PostgresHandler(StoringHandler):
         self._server = PostgresServer(dsn)
         self._connection = self._connected()
 
+    def check(self) -> None:
+        """See that the tables take writes: wait for their locks as a batch would."""
+        with self._server.transaction(self._usable_connection()) as cursor:
+            for statement in _WRITE_NOTHING:
+                cursor.execute(statement)
+
     def _write(self, batch: Batch) -> None:
-        if self._connection.closed:
-            self._connection = self._connected()
+        connection = self._usable_connection()
         tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
         tasks.sort(key=lambda values: values[:2])
-        with self._server.transaction(self._connection) as cursor:
+        with self._server.transaction(connection) as cursor:
             cursor.executemany(_KNOW_RUN, map(run_values, known_runs(batch)))
             cursor.executemany(_TASK, tasks)
             if batch.events:
@@ -98,6 +108,11 @@ class PostgresHandler(StoringHandler):
 
     def _release(self) -> None:
         self._connection.close()
+
+    def _usable_connection(self) -> Connection:
+        if self._connection.closed:
+            self._connection = self._connected()
+        return self._connection
 
     def _connected(self) -> Connection:
         connection = self._server.connect()

@@ -73,6 +73,10 @@ class SqliteHandler(StoringHandler):
         super().__init__()
         self._file = SqliteFile(Path(path), _KIND, busy_timeout_s)
 
+    def check(self) -> None:
+        """See that the database takes writes."""
+        self._file.check_writable()
+
     def _write(self, batch: Batch) -> None:
         tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
         with self._file.transaction() as connection:

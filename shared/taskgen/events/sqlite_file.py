@@ -91,6 +91,15 @@ class SqliteFile:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    def check_writable(self) -> None:
+        """Write what is there already: whoever holds the file, or a full disk, shows.
+
+        Raises:
+            StoreUnavailableError: it cannot be written now.
+        """
+        with self.transaction() as connection:
+            connection.execute(f"PRAGMA user_version = {self._kind.version}")
+
     def rows(self, query: str, *values: str | int) -> Iterator[tuple[object, ...]]:
         """The rows of a query, one by one."""
         with self._translated(), closing(self.connection.execute(query, values)) as cursor:

@@ -77,6 +77,14 @@ class StoringHandler(CommittingHandler):
             StoreError: it will never work.
         """
 
+    def check(self) -> None:
+        """See that a batch could be written now; a store that cannot tell does nothing.
+
+        Raises:
+            StoreUnavailableError: not now; trying again later may help.
+            StoreError: never.
+        """
+
     @abstractmethod
     def _release(self) -> None:
         """Let go of files and connections."""

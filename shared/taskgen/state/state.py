@@ -30,6 +30,7 @@ def _upsert(table: str, row: type[Any], *key: str) -> str:
     )
 
 
+_TABLES: Final = ("ownership", "tasksets", "runs", "jobs", "early", "sendings", "tallies", "campaigns")
 _TASKSETS: Final = _select("tasksets", TaskSetRow)
 _RUNS: Final = _select("runs", RunRow)
 _JOBS: Final = _select("jobs", JobRow)
@@ -73,6 +74,12 @@ class State:
     def check(self) -> None:
         """Find out whether it can be reached."""
         self._database.rows("SELECT name FROM ownership")
+
+    def check_writable(self) -> None:
+        """See that every table takes writes, without making this process the one that writes."""
+        with self._database.transaction() as writer:
+            for table in _TABLES:
+                writer.run(f"DELETE FROM {table} WHERE 1 = 0")  # noqa: S608 - names of this library's own
 
     def claim(self) -> bool:
         """Make this process the one that may write.
