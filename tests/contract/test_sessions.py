@@ -9,7 +9,7 @@ import pytest
 from taskgen.address import Address
 from taskgen.errors import BoardLostError
 from taskgen.session import AbstractSession, SessionSettings
-from taskgen.simulation import run_boards
+from taskgen.simulation import Dialect, run_boards
 from taskgen.taskset import TaskSet
 from tests.contract.sessions import QUICK, endless, finite, read_events, rest, session, told
 from tests.scripted import profile
@@ -161,9 +161,9 @@ class TestMemorySession(SessionContract):
         return MemorySession(Address("nowhere", 1), QUICK)
 
 
-@pytest.mark.parametrize("dialect", ["old", "new"], scope="class")
+@pytest.mark.parametrize("dialect", list(Dialect), scope="class")
 class TestTaskloaderSession(SessionContract):
-    """The Taskloader's session against simulated boards of both ages."""
+    """The Taskloader's session against simulated boards of every generation."""
 
     @pytest.fixture
     def session_to(self, dialect: str) -> Iterator[Callable[[], AbstractSession]]:

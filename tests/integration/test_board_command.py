@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from taskgen.protocol import Command
-from taskgen.simulation import run_boards
+from taskgen.simulation import Dialect, run_boards
 from tests.integration.board_client import AVAILABLE, client
 
 CODE = "import typer; from taskgen.cli.board import board; app = typer.Typer(); app.command()(board); app()"
@@ -50,6 +50,12 @@ def test_it_serves_until_a_signal_and_ends_cleanly(number):
     assert errors == ""
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+def test_boards_can_be_of_any_generation(dialect):
+    with running("--listen", "127.0.0.1:0", "--dialect", dialect) as process:
+        assert f"({dialect} dialect, " in line_of(process)
+
+
 def test_many_boards_are_one_line():
     with running("--listen", "127.0.0.1:0", "--count", "40") as process:
         assert line_of(process).startswith("40 boards, 127.0.0.1:")
@@ -64,7 +70,7 @@ def test_a_range_gives_each_board_an_address_of_its_own():
     ("arguments", "said"),
     [
         (["--fault", "no-such"], "there are split-writes"),
-        (["--dialect", "ancient"], "write old or new"),
+        (["--dialect", "ancient"], "there are old, new, newest"),
         (["--listen", "here"], "write one such as 127.0.0.1"),
         (["--listen", "127.0.10.1/28"], "write one such as 127.0.10.0/28"),
         (["--speed", "0"], "write a number over 0"),

@@ -31,7 +31,12 @@ def board(
     ] = None,
     speed: Annotated[float, typer.Option(help="How much faster the boards' time goes than ours.")] = 1.0,
     dialect: Annotated[
-        str, typer.Option(metavar="old|new", help="Whether boards know JOBS_DONE, AVAILABLE, REBOOT.")
+        str,
+        typer.Option(
+            metavar="|".join(Dialect),
+            help="Their generation: old boards know no JOBS_DONE, AVAILABLE, REBOOT; the newest no OPTIMIZE, "
+            "and they sleep through the offsets of all tasks while they start them.",
+        ),
     ] = "new",
     fault: Annotated[
         list[str] | None,

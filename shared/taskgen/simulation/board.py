@@ -40,7 +40,7 @@ class SimulatedBoard:
         host: an address of this machine.
         port: 0 takes a free one.
         speed: how much faster than the host's the board's time goes.
-        dialect: `old` or `new`.
+        dialect: a `Dialect`: `old`, `new` or `newest`.
         faults: names of `Fault`s.
         truth: the file of `Truth`, or None.
         seed: varies run times, the clock at boot, and where faults strike.
@@ -75,7 +75,8 @@ class SimulatedBoard:
         self.faults = Faults(faults, seed)
         self.seed = seed
         self.cores = cores
-        self.binaries: set[str] = set()
+        self.binaries: dict[str, str] = {}
+        """The SHA-256 of each binary it holds, by its name."""
         self.connections = 0
         self.runs = 0
         self._place = (host, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -14,7 +15,7 @@ from taskgen.simulation import frames
 from taskgen.simulation.description import read_tasks
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.frames import Attributes
-from taskgen.simulation.periodic_task import PeriodicTask
+from taskgen.simulation.periodic_task import PeriodicTask, set_up_in_turn
 from taskgen.simulation.reporter import Host, Reporter
 from taskgen.simulation.transmission import Transmission
 
@@ -43,9 +44,10 @@ class Conversation:
             Command.SEND_BINARIES: self._take_binaries,
             Command.START: self._start,
             Command.STOP: self._stop,
-            Command.OPTIMIZE: self._optimize,
             Command.GET_LIVE: self._tell_live,
         }
+        if board.dialect is not Dialect.NEWEST:
+            self._obey[Command.OPTIMIZE] = self._optimize
         if board.dialect is Dialect.OLD:
             self._obey[Command.GET_PROFILE] = self._tell_profile
         else:
@@ -53,13 +55,16 @@ class Conversation:
 
     async def hold(self) -> None:
         """Obey until the connection is closed."""
+        is_following = True
         try:
             while not self._writer.is_closing():
                 word = await self._read_word()
                 if word in self._obey:
+                    is_following = True
                     await self._obey[word]()
-                else:
-                    _log.warning("%s: ignored the unknown word %#x", self._board.address, word)
+                elif is_following:  # behind an unknown command each word of its data is one
+                    is_following = False
+                    _log.warning("%s: ignored from the unknown word %#x on", self._board.address, word)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             _log.debug("%s: the client is gone: %s", self._board.address, error)
         finally:
@@ -85,11 +90,22 @@ class Conversation:
             await self._reporter.tell_late()
             await self._out.answer(Answer.GO_SEND)
             name = (await self._reader.readexactly(NAME_BYTES)).split(b"\0", 1)[0]
-            await self._read_payload()
-            self._board.binaries.add(name.decode("ascii", "replace"))
+            self._keep_binary(name.decode("ascii", "replace"), await self._read_payload())
+
+    def _keep_binary(self, name: str, content: bytes) -> None:
+        held, sent = self._board.binaries.get(name), hashlib.sha256(content).hexdigest()
+        if held is None or self._board.dialect is Dialect.OLD:
+            self._board.binaries[name] = sent
+        elif held != sent:
+            _log.warning("%s: kept the former binary %r: it has one of this name", self._board.address, name)
 
     async def _start(self) -> None:
-        self._reporter.start(self._tasks)
+        """Set the tasks up; the newest boards obey nothing else until that is done."""
+        if self._board.dialect is not Dialect.NEWEST:
+            self._reporter.start(self._tasks)
+            return
+        self._reporter.start(set_up_in_turn(self._tasks))
+        await asyncio.sleep(self._board.clock.seconds(sum(task.offset for task in self._tasks)))
 
     async def _stop(self) -> None:
         await self._reporter.kill()

@@ -1,4 +1,4 @@
-"""What older and newer boards say differently."""
+"""What older and newer boards say and do differently."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from taskgen.event_type import EventType
 
 
 class Dialect(StrEnum):
-    """`old`: no `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; `new`: no `GET_PROFILE`."""
+    """The generations of boards, the oldest first.
+
+    `old`: no `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; a binary that is sent again replaces the one
+    that the board holds. `new`: no `GET_PROFILE`. `newest`: as `new`, but with no `OPTIMIZE`, and it sleeps
+    through the offsets of all tasks, one after the other, while it obeys `START`.
+    """
 
     OLD = "old"
     NEW = "new"
+    NEWEST = "newest"
 
     @classmethod
     def named(cls, name: str) -> Dialect:
@@ -24,7 +30,7 @@ class Dialect(StrEnum):
         try:
             return cls(name)
         except ValueError as error:
-            raise SettingsError(f"no dialect {name!r}; write old or new") from error
+            raise SettingsError(f"no dialect {name!r}; there are {', '.join(cls)}") from error
 
     def word_for(self, event_type: EventType) -> EventType | None:
         """How this board calls what happened; None: it does not say it."""

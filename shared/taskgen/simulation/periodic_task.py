@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Any, Final
 
 EDF_PRIORITY: Final = 128
@@ -71,6 +72,11 @@ class PeriodicTask:
     def relative_deadline(self) -> int | None:
         """In ms: the deadline, else the period; None: there is no hurry."""
         return self.deadline or self.period or None
+
+
+def set_up_in_turn(tasks: Iterable[PeriodicTask]) -> list[PeriodicTask]:
+    """The tasks as a board has them that sleeps through one offset after the other: they add up."""
+    return list(accumulate(tasks, lambda before, task: replace(task, offset=before.offset + task.offset)))
 
 
 def _bytes(quota: str) -> int:

@@ -32,7 +32,7 @@ class Host(Protocol):
     dialect: Dialect
     clock: Clock
     faults: Faults
-    binaries: set[str]
+    binaries: dict[str, str]
     connections: int
     runs: int
 
