@@ -31,6 +31,9 @@ class Command(IntEnum):
     REBOOT = 0x159D3
 
 
+_COMMANDS: Final = frozenset(Command)
+
+
 class Answer(IntEnum):
     """What a board says besides frames. Both values are legal frame sizes too: see `framing`."""
 
@@ -41,6 +44,19 @@ class Answer(IntEnum):
 def command(word: Command, *payloads: bytes) -> bytes:
     """The bytes of one command; each payload is preceded by its size."""
     return WORD.pack(word) + b"".join(WORD.pack(len(p)) + p for p in payloads)
+
+
+def padded(document: bytes) -> bytes:
+    """The document with spaces behind it, so that a board may read it as unknown commands.
+
+    The newest public dom0 takes OPTIMIZE, its size and its XML for commands of four bytes each: any other
+    length would leave it misaligned for good, and a length that is a command's value would be obeyed. No
+    four bytes of ASCII text are a command.
+    """
+    length = -(-len(document) // WORD.size) * WORD.size
+    while length in _COMMANDS:
+        length += WORD.size
+    return document.ljust(length)
 
 
 def binary(name: str, content: bytes) -> bytes:

@@ -178,7 +178,7 @@ class TaskloaderSession(AbstractSession):
         return False
 
     async def _optimise(self, admission_control: Mapping[str, Any]) -> None:
-        await self._send(protocol.command(Command.OPTIMIZE, to_xml(admission_control)))
+        await self._send(protocol.command(Command.OPTIMIZE, protocol.padded(to_xml(admission_control))))
 
     async def _send_binaries(self, taskset: TaskSet) -> None:
         """Send the binaries that this connection's board does not hold yet, each after its GO_SEND."""

@@ -1,4 +1,4 @@
-"""Admission control data that no board could take is refused before any board is touched."""
+"""Admission control data: refused where no board could take it, and understood or harmless on every board."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from taskgen.distributor import Distributor
 from taskgen.errors import TaskSetError
+from taskgen.run import Outcome
+from taskgen.simulation import Dialect, run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 
@@ -18,3 +20,19 @@ def test_wrong_admission_control_data_is_refused_at_the_start(wrong: Any) -> Non
         with pytest.raises(TaskSetError, match=r"admission control|ASCII XML"):
             distributor.start(TaskSet([Task(pkg="hey")]), wrong)
         assert not distributor.boards
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("goal", ["", "a", "ab", "abc"], ids=len)
+def test_admission_control_data_of_any_length_leaves_boards_of_every_generation_usable(
+    dialect: Dialect, goal: str
+) -> None:
+    """The newest take an OPTIMIZE for unknown commands of four bytes each."""
+    taskset = TaskSet([Task(pkg="hey", priority=[1, 2])])
+    with (
+        run_boards(speed=100, dialect=dialect) as (address,),
+        Distributor(address, max_attempts=1, silence_timeout_s=5, probe_timeout_s=0.5) as distributor,
+    ):
+        campaign = distributor.start(taskset, {"optimize": {"goal": goal}})
+    assert campaign.bad == []
+    assert campaign.outcomes == {Outcome.FINISHED: 2}
