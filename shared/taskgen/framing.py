@@ -4,6 +4,9 @@ The trap: an answer's value is a legal frame size as well (GO_SEND is 144). What
 of a frame is text, so its first four bytes, read as a word, are larger than any size we take; after an
 answer comes nothing, or the size of a frame. When nothing has come yet, `settle` takes the word for the
 answer, and if text follows all the same, that is put right and the answer is awaited once more.
+
+Newer boards do not lock their socket: an answer can also stand between the size and the body of a frame.
+No body begins so, as an answer is no text.
 """
 
 from __future__ import annotations
@@ -100,11 +103,20 @@ class Deframer:
                 f"the board announced a frame of {size} bytes; the limit is {self._max} bytes",
                 bytes(self._buffer[body - _WORD_BYTES :]),
             )
-        if size > self._max or len(self._buffer) < body + size:
+            return body - _WORD_BYTES
+        if size >= _WORD_BYTES:
+            self._take_answer_within(body, items)
+        if len(self._buffer) < body + size:
             return body - _WORD_BYTES
         self._settled = None
         items.append(bytes(self._buffer[body : body + size]))
         return body + size
+
+    def _take_answer_within(self, body: int, items: list[Item]) -> None:
+        """Take an answer out that stands where a body should begin."""
+        if len(self._buffer) >= body + _WORD_BYTES and _word(self._buffer, body) in self._awaited:
+            items.append(self._awaited.pop(self._awaited.index(Answer(_word(self._buffer, body)))))
+            del self._buffer[body : body + _WORD_BYTES]
 
     def _retract(self, position: int, items: list[Item]) -> int:
         """Text stands where a size should: the settled answer was the size of this text."""

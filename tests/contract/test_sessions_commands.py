@@ -5,7 +5,7 @@ from pathlib import Path
 
 from taskgen.protocol import WORD, Answer, Command
 from taskgen.taskloader import TaskloaderSession
-from tests.contract.sessions import QUICK, finite, talk
+from tests.contract.sessions import QUICK, finite, rest, talk
 from tests.scripted import Line, profile, scripted_board
 
 
@@ -95,6 +95,28 @@ def test_an_older_board_that_answers_late_costs_no_frame() -> None:
         while len(frames) < 2:
             frames += await connected.receive(5)
         assert frames == [profile(("START", 0, 1)), profile(("EXIT", 0, 2))]
+
+    with scripted_board(script) as address:
+        talk(address, conversation)
+
+
+def test_an_answer_between_the_size_and_the_body_of_a_frame_is_taken_as_both() -> None:
+    """The newer boards' network front end does not lock its socket."""
+    whole = profile(("EXIT_EXTERNAL", 0, 1))
+
+    def script(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.obey_until(Command.AVAILABLE, is_newer=False)
+        line.send(WORD.pack(len(whole)) + WORD.pack(Answer.AVAILABLE) + whole)
+        line.obey_until(Command.START)
+        line.wait_for_end()
+
+    async def conversation(connected: TaskloaderSession) -> None:
+        taskset = finite()
+        await connected.start(taskset)
+        await connected.stop(is_finished=False)
+        assert await rest(connected, taskset) == [("EXIT_EXTERNAL", 0)]
+        await connected.start(taskset)
 
     with scripted_board(script) as address:
         talk(address, conversation)

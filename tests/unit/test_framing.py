@@ -37,19 +37,23 @@ def as_meant(items: Sequence[Item]) -> list[bytes | Answer]:
 
 
 def received(items: Sequence[bytes | Answer], cuts: Sequence[int], silences: Sequence[bool]) -> list[Item]:
+    return received_of(wire(items), [item for item in items if isinstance(item, Answer)], cuts, silences)
+
+
+def received_of(
+    data: bytes, awaited: Sequence[Answer], cuts: Sequence[int], silences: Sequence[bool]
+) -> list[Item]:
     """Feed the stream in pieces; after a piece nothing may come for so long that `settle` is called."""
     deframer = Deframer(_MAX)
-    for item in items:
-        if isinstance(item, Answer):
-            deframer.await_answer(item)
-    data = wire(items)
+    for answer in awaited:
+        deframer.await_answer(answer)
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     got: list[Item] = []
     for number, (begin, end) in enumerate(itertools.pairwise(places)):
         got += deframer.feed(data[begin:end])
         is_silent = end == len(data) or silences[number % len(silences)]
-        if is_silent and (answer := deframer.settle()) is not None:
-            got.append(answer)
+        if is_silent and (settled := deframer.settle()) is not None:
+            got.append(settled)
     assert not deframer.is_amid
     assert deframer.error is None
     return got
@@ -106,6 +110,37 @@ def test_an_answer_that_is_forgotten_or_comes_late_costs_no_frame(
         deframer.await_answer(answer)
     data = wire([*items, frame(more)])
     assert as_meant(deframer.feed(data)) == [*items, frame(more)]
+
+
+@given(
+    st.lists(_frames, max_size=4),
+    _frames.filter(lambda body: len(body) >= WORD.size) | _large,
+    st.sampled_from(list(Answer)),
+    st.lists(_frames, max_size=4),
+    _cuts,
+    _silences,
+)
+@example([], frame(144), Answer.GO_SEND, [], [4, 8], [True])
+@example([frame(144)], frame(_AVAILABLE_SIZE), Answer.AVAILABLE, [], [4, 8], [False])
+@settings(max_examples=300, deadline=None)
+def test_an_answer_between_the_size_and_the_body_of_a_frame_costs_neither(
+    before: list[bytes],
+    within: bytes,
+    answer: Answer,
+    after: list[bytes],
+    cuts: list[int],
+    silences: list[bool],
+) -> None:
+    """Boards do not lock their socket."""
+    data = wire(before) + WORD.pack(len(within)) + WORD.pack(answer) + within + wire(after)
+    got = as_meant(received_of(data, [answer], cuts, silences))
+    assert [item for item in got if isinstance(item, bytes)] == [*before, within, *after]
+    assert [item for item in got if isinstance(item, Answer)] == [answer]
+
+
+def test_a_body_may_begin_as_an_answer_that_is_not_awaited() -> None:
+    rubbish = WORD.pack(Answer.AVAILABLE) + b"rubbish"
+    assert Deframer(_MAX).feed(wire([rubbish])) == [rubbish]
 
 
 def test_an_answer_is_given_once_it_stands_alone_for_a_while() -> None:
