@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -12,16 +11,14 @@ from typing import Any, Final
 from taskgen import protocol
 from taskgen.address import Address
 from taskgen.binaries import read_binary
-from taskgen.deadline import within
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, TaskSetError
 from taskgen.framing import Deframer, Item, Retracted
 from taskgen.limits import MOST_STRAY_BYTES
+from taskgen.line import Line
 from taskgen.protocol import Answer, Command
 from taskgen.session import AbstractSession, SessionSettings
 from taskgen.taskset import TaskSet, to_xml
 
-_READ_BYTES: Final = 256 * 1024
-_WRITE_BYTES: Final = 256 * 1024
 _FRAME_BYTES: Final = 64
 """What a frame costs beside its text, so that empty ones count too."""
 _SETTLE_S: Final = 0.02
@@ -34,7 +31,7 @@ class TaskloaderSession(AbstractSession):
     def __init__(self, address: Address, settings: SessionSettings) -> None:
         super().__init__(address, settings)
         self._deframer = Deframer(settings.limits.frame_bytes)
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._connected_line: Line | None = None
         self._amid_since: float | None = None
         self._frames: list[bytes] = []
         self._stray_bytes = 0
@@ -60,15 +57,7 @@ class TaskloaderSession(AbstractSession):
 
     async def connect(self) -> None:
         """Open the connection and have the board say something, as it does not of itself."""
-        try:
-            async with asyncio.timeout(self.settings.connect_timeout_s):
-                self._streams = await asyncio.open_connection(*self.address)
-        except TimeoutError as error:
-            raise BoardLostError(f"no connection within {self.settings.connect_timeout_s:g} s") from error
-        except OSError as error:
-            raise BoardLostError(f"no connection: {error.strerror or error}") from error
-        peer: socket.socket = self._writer.get_extra_info("socket")
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._connected_line = await Line.open(self.address, self.settings.connect_timeout_s)
         await self._greet()
 
     async def start(self, taskset: TaskSet, *session_params: Any) -> None:
@@ -112,17 +101,10 @@ class TaskloaderSession(AbstractSession):
         await self._send(protocol.command(Command.REBOOT))
 
     async def close(self) -> None:
-        """Close the connection; the board then forgets the tasks."""
-        if self._streams is None:
-            return
-        _, writer = self._streams
-        self._streams = None
-        writer.close()
-        try:
-            async with asyncio.timeout(1):
-                await writer.wait_closed()
-        except (OSError, TimeoutError):
-            writer.transport.abort()
+        """Close the connection; what runs on the board goes on until the next CLEAR."""
+        line, self._connected_line = self._connected_line, None
+        if line is not None:
+            await line.close()
 
     async def _greet(self) -> None:
         """See that somebody answers, and of what age: a board that serves another client only accepts."""
@@ -225,24 +207,16 @@ class TaskloaderSession(AbstractSession):
             wait_s = self._amid_since + self.settings.frame_timeout_s - time.monotonic()
         else:
             wait_s = timeout_s
-        try:
-            data = await self._read_within(wait_s)
+        try:  # a word that is settled too early is put right: no second look
+            data = await self._line.read(wait_s, looks_twice=not self._deframer.is_undecided)
         except TimeoutError as error:
             self._take_silence(wait_s, error)
             return
-        except OSError as error:
-            raise BoardLostError(f"connection broke: {error.strerror or error}") from error
         if not data:
             where = "in the middle of a frame" if self._deframer.is_amid else "between two frames"
             raise BoardLostError(f"the board closed the connection {where}")
         self._has_heard = True
         self._sort(self._deframer.feed(data))
-
-    async def _read_within(self, wait_s: float | None) -> bytes:
-        if not self._deframer.is_undecided:
-            return await within(wait_s, lambda: self._reader.read(_READ_BYTES))
-        async with asyncio.timeout(wait_s):  # what is settled too early is put right: no second look
-            return await self._reader.read(_READ_BYTES)
 
     def _take_silence(self, waited_s: float | None, error: TimeoutError) -> None:
         answer = self._deframer.settle()
@@ -272,26 +246,10 @@ class TaskloaderSession(AbstractSession):
             self._amid_since = time.monotonic()
 
     async def _send(self, data: bytes) -> None:
-        try:
-            for begin in range(0, len(data), _WRITE_BYTES):
-                self._writer.write(data[begin : begin + _WRITE_BYTES])
-                await within(self.settings.answer_timeout_s, self._writer.drain)
-        except TimeoutError as error:
-            raise BoardLostError(
-                f"the board took no data for {self.settings.answer_timeout_s:g} s"
-            ) from error
-        except OSError as error:
-            raise BoardLostError(f"connection broke: {error.strerror or error}") from error
+        await self._line.write(data, self.settings.answer_timeout_s)
 
     @property
-    def _reader(self) -> asyncio.StreamReader:
-        return self._connected()[0]
-
-    @property
-    def _writer(self) -> asyncio.StreamWriter:
-        return self._connected()[1]
-
-    def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None:
+    def _line(self) -> Line:
+        if self._connected_line is None:
             raise BoardLostError("not connected")
-        return self._streams
+        return self._connected_line
