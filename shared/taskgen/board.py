@@ -16,6 +16,7 @@ from taskgen.assignment import Assignment, Source
 from taskgen.dispatch import Dispatcher, Feed
 from taskgen.errors import BoardLeasedError, BoardProtocolError, SessionError, TaskSetError
 from taskgen.execution import execute
+from taskgen.limits import Allowance
 from taskgen.pauses import growing_pauses
 from taskgen.power import PowerCommands
 from taskgen.run import Outcome, Run, now
@@ -85,6 +86,7 @@ class Board:
         self._dispatcher = dispatcher
         self._on_change = on_change
         self._lease = lease
+        self._strays = Allowance(settings.session.limits)
         self._session: AbstractSession | None = None
         self._is_called_off = False
         self._was_there = False
@@ -94,13 +96,16 @@ class Board:
     async def serve(self) -> None:
         """Reach the board, give it runs, and begin again when it is lost; for ever."""
         pauses = growing_pauses(_FIRST_PAUSE_S, self._settings.longest_pause_s)
-        while True:
-            if await self._was_of_use():
-                pauses = growing_pauses(_FIRST_PAUSE_S, self._settings.longest_pause_s)
-                self._power_due = time.monotonic() + self._settings.power.after_s
-            await self._use_power()
-            is_leased = self.state is BoardState.LEASED_ELSEWHERE
-            await asyncio.sleep(_LEASED_PAUSE_S if is_leased else next(pauses))
+        try:
+            while True:
+                if await self._was_of_use():
+                    pauses = growing_pauses(_FIRST_PAUSE_S, self._settings.longest_pause_s)
+                    self._power_due = time.monotonic() + self._settings.power.after_s
+                await self._use_power()
+                is_leased = self.state is BoardState.LEASED_ELSEWHERE
+                await asyncio.sleep(_LEASED_PAUSE_S if is_leased else next(pauses))
+        finally:
+            self._tell_strays()
 
     async def _was_of_use(self) -> bool:
         """Serve the board until it is lost; returns whether it is not to blame, as it did what it should."""
@@ -169,6 +174,7 @@ class Board:
 
     async def _watch(self, session: AbstractSession) -> None:
         """Keep what an idle board says; ends only by an error."""
+        allowance = Allowance(self._settings.session.limits)
         while True:
             try:
                 frames = await session.receive(None)
@@ -177,6 +183,8 @@ class Board:
                 raise
             self._quarantine(frames, "came while no run was on")
             await self._dispatcher.caught_up()
+            if not all(map(allowance.take, frames)):
+                raise BoardProtocolError(f"{allowance.reason}, while no run was on")
 
     async def _run(self, session: AbstractSession, assignment: Assignment) -> None:
         run = Run(
@@ -199,13 +207,23 @@ class Board:
             self.feed = None
             strays, session.strays = session.strays, []
             self._quarantine(strays, "came before the start of a run, late from an earlier one")
+            self._tell_strays()
             if run.outcome is None:  # the distributor is being ended
                 run.outcome = Outcome.STOPPED_BY_USER
             self._source.ended(assignment, run)
 
     def _quarantine(self, frames: list[bytes], reason: str) -> None:
         for frame in frames:
-            self._dispatcher.quarantine_stray(frame, self.name, reason)
+            if self._strays.take(frame):
+                self._dispatcher.quarantine_stray(frame, self.name, reason)
+
+    def _tell_strays(self) -> None:
+        """Say how much of what came since the last run's end was not kept, and count anew."""
+        if self._strays.remainder:
+            log.warning(
+                "%s: between two runs: %s", self.name, self._strays.remainder, extra={"board": self.name}
+            )
+        self._strays = Allowance(self._settings.session.limits)
 
     def _set(self, state: BoardState, reason: str = "") -> None:
         if state is not BoardState.RUNNING and state is not BoardState.IDLE:

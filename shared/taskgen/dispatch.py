@@ -15,7 +15,7 @@ from typing import Final
 from taskgen.calls import HandlerCalls
 from taskgen.errors import DistributorError, ProfileError
 from taskgen.event import AbstractEventHandler, Quarantined
-from taskgen.limits import Limits
+from taskgen.limits import Allowance, Limits
 from taskgen.profile import read_profile
 from taskgen.quarantine_log import QuarantineLog
 from taskgen.run import Outcome, Run, now
@@ -172,21 +172,34 @@ class Feed:
         """The first word that the run is over: its outcome, and the reason where there is one."""
         self._dispatcher = dispatcher
         self._taskset = taskset
+        self.heard_s = 0.0
+        """What `put` was given with the last frame that was a profile."""
+        self._junk = Allowance(dispatcher.limits)
         self._events = 0
         self._given_bytes = 0
         self._taken_bytes = 0
         self._room: asyncio.Event | None = None
         dispatcher.submit(lambda: dispatcher.calls.start(taskset))
 
+    @property
+    def flood(self) -> str:
+        """Why the board is not to be listened to any longer; empty while it is."""
+        return self._junk.reason
+
     def decide(self, outcome: Outcome, reason: str = "") -> None:
         """In the loop: say that the run is over; only the first word counts."""
         if not self.decided.done():
             self.decided.set_result((outcome, reason))
 
-    async def put(self, frames: list[bytes]) -> None:
-        """Hand over frames just read; waits while the handlers are too far behind."""
+    async def put(self, frames: list[bytes], waited_s: float = 0.0) -> None:
+        """Hand over frames just read; waits while the handlers are too far behind.
+
+        Args:
+            frames: the bodies.
+            waited_s: how long, in the run so far, the board was waited for; see `heard_s`.
+        """
         self._given_bytes += sum(map(_weight, frames))
-        self._dispatcher.submit(partial(self._take, frames, now()))
+        self._dispatcher.submit(partial(self._take, frames, now(), waited_s))
         if self._given_bytes - self._taken_bytes > _MOST_PENDING_BYTES:
             self._room = asyncio.Event()
             if self._given_bytes - self._taken_bytes > _MOST_PENDING_BYTES:
@@ -207,10 +220,10 @@ class Feed:
         self._dispatcher.submit(partial(self._end, outcome, reason, is_stored))
         await is_stored
 
-    def _take(self, frames: list[bytes], received_at: str) -> None:
+    def _take(self, frames: list[bytes], received_at: str, waited_s: float) -> None:
         for frame in frames:
             try:
-                self._take_frame(frame, received_at)
+                self._take_frame(frame, received_at, waited_s)
             except Exception as error:  # noqa: BLE001 - whatever it is: other frames are behind this one
                 self._dispatcher.calls.report("taskgen itself", error)
                 self._quarantine(f"a fault of taskgen's own: {type(error).__name__}", frame, received_at)
@@ -220,7 +233,7 @@ class Feed:
         if room is not None and self._given_bytes - self._taken_bytes <= _MOST_PENDING_BYTES // 2:
             self._loop.call_soon_threadsafe(room.set)
 
-    def _take_frame(self, frame: bytes, received_at: str) -> None:
+    def _take_frame(self, frame: bytes, received_at: str, waited_s: float) -> None:
         counters, run = self._dispatcher.counters, self.run
         counters.frames += 1
         counters.bytes += len(frame)
@@ -229,6 +242,7 @@ class Feed:
         except ProfileError as error:
             self._quarantine(str(error), frame, received_at)
             return
+        self.heard_s = waited_s
         for reason, data in rejected:
             self._quarantine(reason, data, received_at)
         events = len(profile["profile"]["events"]["event"])
@@ -241,12 +255,19 @@ class Feed:
             self._loop.call_soon_threadsafe(self.decide, outcome)
 
     def _quarantine(self, reason: str, data: bytes, received_at: str) -> None:
+        if not self._junk.take(data):
+            if not self.decided.done():
+                self._loop.call_soon_threadsafe(self.decide, Outcome.BOARD_ERROR, self.flood)
+            return
         quarantined = Quarantined(reason, data, self.run.board, received_at, self.run.run_id)
         self._dispatcher.quarantine(quarantined, self._taskset)
 
     def _end(self, outcome: Outcome, reason: str, is_stored: asyncio.Future[None]) -> None:
-        run = self.run
-        run.outcome, run.reason, run.ended_at, run.events = outcome, reason, now(), self._events
+        run, remainder = self.run, self._junk.remainder
+        if remainder:
+            log.warning("%s: %s", run.board, remainder, extra={"board": run.board, "run_id": run.run_id})
+        run.outcome, run.ended_at, run.events = outcome, now(), self._events
+        run.reason = "; ".join(filter(None, (reason, remainder)))
         self._dispatcher.run_ended(self._taskset, run)
         self._dispatcher.after_commit(lambda: _tell(is_stored))
 

@@ -42,14 +42,14 @@ class Distributor:
         frame_timeout_s: for the rest of a frame once its size was read.
         answer_timeout_s: for a board's answer to a command.
         probe_timeout_s: for finding out whether a board is one of the newer ones, which answer AVAILABLE.
-        silence_timeout_s: a board that says nothing for so long while a run is on is taken for lost.
+        silence_timeout_s: a board that sends no profile for so long while a run is on is taken for lost.
         run_timeout_s: for a whole run; None: no limit.
         longest_pause_s: a lost board is asked again after pauses that grow up to this.
         power_cycle_command: command line for a board that was there and stays lost; may hold `{host}`,
             `{port}`, `{board}`.
         power_on_command: the same for a board that was never there.
         power_after_s: how long a board has to be lost for that.
-        limits: what a frame may be at most.
+        limits: what a frame may be at most, and how much of what is no event is kept.
         session: the kind of target.
 
     Raises:

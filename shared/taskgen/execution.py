@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import time
+from typing import Any, Final
 
 from taskgen.dispatch import Feed
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, SessionError, TaskgenError
@@ -13,6 +14,9 @@ from taskgen.session import AbstractSession
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
+
+_SHORTEST_WAIT_S: Final = 0.1
+"""So that what has come already is looked at, however long the process was stopped."""
 
 
 async def execute(
@@ -67,13 +71,41 @@ async def _drive(
 ) -> None:
     await session.start(taskset, *session_params)
     started.set_result(None)
+    await _listen(session, feed, taskset)
+
+
+async def _listen(session: AbstractSession, feed: Feed, taskset: TaskSet) -> None:
+    """Hand over what the board says; ends only by an error.
+
+    The board is given up after `silence_timeout_s` without a profile: a frame that is none does not break
+    the silence. Only waiting counts, not the time of slow handlers.
+    """
+    silence_s, waited_s, spoke_s = session.settings.silence_timeout_s, 0.0, 0.0
     while True:
-        try:
-            await feed.put(await session.receive(session.settings.silence_timeout_s))
-        except BoardSilentError:
-            await feed.flush()
-            if not taskset.is_terminated:
-                raise  # else the board has nothing left to say, and the decision is late
+        heard_s, began = feed.heard_s, time.monotonic()
+        left_s = silence_s - (waited_s - heard_s)
+        frames = await _frames(session, max(_SHORTEST_WAIT_S, left_s))
+        waited_s += max(0.0, time.monotonic() - began)
+        if frames:
+            spoke_s = waited_s
+            await feed.put(frames, waited_s)
+            if left_s > 0:
+                continue
+        await feed.flush()
+        if taskset.is_terminated:
+            feed.heard_s = waited_s  # the board has nothing left to say, and the decision is late
+        elif feed.heard_s == heard_s and spoke_s > heard_s:
+            raise BoardProtocolError(f"no profile came for {silence_s:g} s, only frames that are none")
+        elif feed.heard_s == heard_s:
+            raise BoardSilentError(f"the board said nothing for {silence_s:g} s")
+
+
+async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
+    """What has come; nothing if the board was silent for so long."""
+    try:
+        return await session.receive(timeout_s)
+    except BoardSilentError:
+        return []
 
 
 async def _outcome(
@@ -96,6 +128,8 @@ async def _wind_up(session: AbstractSession, feed: Feed, outcome: Outcome) -> Se
         await session.stop(is_finished=outcome is Outcome.FINISHED)
         while frames := await session.receive(session.settings.silence_timeout_s):
             await feed.put(frames)
+            if feed.flood:
+                raise BoardProtocolError(feed.flood)
     except SessionError as error:
         log.warning("%s: lost after its run: %s", feed.run.board, error, extra={"board": feed.run.board})
         return error

@@ -25,7 +25,7 @@ class SessionSettings:
     probe_timeout_s: float = 3.0
     """For the first AVAILABLE: a board that lets it pass may be an older one, which never answers it."""
     silence_timeout_s: float = 40.0
-    """Watchdog: without a byte for so long while a run is on, the board is taken for lost."""
+    """Watchdog: without a profile for so long while a run is on, the board is taken for lost."""
     binaries: Path | None = None
     """Folder of the tasks' binaries; None: the boards hold them already, and none is sent."""
     limits: Limits = field(default_factory=Limits)

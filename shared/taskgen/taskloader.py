@@ -13,7 +13,7 @@ from taskgen.address import Address
 from taskgen.binaries import read_binary
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, TaskSetError
 from taskgen.framing import Deframer, Item, Retracted
-from taskgen.limits import MOST_STRAY_BYTES
+from taskgen.limits import MOST_BYTES_AFTER_STOP, MOST_STRAY_BYTES
 from taskgen.line import Line
 from taskgen.protocol import Answer, Command
 from taskgen.session import AbstractSession, SessionSettings
@@ -34,14 +34,14 @@ class TaskloaderSession(AbstractSession):
         self._connected_line: Line | None = None
         self._amid_since: float | None = None
         self._frames: list[bytes] = []
-        self._stray_bytes = 0
+        self._heard_bytes = 0
         self._given: Counter[Answer] = Counter()
         self._asked_available = 0
         self._is_newer = False
         self._has_heard = self._is_live_due = False
         self._is_stopping = False
         self._is_silence_due = False
-        self._patience_s = 0.0
+        self._stop_timeout_s = self._waited_s = 0.0
         self._held: set[str] = set()
 
     @classmethod
@@ -64,7 +64,7 @@ class TaskloaderSession(AbstractSession):
         """CLEAR, OPTIMIZE, SEND_DESCS, SEND_BINARIES, START; see `AbstractSession.start`."""
         description = taskset.xml()
         self._is_stopping = False
-        self._stray_bytes = 0
+        self._heard_bytes = 0
         self._set_strays_apart()
         await self._send(protocol.command(Command.CLEAR))
         await self._synchronise()
@@ -92,7 +92,8 @@ class TaskloaderSession(AbstractSession):
         await self._send(protocol.command(Command.STOP) + protocol.command(Command.CLEAR))
         self._is_stopping = True
         self._is_silence_due = is_finished
-        self._patience_s = self.settings.answer_timeout_s
+        self._heard_bytes = 0
+        self._stop_timeout_s, self._waited_s = self.settings.answer_timeout_s, 0.0
         if self._is_newer:
             await self._ask_available()
 
@@ -144,20 +145,28 @@ class TaskloaderSession(AbstractSession):
         is_answered = self._given[Answer.AVAILABLE] >= self._asked_available
         if is_answered if self._is_newer else self._is_silence_due:
             return True
-        if (
-            self._patience_s <= 0 and not self._deframer.is_undecided
-        ):  # counts waiting only: slow handlers are not the board's fault
-            raise BoardLostError(
-                f"the board gave no answer, or no peace, within {self.settings.answer_timeout_s:g} s of STOP"
-            )
+        self._check_patience()
         began = time.monotonic()
+        left_s = self._stop_timeout_s - self._waited_s
         try:
-            await self._read(self._patience_s if self._is_newer else self.settings.probe_timeout_s)
+            await self._read(left_s if self._is_newer else self.settings.probe_timeout_s)
         except BoardSilentError:
             return not self._is_newer
         finally:
-            self._patience_s -= time.monotonic() - began
+            self._waited_s += time.monotonic() - began
         return False
+
+    def _check_patience(self) -> None:
+        """After a stop: see that it comes to an end. Only waiting counts, not the time of slow handlers."""
+        if self._waited_s >= self._stop_timeout_s and not self._deframer.is_undecided:
+            raise BoardLostError(
+                f"the board gave no answer, or no peace, within {_seconds(self._stop_timeout_s)} of STOP"
+            )
+        self._check_heard(MOST_BYTES_AFTER_STOP, "after STOP")
+
+    def _check_heard(self, most: int, where: str) -> None:
+        if self._heard_bytes > most:
+            raise BoardProtocolError(f"the board sent {self._heard_bytes} bytes of frames {where}")
 
     async def _optimise(self, admission_control: Mapping[str, Any]) -> None:
         await self._send(protocol.command(Command.OPTIMIZE, protocol.padded(to_xml(admission_control))))
@@ -184,17 +193,15 @@ class TaskloaderSession(AbstractSession):
             try:
                 await self._read(deadline - time.monotonic())
             except BoardSilentError as error:
-                raise BoardSilentError(f"the board gave no {answer.name} within {timeout_s:g} s") from error
+                raise BoardSilentError(
+                    f"the board gave no {answer.name} within {_seconds(timeout_s)}"
+                ) from error
             finally:
                 self._set_strays_apart()
-            if self._stray_bytes > MOST_STRAY_BYTES:
-                raise BoardProtocolError(
-                    f"the board sent {self._stray_bytes} bytes of frames where {answer.name} was awaited"
-                )
+            self._check_heard(MOST_STRAY_BYTES, f"where {answer.name} was awaited")
 
     def _set_strays_apart(self) -> None:
         self.strays += self._frames
-        self._stray_bytes += sum(_FRAME_BYTES + len(frame) for frame in self._frames)
         self._frames = []
 
     async def _read(self, timeout_s: float | None) -> None:
@@ -228,7 +235,7 @@ class TaskloaderSession(AbstractSession):
             raise BoardLostError(
                 f"the rest of a frame did not come within {self.settings.frame_timeout_s:g} s"
             ) from error
-        raise BoardSilentError(f"the board said nothing for {waited_s:g} s") from error
+        raise BoardSilentError(f"the board said nothing for {_seconds(waited_s or 0)}") from error
 
     def _sort(self, items: list[Item]) -> None:
         for item in items:
@@ -239,6 +246,7 @@ class TaskloaderSession(AbstractSession):
             elif self._is_live_due and item.lstrip().startswith(b"<live"):
                 self._is_live_due = False
             else:
+                self._heard_bytes += _FRAME_BYTES + len(item)
                 self._frames.append(item)
         if not self._deframer.is_amid:
             self._amid_since = None
@@ -253,3 +261,7 @@ class TaskloaderSession(AbstractSession):
         if self._connected_line is None:
             raise BoardLostError("not connected")
         return self._connected_line
+
+
+def _seconds(time_s: float) -> str:
+    return f"{round(time_s, 2):g} s"

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EndedMessage, EventsMessage, StartedMessage
+from taskgen.amqp.messages import EndedMessage, EventsMessage, QuarantinedMessage, StartedMessage
+from taskgen.limits import Limits
+from taskgen.protocol import WORD, Command
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide, events_of
+from tests.scripted import Line, scripted_board
 from tests.servers.choose import Broker
 from tests.services import Service
 from tests.waiting import wait_until
@@ -22,6 +25,7 @@ from tests.wire import wire
 
 pytestmark = pytest.mark.servers
 
+JUNK = b"no profile"
 PERIODIC = TaskSet([Task(pkg="hey", period=100, numberofjobs=100)])
 
 
@@ -33,6 +37,14 @@ def no_room(service: Service) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (64 * 1024, hard))
     yield
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def floods(line: Line) -> None:
+    """A board that has no end of what is no profile."""
+    line.obey_until(Command.START)
+    line.send_events(("START", 0, 1))
+    while True:
+        line.send((WORD.pack(len(JUNK)) + JUNK) * 1_000)
 
 
 def is_outbox_ok(service: Service) -> bool | None:
@@ -87,3 +99,22 @@ def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(
             decide(lab, started, Outcome.FINISHED)
             (ended,) = lab.wait_for(EndedMessage)
             assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)
+
+
+def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        scripted_board(floods) as board,
+        Service("distributor", amqp_url=amqp_vhost_url, boards=board, outbox_path=tmp_path) as service,
+        wire(amqp_vhost_url) as lab,
+    ):
+        service.wait_healthy()
+        lab.submit(TaskSet([Task(pkg="idle")]))
+        (ended,) = lab.wait_for(EndedMessage)
+        assert (ended.outcome, ended.events) == (Outcome.BOARD_ERROR, 1)
+        assert "the board sent more than 1,000 pieces" in ended.reason
+        assert "counted and not kept" in ended.reason
+        assert "counted and not kept" in service.log
+        assert len(lab.all_of(QuarantinedMessage)) == Limits().quarantined_pieces
+        service.wait_healthy()

@@ -1,0 +1,41 @@
+"""`taskgen run` with boards that flood it."""
+
+import json
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+from taskgen.limits import Limits
+from taskgen.protocol import WORD, Command
+from tests.e2e.command_line import taskgen, taskset_file
+from tests.scripted import Line, scripted_board
+
+
+def floods(line: Line) -> None:
+    line.obey_until(Command.START)
+    for number in count():
+        junk = b"no profile %d" % number
+        line.send(WORD.pack(len(junk)) + junk)
+
+
+def quarantined(database: Path) -> int:
+    """How many pieces a database has."""
+    with closing(sqlite3.connect(database)) as connection:
+        (pieces,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
+    return int(pieces)
+
+
+def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: Path) -> None:
+    path = taskset_file(tmp_path, {"pkg": "idle"})
+    options = ("--max-attempts", "1", "--sqlite", "a.db", "--json")
+    with scripted_board(floods) as address:
+        ended = taskgen("run", path, "--board", address, *options, cwd=tmp_path)
+    told = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert told["outcomes"] == {"board_error": 1}
+    assert told["quarantined"] == quarantined(tmp_path / "a.db") == Limits().quarantined_pieces
+    (reason,) = told["bad"][0]["reasons"]
+    assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are no events; " in reason
+    assert " more pieces of " in reason
+    assert " more pieces of " in ended.stderr
