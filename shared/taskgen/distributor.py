@@ -40,7 +40,7 @@ class Distributor:
         max_attempts: so many boards may be lost under a variant before it is given up as bad.
         connect_timeout_s: for reaching a board.
         frame_timeout_s: for the rest of a frame once its size was read.
-        answer_timeout_s: for a board's answer to a command.
+        answer_timeout_s: for a board's answer to a command, on top of the offsets that it may sleep through.
         probe_timeout_s: for finding out whether a board is one of the newer ones, which answer AVAILABLE.
         silence_timeout_s: a board that sends no profile for so long while a run is on is taken for lost.
         run_timeout_s: for a whole run; None: no limit.

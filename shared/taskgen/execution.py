@@ -78,14 +78,14 @@ async def _listen(session: AbstractSession, feed: Feed, taskset: TaskSet) -> Non
     """Hand over what the board says; ends only by an error.
 
     The board is given up after `silence_timeout_s` without a profile: a frame that is none does not break
-    the silence. Only waiting counts, not the time of slow handlers.
+    the silence. Only waiting counts, not the time of slow handlers, nor that of a board that is asleep.
     """
     silence_s, waited_s, spoke_s = session.settings.silence_timeout_s, 0.0, 0.0
     while True:
-        heard_s, began = feed.heard_s, time.monotonic()
+        heard_s, asleep_s, began = feed.heard_s, session.asleep_s, time.monotonic()
         left_s = silence_s - (waited_s - heard_s)
-        frames = await _frames(session, max(_SHORTEST_WAIT_S, left_s))
-        waited_s += max(0.0, time.monotonic() - began)
+        frames = await _frames(session, max(_SHORTEST_WAIT_S, left_s) + asleep_s)
+        waited_s += max(0.0, time.monotonic() - began - asleep_s)
         if frames:
             spoke_s = waited_s
             await feed.put(frames, waited_s)

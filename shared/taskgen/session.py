@@ -72,6 +72,11 @@ class AbstractSession(ABC):
                 control data.
         """
 
+    @property
+    def asleep_s(self) -> float:
+        """How much longer the target may say nothing because of what it was told to do, and not be lost."""
+        return 0.0
+
     @abstractmethod
     async def receive(self, timeout_s: float | None) -> list[bytes]:
         """Wait for frames and return at least one: each a `<profile>` document.

@@ -42,6 +42,7 @@ class TaskloaderSession(AbstractSession):
         self._is_stopping = False
         self._is_silence_due = False
         self._stop_timeout_s = self._waited_s = 0.0
+        self._asleep_until = 0.0
         self._held: set[str] = set()
 
     @classmethod
@@ -75,6 +76,13 @@ class TaskloaderSession(AbstractSession):
         await self._send_binaries(taskset)
         self._set_strays_apart()
         await self._send(protocol.command(Command.START))
+        offsets_s = sum(int(task["offset"]) for task in taskset) / 1000
+        self._asleep_until = max(self._asleep_until, time.monotonic()) + offsets_s
+
+    @property
+    def asleep_s(self) -> float:
+        """Newer boards sleep through the offsets of all tasks while they obey START, and answer nothing."""
+        return max(0.0, self._asleep_until - time.monotonic())
 
     async def receive(self, timeout_s: float | None) -> list[bytes]:
         """The frames that have come; see `AbstractSession.receive`."""
@@ -95,6 +103,7 @@ class TaskloaderSession(AbstractSession):
         self._heard_bytes = 0
         self._stop_timeout_s, self._waited_s = self.settings.answer_timeout_s, 0.0
         if self._is_newer:
+            self._stop_timeout_s = self._answer_timeout_s
             await self._ask_available()
 
     async def reboot(self) -> None:
@@ -133,7 +142,7 @@ class TaskloaderSession(AbstractSession):
         """Read all that a newer board says until it has done what it was told; older ones cannot tell."""
         if self._is_newer:
             await self._ask_available()
-            await self._wait_for(Answer.AVAILABLE, self._asked_available, self.settings.answer_timeout_s)
+            await self._wait_for(Answer.AVAILABLE, self._asked_available, self._answer_timeout_s)
 
     async def _ask_available(self) -> None:
         self._asked_available += 1
@@ -144,6 +153,8 @@ class TaskloaderSession(AbstractSession):
         """After a stop: read on until something came, or a newer board answered, or an older is silent."""
         is_answered = self._given[Answer.AVAILABLE] >= self._asked_available
         if is_answered if self._is_newer else self._is_silence_due:
+            if self._is_newer:
+                self._asleep_until = 0.0
             return True
         self._check_patience()
         began = time.monotonic()
@@ -182,7 +193,7 @@ class TaskloaderSession(AbstractSession):
         await self._send(protocol.command(Command.SEND_BINARIES) + protocol.WORD.pack(len(missing)))
         for number, (name, content) in enumerate(contents.items(), start=1):
             self._deframer.await_answer(Answer.GO_SEND)
-            await self._wait_for(Answer.GO_SEND, before + number, self.settings.answer_timeout_s)
+            await self._wait_for(Answer.GO_SEND, before + number, self._answer_timeout_s)
             await self._send(protocol.binary(name, content))
         self._held.update(missing)
 
@@ -255,6 +266,10 @@ class TaskloaderSession(AbstractSession):
 
     async def _send(self, data: bytes) -> None:
         await self._line.write(data, self.settings.answer_timeout_s)
+
+    @property
+    def _answer_timeout_s(self) -> float:
+        return self.settings.answer_timeout_s + self.asleep_s
 
     @property
     def _line(self) -> Line:

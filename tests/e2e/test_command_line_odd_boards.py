@@ -1,4 +1,4 @@
-"""`taskgen run` with boards that flood it."""
+"""`taskgen run` with boards that flood it, or that answer late."""
 
 import json
 import sqlite3
@@ -17,6 +17,12 @@ def floods(line: Line) -> None:
     for number in count():
         junk = b"no profile %d" % number
         line.send(WORD.pack(len(junk)) + junk)
+
+
+def does_not_answer_the_stop(line: Line) -> None:
+    line.obey_until(Command.START)
+    line.send_events(("START", 0, 1))
+    line.wait_for_end()
 
 
 def quarantined(database: Path) -> int:
@@ -39,3 +45,12 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
     assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are no events; " in reason
     assert " more pieces of " in reason
     assert " more pieces of " in ended.stderr
+
+
+def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
+    path = taskset_file(tmp_path, {"pkg": "idle"})
+    options = ("--run-timeout", "0.3", "--answer-timeout", "0.4", "--max-attempts", "1", "--json")
+    with scripted_board(does_not_answer_the_stop) as address:
+        ended = taskgen("run", path, "--board", address, *options, cwd=tmp_path)
+    (bad,) = json.loads(ended.stdout)["bad"]
+    assert bad["reasons"][0].endswith("no answer, or no peace, within 0.4 s of STOP")

@@ -59,6 +59,9 @@ def run(
     silence_timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds of silence after which a board is lost.", min=0.001)
     ] = 40.0,
+    answer_timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds that a board may take to answer a command.", min=0.001)
+    ] = 10.0,
     power_cycle_command: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +89,7 @@ def run(
         max_attempts=max_attempts,
         run_timeout_s=run_timeout,
         silence_timeout_s=silence_timeout,
+        answer_timeout_s=answer_timeout,
         power_cycle_command=power_cycle_command,
         power_on_command=power_on_command,
     )

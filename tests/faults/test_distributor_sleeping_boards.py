@@ -1,0 +1,79 @@
+"""Boards that sleep through their tasks' offsets inside START: silent for a good reason, and not lost."""
+
+from __future__ import annotations
+
+import time
+
+from taskgen.distributor import Distributor
+from taskgen.protocol import Command
+from taskgen.run import Outcome
+from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.faults.distributor import Log, finite
+from tests.scripted import Line, profile, scripted_board
+
+_SHORT_S = 1.2
+"""Longer than a CLEAR takes, shorter than the offsets below add up to."""
+
+
+def two_offsets() -> TaskSet:
+    return TaskSet([Task(pkg="hey", offset=800, priority=[1, 2]), Task(pkg="hey", offset=800)])
+
+
+def test_a_run_that_times_out_while_its_board_sleeps_is_timed_out_and_the_board_of_use() -> None:
+    log = Log()
+    with (
+        run_boards(dialect="newest") as (address,),
+        Distributor(
+            address, event_handler=log, run_timeout_s=0.1, answer_timeout_s=_SHORT_S, max_attempts=1
+        ) as distributor,
+    ):
+        campaign = distributor.start(two_offsets())
+    assert campaign.outcomes == {Outcome.TIMED_OUT: 2}
+    assert [run.reason for run in log.ended] == ["not over within 0.1 s"] * 2
+
+
+def test_a_board_that_sleeps_for_longer_than_boards_may_be_silent_finishes_its_run() -> None:
+    log = Log()
+    with (
+        run_boards(dialect="newest") as (address,),
+        Distributor(address, event_handler=log, silence_timeout_s=_SHORT_S, max_attempts=1) as distributor,
+    ):
+        campaign = distributor.start(two_offsets())
+    assert campaign.outcomes == {Outcome.FINISHED: 2}
+
+
+def test_a_board_that_is_still_silent_after_its_offsets_is_lost() -> None:
+    def freezes(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.wait_for_end()
+
+    log = Log()
+    with (
+        scripted_board(freezes) as address,
+        Distributor(address, event_handler=log, silence_timeout_s=_SHORT_S, max_attempts=1) as distributor,
+    ):
+        campaign = distributor.start(finite(offset=300))
+    assert campaign.outcomes == {Outcome.BOARD_LOST: 1}
+    assert log.ended[0].reason == "the board said nothing for 1.2 s"
+
+
+def test_what_a_sleeping_board_says_and_is_no_profile_does_not_shorten_its_sleep() -> None:
+    def talks_in_its_sleep(line: Line) -> None:
+        line.obey_until(Command.START)
+        for _ in range(10):
+            line.send_frame(b"zzz")
+            time.sleep(0.2)
+        line.send_frame(profile(("START", 0, 1), ("EXIT", 0, 2)))
+        line.obey_until(Command.AVAILABLE)
+        line.wait_for_end()
+
+    log = Log()
+    with (
+        scripted_board(talks_in_its_sleep) as address,
+        Distributor(address, event_handler=log, silence_timeout_s=_SHORT_S, max_attempts=1) as distributor,
+    ):
+        campaign = distributor.start(finite(offset=1900))
+    assert campaign.outcomes == {Outcome.FINISHED: 1}
+    assert len(log.quarantined) == 10
