@@ -158,7 +158,8 @@ class DistributorService:
     async def _end(self, connecting: asyncio.Task[None], serving: asyncio.Task[None]) -> None:
         """Runs that are on have no result: the controller will put their task-sets back.
 
-        Each part may use a part of the time that is left.
+        Each part may use a part of the time that is left. A store that cannot keep something when the time of
+        the runs is up keeps nothing more of these runs.
         """
         deadline = Deadline(END_S - _CLOSING_S)
         runs_end = deadline.part(1 / 2)
@@ -168,6 +169,7 @@ class DistributorService:
         await _until(lambda: not self.pool.feeds(), runs_end)
         serving.cancel()
         await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)
+        self.dispatcher.submit(partial(self._handler.close_runs, _SHUT_DOWN))
         if not await asyncio.to_thread(self.dispatcher.close, deadline.part(1 / 2).left_s):
             log.warning("what waits for the handlers is lost; who adopts the outbox closes its runs")
         if not connecting.done():

@@ -84,7 +84,8 @@ class HandlerCalls:
     def commit(self) -> None:
         """Have the stores keep what they collected; one that cannot now is tried again until it can.
 
-        What cannot be kept before the process has to end is given up.
+        What cannot be kept before the process has to end, or never, is given up, with all that follows of
+        its runs.
         """
         for store in self._stores:
             pause_s = _FIRST_PAUSE_S
@@ -108,7 +109,7 @@ class HandlerCalls:
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)
         log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, error)
-        store.abandon()
+        self._guarded(store, partial(store.give_up, str(error)))
 
     def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
         """What the deciding handler says to a profile; None if it raised, and of those that watch."""

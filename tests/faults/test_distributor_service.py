@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from taskgen.amqp.messages import EndedMessage, EventsMessage, StartedMessage
+from taskgen.protocol import Command
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide, events_of
+from tests.scripted import Line, scripted_board
 from tests.servers.choose import Broker
 from tests.services import Service
 from tests.waiting import wait_until
@@ -87,3 +89,27 @@ def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(
             decide(lab, started, Outcome.FINISHED)
             (ended,) = lab.wait_for(EndedMessage)
             assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)
+
+
+def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributor_ends(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    def freezes(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send_events(("START", 0, 1))
+        line.wait_for_end()
+
+    settings = {"amqp_url": amqp_vhost_url, "outbox_path": tmp_path, "answer_timeout_s": 1000}
+    with (
+        scripted_board(freezes) as board,
+        wire(amqp_vhost_url) as lab,
+        Service("distributor", boards=board, **settings) as service,
+    ):
+        service.wait_healthy()
+        lab.submit(PERIODIC)
+        lab.wait_for(EventsMessage)
+        assert service.stop() == 0, service.log
+        (ended,) = lab.wait_for(EndedMessage)
+        assert (ended.outcome, ended.events) == (Outcome.DISTRIBUTOR_LOST, 1)
+        assert ended.reason == "the distributor was shut down"
+    assert not list(tmp_path.iterdir()), "nothing is left to be told by another distributor"

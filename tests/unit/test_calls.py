@@ -242,3 +242,30 @@ def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> N
     calls.commit()
     assert 2 <= 1000 - len(store.errors) < 100, "again and again, but not without a pause"
     assert store.written == []
+
+
+def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_so() -> None:
+    broken, whole = Store(), Store()
+    calls = HandlerCalls([broken, whole])
+    tasks, other = taskset(), taskset()
+    run = tasks.run
+    assert run is not None
+    for number, kind in enumerate(("START", "EXIT", "START", "EXIT")):
+        broken.errors = [StoreError("damaged")] if number == 2 else []
+        calls.begin()
+        run.first_seq = number
+        calls.event(tasks, profile(kind))
+        calls.commit()
+    calls.begin()
+    run.outcome, run.events = Outcome.FINISHED, 4
+    calls.end(tasks)
+    calls.event(other, profile("START"))
+    calls.commit()
+    assert [row.seq for batch in whole.written for _, rows in batch.events for row in rows] == [0, 1, 2, 3, 0]
+    kept = [row for batch in broken.written for _, rows in batch.events for row in rows]
+    assert [row.seq for row in kept if row.run_id == run.run_id] == [0, 1]
+    assert [row.seq for row in kept if row.run_id != run.run_id] == [0]
+    (end,) = broken.written[-1].ended
+    assert (end.outcome, end.events) == (Outcome.FINISHED, 2)
+    assert "the last 2 of its 4 events could not be stored: damaged" in end.reason
+    assert [one.events for one in whole.written[-1].ended] == [4]
