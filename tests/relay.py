@@ -1,4 +1,4 @@
-"""Between a service and its broker: cuts connections during the handshake, and lets later ones through."""
+"""Between a service and its broker: cuts connections during the handshake, or passes nothing on any more."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Relay:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._frames = frames
         self.cuts_left = cuts
+        self._is_flowing = threading.Event()
+        self._is_flowing.set()
         port = self._listening.getsockname()[1]
         self.url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
 
@@ -42,7 +44,11 @@ class Relay:
                     self._cut(client, broker)
                 else:
                     for ends in ((client, broker), (broker, client)):
-                        threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+                        threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """Pass nothing on any more, and close nothing, as a broker that hangs."""
+        self._is_flowing.clear()
 
     def close(self) -> None:
         """Accept no more."""
@@ -60,9 +66,17 @@ class Relay:
         broker.close()
         self.cuts_left -= 1
 
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._is_flowing.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
 
 @contextmanager
-def relay(url: str, cuts: int, frames: int) -> Iterator[Relay]:
+def relay(url: str, cuts: int = 0, frames: int = 0) -> Iterator[Relay]:
     """A relay that runs."""
     found = Relay(url, cuts, frames)
     thread = threading.Thread(target=found.run)
@@ -77,11 +91,3 @@ def relay(url: str, cuts: int, frames: int) -> Iterator[Relay]:
 def _frame(broker: socket.socket) -> bytes:
     header = broker.recv(_HEADER.size, socket.MSG_WAITALL)
     return header + broker.recv(_HEADER.unpack(header)[2] + 1, socket.MSG_WAITALL)
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -23,21 +22,23 @@ from taskgen.amqp.publishing import PublishingHandler
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.tasksets import TaskSetSource
 from taskgen.amqp.topology import controller_queue, tasksets_queue
+from taskgen.deadline import Deadline
 from taskgen.dispatch import Counters, Dispatcher
-from taskgen.errors import SessionError
+from taskgen.errors import SessionError, StoreUnavailableError
 from taskgen.monitoring import Health
 from taskgen.open_files import allow_boards
 from taskgen.pool import Pool
 from taskgen.run import Outcome
+from taskgen.service import END_S
 
 log = logging.getLogger(__name__)
 
 _ADOPTION_PAUSE_S: Final = 30.0
 _MEASURE_S: Final = 1.0
 _LOOK_S: Final = 0.05
-_STOP_S: Final = 8.0
-_DRAIN_S: Final = 8.0
-"""Both together have to be less than the `stop_grace_period` of docker-compose.yml."""
+_CLOSING_S: Final = 7.0
+"""Left at the end for connections to a broker that no longer answers."""
+_SHUT_DOWN: Final = "the distributor was shut down"
 
 
 class DistributorService:
@@ -77,7 +78,7 @@ class DistributorService:
         finally:
             await self._end(connecting, serving)
         for task in (connecting, serving):
-            if not task.cancelled():
+            if task.done() and not task.cancelled():
                 task.result()
 
     async def _stay_connected(self) -> None:
@@ -155,25 +156,40 @@ class DistributorService:
             log.warning("%s: not rebooted: %s", name, error, extra={"board": name})
 
     async def _end(self, connecting: asyncio.Task[None], serving: asyncio.Task[None]) -> None:
-        """Runs that are on have no result: the controller will put their task-sets back."""
+        """Runs that are on have no result: the controller will put their task-sets back.
+
+        Each part may use a part of the time that is left. A store that cannot keep something when the time of
+        the runs is up keeps nothing more of these runs.
+        """
+        deadline = Deadline(END_S - _CLOSING_S)
+        runs_end = deadline.part(1 / 2)
         self._source.close()
-        self.pool.stop_runs(Outcome.DISTRIBUTOR_LOST, "the distributor was shut down")
-        await _until(lambda: not self.pool.feeds(), _STOP_S)
+        self.pool.stop_runs(Outcome.DISTRIBUTOR_LOST, _SHUT_DOWN)
+        self.dispatcher.calls.patience.end_by(runs_end)
+        await _until(lambda: not self.pool.feeds(), runs_end)
         serving.cancel()
-        await asyncio.wait({serving})
-        self.dispatcher.calls.is_giving_up = True
-        await asyncio.to_thread(self.dispatcher.close)
+        await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)
+        self.dispatcher.submit(partial(self._handler.close_runs, _SHUT_DOWN))
+        if not await asyncio.to_thread(self.dispatcher.close, deadline.part(1 / 2).left_s):
+            log.warning("what waits for the handlers is lost; who adopts the outbox closes its runs")
         if not connecting.done():
             self._publisher.wake()
-            await _until(lambda: not self._outbox.depth, _DRAIN_S)
+            await _until(self._is_drained, deadline.part(1 / 2))
             connecting.cancel()
             await asyncio.wait({connecting})
 
+    def _is_drained(self) -> bool:
+        """Whether there is nothing to wait for in the outbox."""
+        try:
+            return not self._outbox.depth
+        except StoreUnavailableError as error:
+            log.warning("%s; what is in it is published after the next start", error)
+            return True
 
-async def _until(is_so: Callable[[], bool], timeout_s: float) -> None:
+
+async def _until(is_so: Callable[[], bool], deadline: Deadline) -> None:
     """Wait for a condition that nothing tells of, but not for longer than this."""
-    deadline = time.monotonic() + timeout_s
-    while not is_so() and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of it
+    while not is_so() and deadline.left_s:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(_LOOK_S)
 
 

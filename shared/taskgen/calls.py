@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,11 +11,13 @@ from typing import Final
 
 from taskgen.errors import StoreUnavailableError
 from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
+from taskgen.pauses import Patience
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
 
+_FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 10.0
 _RAISED: Final = BaseException
 """What a user's code may raise: `sys.exit()` or asyncio's `CancelledError` too would end the thread that
@@ -38,8 +39,8 @@ class HandlerCalls:
         self._handlers = (*self._stores, *others)
         self.failures: Counter[str] = Counter()
         """How often which kind of failure happened."""
-        self.is_giving_up = False
-        """Set when the process has to end: a store that does not come back is not waited for."""
+        self.patience = Patience()
+        """With stores that cannot keep something now."""
 
     def start(self, taskset: TaskSet) -> None:
         """Tell all that a run begins."""
@@ -81,19 +82,24 @@ class HandlerCalls:
             store.begin()
 
     def commit(self) -> None:
-        """Have the stores keep what they collected; one that cannot now is tried again until it can."""
+        """Have the stores keep what they collected; one that cannot now is tried again until it can.
+
+        What cannot be kept before the process has to end, or never, is given up, with all that follows of
+        its runs.
+        """
         for store in self._stores:
-            pause_s = 0.1
+            pause_s = _FIRST_PAUSE_S
             while not self._is_committed(store, pause_s):
-                time.sleep(pause_s)
+                self.patience.pause(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _is_committed(self, store: CommittingHandler, pause_s: float) -> bool:
         try:
             store.commit()
         except StoreUnavailableError as error:
-            if not self.is_giving_up:
-                log.warning("%s: %s; trying again in %g s", type(store).__name__, error, pause_s)
+            if not self.patience.is_over:
+                pause_s = self.patience.next_pause_s(pause_s)
+                log.warning("%s: %s; trying again in %.1f s", type(store).__name__, error, pause_s)
                 return False
             self._lose(store, error)
         except _RAISED as error:  # one broken store must not end the others
@@ -103,7 +109,7 @@ class HandlerCalls:
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)
         log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, error)
-        store.abandon()
+        self._guarded(store, partial(store.give_up, str(error)))
 
     def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
         """What the deciding handler says to a profile; None if it raised, and of those that watch."""

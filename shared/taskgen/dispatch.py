@@ -97,10 +97,11 @@ class Dispatcher:
         self.submit(partial(_tell, is_done))
         await is_done
 
-    def close(self) -> None:
-        """Let the handlers do what is waiting, commit, and end the thread."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Let the handlers do what is waiting, commit, and end the thread; False if they do not in time."""
         self.submit(self._mark_closed)
-        self._thread.join()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def quarantine(self, quarantined: Quarantined, taskset: TaskSet | None = None) -> None:
         """In the handlers' thread: count, report and keep bytes that are no events."""

@@ -88,5 +88,8 @@ class CommittingHandler(DefaultEventHandler):
         """
 
     @abstractmethod
-    def abandon(self) -> None:
-        """Forget what was collected since `begin()`."""
+    def give_up(self, reason: str) -> None:
+        """What was collected since `begin()` is lost: of the runs that it is of, keep their end and no more.
+
+        So what is kept of a run has no gap. Its end tells as many events as were kept, and this reason.
+        """

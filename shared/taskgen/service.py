@@ -20,8 +20,8 @@ from taskgen.settings import S, load_settings
 log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_END_S: Final = 25.0
-"""So long the end may take: longer than a distributor needs, shorter than `stop_grace_period` in compose."""
+END_S: Final = 25.0
+"""So long the end of a service may take: shorter than `stop_grace_period` in compose."""
 
 
 def run_service(
@@ -56,7 +56,7 @@ async def _run(name: str, settings: S, serve: Callable[[S, Health], Awaitable[No
 
     def end() -> None:
         serving.cancel()
-        limit = threading.Timer(_END_S, _end_hard, [name])
+        limit = threading.Timer(END_S, _end_hard, [name])
         limit.daemon = True
         limit.start()
 
@@ -70,7 +70,7 @@ async def _run(name: str, settings: S, serve: Callable[[S, Health], Awaitable[No
 
 def _end_hard(name: str) -> None:
     """End a process that a database without an answer holds; what it had is not acknowledged, so not lost."""
-    log.error("%s did not end within %g s, so it is ended hard", name, _END_S)
+    log.error("%s did not end within %g s, so it is ended hard", name, END_S)
     os._exit(1)
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.profile import read_profile
-from tests.contract.stores import Store, event, give, profile, stored, taskset
+from taskgen.verify import compare
+from tests.contract.stores import Store, end, event, give, profile, stored, stored_run, taskset
 
 _ATTEMPTS = settings(max_examples=40, deadline=None, database=None)
 
@@ -82,6 +83,25 @@ class EventsContract:
             handler.begin()
             handler.commit()
         assert len(stored(store, tasks)) == 2
+
+    def test_a_run_that_a_batch_was_given_up_of_has_no_gap(self, store: Store) -> None:
+        tasks = taskset()
+        with store.make() as handler:
+            for first_seq in range(0, 8, 2):
+                handler.begin()
+                give(handler, tasks, first_seq, event("X", 0, 1), event("X", 0, 2))
+                if first_seq == 4:
+                    handler.give_up("the disk was full")
+                else:
+                    handler.commit()
+            end(handler, tasks, 8)
+        assert len(stored(store, tasks)) == 4
+        with closing(store.read()) as reader:
+            if not reader.knows_ends:
+                return
+            assert (list(compare([reader]).findings), compare([reader]).ended) == ([], 1)
+        assert stored_run(store, tasks).events == 4
+        assert "the last 4 of its 8 events could not be stored: the disk" in stored_run(store, tasks).reason
 
     def test_closing_stores_what_was_collected(self, store: Store) -> None:
         tasks = taskset()

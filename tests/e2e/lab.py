@@ -24,10 +24,11 @@ class Lab:
         self.events_db = folder / "events.db"
         self.parts = folder / "parts"
 
-    def distributor(self) -> Service:
+    def distributor(self, **more: object) -> Service:
         """Start another distributor for the same boards."""
+        outbox = self.folder / "outbox"
         return self._start(
-            "distributor", boards=self._boards, outbox_path=self.folder / "outbox", longest_pause_s=2
+            "distributor", **{"boards": self._boards, "outbox_path": outbox, "longest_pause_s": 2, **more}
         )
 
     def controller(self, **more: object) -> Service:
@@ -43,8 +44,12 @@ class Lab:
         """Start another replica."""
         return self._start("csv_sink", csv_dir=self.parts)
 
+    def postgres_sink(self, dsn: str) -> Service:
+        """Start another replica."""
+        return self._start("postgres_sink", postgres_dsn=dsn)
+
     def _start(self, name: str, **variables: object) -> Service:
-        service = Service(name, amqp_url=self._url, **variables)
+        service = Service(name, **{"amqp_url": self._url, **variables})
         return self._stack.enter_context(service).wait_healthy()
 
 

@@ -118,3 +118,27 @@ def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
         assert "counted and not kept" in service.log
         assert len(lab.all_of(QuarantinedMessage)) == Limits().quarantined_pieces
         service.wait_healthy()
+
+
+def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributor_ends(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    def freezes(line: Line) -> None:
+        line.obey_until(Command.START)
+        line.send_events(("START", 0, 1))
+        line.wait_for_end()
+
+    settings = {"amqp_url": amqp_vhost_url, "outbox_path": tmp_path, "answer_timeout_s": 1000}
+    with (
+        scripted_board(freezes) as board,
+        wire(amqp_vhost_url) as lab,
+        Service("distributor", boards=board, **settings) as service,
+    ):
+        service.wait_healthy()
+        lab.submit(PERIODIC)
+        lab.wait_for(EventsMessage)
+        assert service.stop() == 0, service.log
+        (ended,) = lab.wait_for(EndedMessage)
+        assert (ended.outcome, ended.events) == (Outcome.DISTRIBUTOR_LOST, 1)
+        assert ended.reason == "the distributor was shut down"
+    assert not list(tmp_path.iterdir()), "nothing is left to be told by another distributor"

@@ -32,7 +32,7 @@ async def serve(settings, health):
     health.set("consuming", True)
     await asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
 
-service._END_S = 0.5
+service.END_S = 0.5
 service.run_service("stuck", ServiceSettings, serve)
 """
 

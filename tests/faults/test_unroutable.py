@@ -14,7 +14,7 @@ from taskgen.amqp.messages import (
     StartedMessage,
     StatusMessage,
 )
-from taskgen.amqp.outbox import Changes, Entry
+from taskgen.amqp.outbox import Change, Entry
 from taskgen.amqp.topology import CONTROLLER
 from taskgen.run import Outcome, now
 from taskgen.simulation import run_boards
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.servers
 OF_RUNS = ("started", "events", "finished", "stopped")
 
 
-def quarantined(count: int) -> Changes:
+def quarantined(count: int) -> list[Change]:
     messages = [
         QuarantinedMessage(board="b", reason="stray", received_at=now(), data_base64="") for _ in range(count)
     ]
-    return Changes([Entry("quarantined.b", message.message_id, message.body()) for message in messages])
+    return [Change(Entry("quarantined.b", message.message_id, message.body())) for message in messages]
 
 
 def waiting(service: Service) -> int:

@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import threading
+import time
 from typing import Any
 
 import pytest
 
 from taskgen.calls import HandlerCalls
+from taskgen.deadline import Deadline
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.event import AbstractEventHandler, Profile, Quarantined
 from taskgen.events.storing import Batch, StoringHandler
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from tests.waiting import wait_until
 
 
 class Says(AbstractEventHandler):
@@ -147,12 +151,12 @@ class Store(StoringHandler):
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
-        self._errors = list(errors)
+        self.errors: list[Exception] = list(errors)
         self.written: list[Batch] = []
 
     def _write(self, batch: Batch) -> None:
-        if self._errors:
-            raise self._errors.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
         self.written.append(batch)
 
     def _release(self) -> None:
@@ -204,8 +208,64 @@ def test_a_store_its_user_has_closed_lost_nothing(caplog: pytest.LogCaptureFixtu
 def test_whoever_gives_up_is_not_kept_waiting_by_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(*[StoreUnavailableError("disk full")] * 1000)
     calls = HandlerCalls([store])
-    calls.is_giving_up = True
+    calls.patience.end_by(Deadline(0))
     calls.begin()
     calls.event(taskset(), profile("START"))
     calls.commit()
     assert "lost there: disk full" in caplog.text
+
+
+def test_a_pause_ends_when_the_process_is_asked_to_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("taskgen.calls._FIRST_PAUSE_S", 3600.0)
+    store = Store(StoreUnavailableError("disk full"))
+    calls = HandlerCalls([store])
+    calls.begin()
+    calls.event(taskset(), profile("START"))
+    committing = threading.Thread(target=calls.commit, daemon=True)
+    committing.start()
+    wait_until(lambda: "trying again in 3600" in caplog.text, 20, "the first refusal")
+    time.sleep(0.2)  # so that it pauses
+    calls.patience.end_by(Deadline(3600))
+    committing.join(20)
+    assert not committing.is_alive()
+    assert len(store.written) == 1, "it is asked once more, and has room now"
+
+
+def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> None:
+    store = Store(*[StoreUnavailableError("disk full")] * 1000)
+    calls = HandlerCalls([store])
+    calls.patience.end_by(Deadline(1))
+    calls.begin()
+    calls.event(taskset(), profile("START"))
+    calls.commit()
+    assert 2 <= 1000 - len(store.errors) < 100, "again and again, but not without a pause"
+    assert store.written == []
+
+
+def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_so() -> None:
+    broken, whole = Store(), Store()
+    calls = HandlerCalls([broken, whole])
+    tasks, other = taskset(), taskset()
+    run = tasks.run
+    assert run is not None
+    for number, kind in enumerate(("START", "EXIT", "START", "EXIT")):
+        broken.errors = [StoreError("damaged")] if number == 2 else []
+        calls.begin()
+        run.first_seq = number
+        calls.event(tasks, profile(kind))
+        calls.commit()
+    calls.begin()
+    run.outcome, run.events = Outcome.FINISHED, 4
+    calls.end(tasks)
+    calls.event(other, profile("START"))
+    calls.commit()
+    assert [row.seq for batch in whole.written for _, rows in batch.events for row in rows] == [0, 1, 2, 3, 0]
+    kept = [row for batch in broken.written for _, rows in batch.events for row in rows]
+    assert [row.seq for row in kept if row.run_id == run.run_id] == [0, 1]
+    assert [row.seq for row in kept if row.run_id != run.run_id] == [0]
+    (end,) = broken.written[-1].ended
+    assert (end.outcome, end.events) == (Outcome.FINISHED, 2)
+    assert "the last 2 of its 4 events could not be stored: damaged" in end.reason
+    assert [one.events for one in whole.written[-1].ended] == [4]

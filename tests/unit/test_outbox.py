@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.outbox import Changes, Entry, OpenRun, Outbox, Stored
+from taskgen.amqp.outbox import Change, Entry, OpenRun, Outbox, Stored
 from taskgen.errors import SettingsError, StoreUnavailableError
+from tests.contract.stores import full_disk
 
 LARGE = 10**6
 MIB = 1024 * 1024
@@ -25,7 +26,11 @@ def entry(number: int, size: int = 10) -> Entry:
     return Entry("events.board", f"id-{number}", bytes(size))
 
 
-def left_behind(folder: Path, changes: Changes) -> None:
+def messages(*entries: Entry) -> list[Change]:
+    return [Change(one) for one in entries]
+
+
+def left_behind(folder: Path, changes: Sequence[Change]) -> None:
     """What a process leaves that was killed: its file, and no lock."""
     dead = Outbox(folder, 1024 * MIB)
     dead.write(changes)
@@ -35,8 +40,8 @@ def left_behind(folder: Path, changes: Changes) -> None:
 
 def test_messages_are_there_in_their_order_until_they_are_removed(tmp_path: Path) -> None:
     with Outbox(tmp_path, LARGE) as outbox:
-        outbox.write(Changes([entry(1), entry(2)]))
-        outbox.write(Changes([entry(3)]))
+        outbox.write(messages(entry(1), entry(2)))
+        outbox.write(messages(entry(3)))
         assert [one.entry for one in outbox.first(2)] == [entry(1), entry(2)]
         outbox.remove(outbox.first(2))
         assert [one.entry for one in outbox.first(9)] == [entry(3)]
@@ -45,7 +50,7 @@ def test_messages_are_there_in_their_order_until_they_are_removed(tmp_path: Path
 
 def test_no_more_bytes_are_taken_at_once_than_asked_for_but_one_message_always_is(tmp_path: Path) -> None:
     with Outbox(tmp_path, LARGE) as outbox:
-        outbox.write(Changes([entry(1, 30), entry(2, 10), entry(3, 10), entry(4, 10)]))
+        outbox.write(messages(entry(1, 30), entry(2, 10), entry(3, 10), entry(4, 10)))
         assert [one.id for one in outbox.first(9, max_bytes=20)] == [1]
         assert [one.id for one in outbox.first(9, max_bytes=20, after=1)] == [2, 3]
 
@@ -55,7 +60,7 @@ def test_kinds_of_messages_can_be_left_out_and_asked_for(tmp_path: Path) -> None
         Entry(key, key, b"") for key in ("events.a", "eventsmore.a", "finished.a.b", "events", "events.b")
     ]
     with Outbox(tmp_path, LARGE) as outbox:
-        outbox.write(Changes(entries))
+        outbox.write(messages(*entries))
         assert [one.entry.key for one in outbox.first(9, but_not=["events", "no"])] == [
             "eventsmore.a",
             "finished.a.b",
@@ -64,30 +69,79 @@ def test_kinds_of_messages_can_be_left_out_and_asked_for(tmp_path: Path) -> None
         assert outbox.oldest_of(["quarantined"]) == []
 
 
+def ids(outbox: Outbox) -> list[str]:
+    return [one.entry.message_id for one in outbox.first(99)]
+
+
 def test_a_full_outbox_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
     with Outbox(tmp_path, 100) as outbox:
-        outbox.write(Changes([entry(1, 80)]))
+        assert outbox.write(messages(entry(1, 80))) == 1
+        assert outbox.write(messages(entry(2, 30), entry(3, 1))) == 1, "no message is split"
         with pytest.raises(StoreUnavailableError, match="limit is 100"):
-            outbox.write(Changes([entry(2, 30)]))
+            outbox.write(messages(entry(3, 1)))
         outbox.remove(outbox.first(1))
-        outbox.write(Changes([entry(2, 30)]))
-        assert [one.entry.message_id for one in outbox.first(9)] == ["id-2"]
+        assert outbox.write(messages(entry(3, 1))) == 1
+        assert ids(outbox) == ["id-2", "id-3"]
+
+
+def test_of_a_batch_larger_than_the_limit_the_first_messages_are_taken_and_their_runs_are_as_far(
+    tmp_path: Path,
+) -> None:
+    batch = [Change(entry(number, 40), OpenRun("r", "{}", number)) for number in range(1, 10)]
+    with Outbox(tmp_path, 100) as outbox:
+        assert outbox.write(batch) == 3
+        assert ids(outbox) == ["id-1", "id-2", "id-3"]
+        outbox.remove(outbox.first(9))
+        assert outbox.write(batch[3:]) == 3
+        outbox._lock.close()
+        with Outbox(tmp_path, LARGE) as heir:
+            assert heir.adopt() == [OpenRun("r", "{}", 6)]
+
+
+def test_the_end_of_a_run_always_has_room_but_not_before_what_comes_before_it(tmp_path: Path) -> None:
+    run = OpenRun("r", "{}", 1)
+    end = Change(entry(9), run, is_end=True)
+    with Outbox(tmp_path, 100) as outbox:
+        outbox.write([Change(entry(1, 100), run)])
+        with pytest.raises(StoreUnavailableError):
+            outbox.write([*messages(entry(2)), end])
+        assert outbox.write([end, *messages(entry(2))]) == 1
+        assert ids(outbox) == ["id-1", "id-9"]
+
+
+def test_what_the_disk_did_not_take_is_not_counted_as_waiting(tmp_path: Path) -> None:
+    with Outbox(tmp_path, MIB) as outbox:
+        outbox.write(messages(entry(1)))
+        with full_disk(tmp_path):
+            for _ in range(3):
+                with pytest.raises(StoreUnavailableError, match=r"outbox-.*db"):
+                    outbox.write(messages(entry(2, MIB - 100)))
+        assert outbox.write(messages(entry(2, MIB - 100), entry(3))) == 2
+        assert ids(outbox) == ["id-1", "id-2", "id-3"]
+
+
+def test_a_closed_outbox_takes_nothing_more(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, LARGE)
+    outbox.close()
+    with pytest.raises(StoreUnavailableError):
+        outbox.write(messages(entry(1)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_killed_process_left_is_adopted_with_its_open_runs(tmp_path: Path) -> None:
     run, ended = OpenRun("r", "{}", 7), OpenRun("e", "{}", 1)
-    left_behind(tmp_path, Changes([entry(1)], {"r": run, "e": ended}, set()))
-    left_behind(tmp_path, Changes([entry(2)]))
+    left_behind(tmp_path, [Change(entry(1), run), Change(entry(4), ended)])
+    left_behind(tmp_path, messages(entry(2)))
     with Outbox(tmp_path, LARGE) as outbox:
-        outbox.write(Changes([entry(3)]))
+        outbox.write(messages(entry(3)))
         assert {one.run_id: one for one in outbox.adopt()} == {"r": run, "e": ended}
-        assert {one.entry.message_id for one in outbox.first(9)} == {"id-1", "id-2", "id-3"}
+        assert {one.entry.message_id for one in outbox.first(9)} == {"id-1", "id-2", "id-3", "id-4"}
         assert outbox.adopt() == []
         assert len(list(tmp_path.glob("*.db"))) == 1
 
 
 def test_what_is_adopted_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
-    left_behind(tmp_path, Changes([entry(number, MIB // 4) for number in range(256)]))
+    left_behind(tmp_path, messages(*(entry(number, MIB // 4) for number in range(256))))
     with Outbox(tmp_path, LARGE) as outbox:
         tracemalloc.start()
         try:
@@ -114,7 +168,7 @@ def die_adopting(folder: Path) -> None:
 
 def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order(tmp_path: Path) -> None:
     run = OpenRun("r", "{}", 7)
-    left_behind(tmp_path, Changes([entry(number, MIB) for number in range(30)], {"r": run}))
+    left_behind(tmp_path, [Change(entry(number, MIB), run) for number in range(30)])
     killed = multiprocessing.get_context("spawn").Process(target=die_adopting, args=(tmp_path,))
     killed.start()
     killed.join()
@@ -128,7 +182,7 @@ def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order
 
 
 def test_of_a_file_that_cannot_be_changed_nothing_is_copied_again_and_again(tmp_path: Path) -> None:
-    left_behind(tmp_path, Changes([entry(1)]))
+    left_behind(tmp_path, messages(entry(1)))
     (path,) = tmp_path.glob("*.db")
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TRIGGER t BEFORE DELETE ON messages BEGIN SELECT RAISE(ABORT, 'never'); END")
@@ -140,7 +194,7 @@ def test_of_a_file_that_cannot_be_changed_nothing_is_copied_again_and_again(tmp_
 
 def test_the_outbox_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
     with Outbox(tmp_path, LARGE) as first, Outbox(tmp_path, LARGE) as second:
-        first.write(Changes([entry(1)], {"r": OpenRun("r", "{}", 1)}))
+        first.write([Change(entry(1), OpenRun("r", "{}", 1))])
         assert second.adopt() == []
         assert (first.depth, second.depth) == (1, 0)
 
@@ -150,7 +204,7 @@ def test_an_empty_outbox_leaves_no_file_and_one_with_messages_does(tmp_path: Pat
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
     with Outbox(tmp_path, LARGE) as outbox:
-        outbox.write(Changes([entry(1)]))
+        outbox.write(messages(entry(1)))
     assert len(list(tmp_path.glob("*.db"))) == 1
 
 
@@ -159,7 +213,7 @@ def test_a_file_that_cannot_be_read_stays_and_keeps_nobody_from_the_others(
 ) -> None:
     damaged = tmp_path / "outbox-0.db"
     damaged.write_bytes(b"no database at all" * 100)
-    left_behind(tmp_path, Changes([entry(1)], {"r": OpenRun("r", "{}", 1)}))
+    left_behind(tmp_path, [Change(entry(1), OpenRun("r", "{}", 1))])
     with Outbox(tmp_path, LARGE) as outbox, caplog.at_level(logging.ERROR):
         assert [one.run_id for one in outbox.adopt()] == ["r"]
         assert outbox.depth == 1

@@ -6,8 +6,8 @@ import pytest
 
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.events.storing import Batch, StoringHandler, event_rows
-from taskgen.run import Run
-from tests.contract.stores import event, give, profile, taskset
+from taskgen.run import Outcome, Run
+from tests.contract.stores import end, event, give, profile, run_id, taskset
 
 
 class Memory(StoringHandler):
@@ -95,3 +95,42 @@ def test_attributes_hold_what_the_columns_do_not(given: dict[str, object], kept:
     assert row.seq == 3
     assert (row.attributes and json.loads(row.attributes)) == kept
     assert row.event() == given
+
+
+def kept(handler: Memory) -> dict[str, list[int]]:
+    """The numbers of the events that were stored, by run."""
+    seqs: dict[str, list[int]] = {}
+    for batch in handler.batches:
+        for run, rows in batch.events:
+            seqs.setdefault(run.run_id, []).extend(row.seq for row in rows)
+    return seqs
+
+
+def test_of_what_is_given_up_start_and_end_are_kept_where_they_can_be() -> None:
+    handler, tasks = Memory(), taskset()
+    handler.begin()
+    handler.__taskset_start__(tasks)
+    give(handler, tasks, 0, event("X", 0, 0))
+    end(handler, tasks, 1)
+    handler.give_up("damaged")
+    (batch,) = handler.batches
+    assert (len(batch.started), batch.events) == (1, [])
+    assert (batch.ended[0].events, batch.ended[0].outcome) == (0, Outcome.FINISHED)
+    assert "the last 1 of its 1 events could not be stored: damaged" in batch.ended[0].reason
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_a_run_whose_first_events_were_given_up_has_none_of_the_later_ones(failures: int) -> None:
+    handler, tasks, other = Memory(), taskset(), taskset()
+    handler.begin()
+    handler.__taskset_start__(tasks)
+    if not failures:
+        give(handler, tasks, 0, event("X", 0, 0))
+    handler.failures = [StoreError("again")] * failures
+    handler.give_up("damaged")
+    for run in (tasks, other):
+        give(handler, run, 1, event("X", 0, 1))
+        end(handler, run, 2)
+    assert kept(handler) == {run_id(other): [1]}
+    ended = {run.run_id: run.events for batch in handler.batches for run in batch.ended}
+    assert ended == {run_id(tasks): 0, run_id(other): 2}

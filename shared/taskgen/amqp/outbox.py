@@ -11,8 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self
 
@@ -71,19 +70,14 @@ class OpenRun(NamedTuple):
     """How many of its events were written."""
 
 
-@dataclass(slots=True)
-class Changes:
-    """What is written in one transaction."""
+class Change(NamedTuple):
+    """A message, and what becomes of its run with it."""
 
-    entries: list[Entry] = field(default_factory=list)
-    open_runs: dict[str, OpenRun] = field(default_factory=dict)
-    """Runs that began or went on, as they are now."""
-    closed_runs: set[str] = field(default_factory=set)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not (self.entries or self.open_runs or self.closed_runs)
+    entry: Entry
+    run: OpenRun | None = None
+    """The run as it is when this is written; None: the message is of no run, or changes nothing of it."""
+    is_end: bool = False
+    """Whether it is the run's last message."""
 
 
 class Outbox:
@@ -91,7 +85,7 @@ class Outbox:
 
     Args:
         folder: made if it is not there.
-        max_bytes: of waiting messages; above it nothing is taken until the broker has confirmed some.
+        max_bytes: of waiting messages; from there on nothing is taken until the broker has confirmed some.
 
     Raises:
         SettingsError: the folder cannot be written.
@@ -109,22 +103,29 @@ class Outbox:
             raise SettingsError(f"TASKGEN_OUTBOX_PATH: {folder} cannot be written: {error}") from error
         self._bytes = 0
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Sequence[Change]) -> int:
         """Keep messages and the state of their runs, on disk when this returns.
 
+        There is room while less waits than the limit says, and always for the end of a run: it is small, and
+        without it nobody would know that the run is over.
+
+        Returns:
+            How many were kept, from the first one on; the others find no room.
+
         Raises:
-            StoreUnavailableError: it is full, or the disk is; nothing was written.
+            StoreUnavailableError: not even the first one has room, or the disk has none; nothing was written.
         """
-        size = sum(len(entry.body) for entry in changes.entries)
-        if self._bytes and self._bytes + size > self._max_bytes:
+        kept = self._fitting(changes)
+        if changes and not kept:
             raise StoreUnavailableError(
                 f"the outbox holds {self._bytes} bytes, the limit is {self._max_bytes}: no broker takes them"
             )
-        with self._transaction() as database:
-            database.executemany(_INSERT, changes.entries)
-            database.executemany(_REMEMBER, changes.open_runs.values())
-            database.executemany(_FORGET, [(r,) for r in changes.closed_runs])
-            self._bytes += size
+        runs = {one.run.run_id: (one.run, one.is_end) for one in kept if one.run is not None}
+        with self._transaction(sum(len(change.entry.body) for change in kept)) as database:
+            database.executemany(_INSERT, [change.entry for change in kept])
+            database.executemany(_REMEMBER, [run for run, is_end in runs.values() if not is_end])
+            database.executemany(_FORGET, [(run.run_id,) for run, is_end in runs.values() if is_end])
+        return len(kept)
 
     def first(
         self, limit: int, max_bytes: int = _PIECE_BYTES, after: int = 0, but_not: Collection[str] = ()
@@ -148,14 +149,14 @@ class Outbox:
 
     def remove(self, stored: Sequence[Stored]) -> None:
         """Forget messages: the broker has them."""
-        with self._transaction() as database:
+        with self._transaction(-sum(len(one.entry.body) for one in stored)) as database:
             database.executemany("DELETE FROM messages WHERE id = ?", [(one.id,) for one in stored])
-            self._bytes -= sum(len(one.entry.body) for one in stored)
 
     @property
     def depth(self) -> int:
         """How many messages wait."""
-        return self._count("messages")
+        with self._transaction() as database:
+            return _count(database, "messages")
 
     def adopt(self) -> list[OpenRun]:
         """Take over what processes that live no longer have left; returns their open runs.
@@ -178,9 +179,10 @@ class Outbox:
         return runs
 
     def close(self) -> None:
-        """Let go of the file; it is deleted if nothing is left in it."""
-        is_empty = not self.depth and not self._count("open_runs")
-        self._database.close()
+        """Let go of the file, also where a thread still writes; it is deleted if nothing is left in it."""
+        is_empty = False
+        with self._guard, closing(self._database), suppress(sqlite3.Error):  # what cannot be read stays
+            is_empty = not any(_count(self._database, table) for table in ("messages", "open_runs"))
         if is_empty:
             delete_file(self._path)
         self._lock.close()
@@ -232,23 +234,28 @@ class Outbox:
         return len(piece)
 
     def _append(self, piece: Sequence[Stored]) -> None:
-        with self._transaction() as database:
+        with self._transaction(sum(len(one.entry.body) for one in piece)) as database:
             database.executemany(_INSERT, [one.entry for one in piece])
-            self._bytes += sum(len(one.entry.body) for one in piece)
 
-    def _count(self, table: str) -> int:
-        with self._transaction() as database:
-            number: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
-        return number
+    def _fitting(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """The first ones, as far as there is room."""
+        size = self._bytes
+        for number, change in enumerate(changes):
+            if size >= self._max_bytes and not change.is_end:
+                return changes[:number]
+            size += len(change.entry.body)
+        return changes
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, added_bytes: int = 0) -> Iterator[sqlite3.Connection]:
+        """All or nothing; counts what the messages have grown by once it is on disk."""
         with self._guard:
             try:
                 with self._database:
                     yield self._database
             except sqlite3.Error as error:
                 raise StoreUnavailableError(f"outbox {self._path}: {error}") from error
+            self._bytes += added_bytes
 
 
 def _first(
@@ -269,3 +276,8 @@ def _first(
 
 def _stored(row: Sequence[Any]) -> Stored:
     return Stored(row[0], Entry(*row[1:]))
+
+
+def _count(database: sqlite3.Connection, table: str) -> int:
+    number: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
+    return number

@@ -55,6 +55,20 @@ class Batch:
         return bool(self.started or self.events or self.ended or self.quarantined)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Where a run ends in the store, although it went on: what came next could not be stored."""
+
+    events: int
+    reason: str
+
+    def shortened(self, run: Run) -> Run:
+        """An ended run as it is stored."""
+        told = run.reason or f"it ended as {run.outcome}"
+        missing = f"the last {run.events - self.events} of its {run.events} events could not be stored"
+        return dataclasses.replace(run, events=self.events, reason=f"{told}; {missing}: {self.reason}")
+
+
 class StoringHandler(CommittingHandler):
     """Base of the handlers that store: they write `Batch`es.
 
@@ -65,6 +79,7 @@ class StoringHandler(CommittingHandler):
     def __init__(self) -> None:
         super().__init__()
         self._batch = Batch()
+        self._cuts: dict[str, _Cut] = {}
         self._is_collecting = False
         self._is_closed = False
 
@@ -125,6 +140,19 @@ class StoringHandler(CommittingHandler):
         self._batch = Batch()
         self._is_collecting = False
 
+    def give_up(self, reason: str) -> None:
+        """Forget what was collected since `begin()`, for good: see `CommittingHandler`."""
+        lost, self._batch = self._batch, Batch()
+        for run, rows in lost.events:
+            self._cuts.setdefault(run.run_id, _Cut(rows[0].seq, reason))
+        self._batch = Batch(lost.started, ended=[self._as_stored(run) for run in lost.ended])
+        try:
+            self.commit()  # the events may have been to blame
+        except StoreError:  # the caller has told it
+            ended = {run.run_id for run in lost.ended}
+            self._cuts |= {run.run_id: _Cut(0, reason) for run, _ in lost.started if run.run_id not in ended}
+        self.abandon()
+
     def __taskset_start__(self, taskset: TaskSet) -> None:
         """Store the run and its tasks."""
         self._batch.started.append((dataclasses.replace(_run(taskset)), [dict(task) for task in taskset]))
@@ -136,7 +164,7 @@ class StoringHandler(CommittingHandler):
         is_running = super().__taskset_event__(taskset, event)
         run = _run(taskset)
         rows = event_rows(run, event)
-        if rows:
+        if rows and run.run_id not in self._cuts:
             self._batch.events.append((run, rows))
             self._collected()
         return is_running
@@ -165,10 +193,13 @@ class StoringHandler(CommittingHandler):
     def _ended(self, taskset: TaskSet, usual: Outcome) -> None:
         """Take the end; whoever calls the handler by hand may have left out outcome and time."""
         run = _run(taskset)
-        self._batch.ended.append(
-            dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
-        )
+        run = dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
+        self._batch.ended.append(self._as_stored(run))
         self._collected()
+
+    def _as_stored(self, run: Run) -> Run:
+        cut = self._cuts.pop(run.run_id, None)
+        return run if cut is None else cut.shortened(run)
 
     def _collected(self) -> None:
         if not self._is_collecting:
