@@ -24,6 +24,8 @@ from taskgen.cli.submit import submit
 from taskgen.cli.verify import verify
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.logs import configure_logs
+from taskgen.redaction import without_password
+from taskgen.showable import showable
 
 app = typer.Typer(
     name="taskgen",
@@ -69,8 +71,18 @@ def main() -> None:
 
 
 def _complain(text: str, code: int = 2) -> int:
-    sys.stderr.write(f"taskgen: {' '.join(text.split())}\n")
+    told = " ".join(_without_passwords(text).split())
+    sys.stderr.write(f"taskgen: {showable(told)}\n")
     return code
+
+
+def _without_passwords(text: str) -> str:
+    """An error that quotes an argument may quote a URL that was given in another one's place."""
+    for argument in sys.argv[1:]:
+        for value in (argument, argument.partition("=")[2]):
+            for spelling in (value, repr(value)[1:-1]):
+                text = text.replace(spelling, without_password(spelling))
+    return text
 
 
 def _help_of(error: typer.TyperException) -> str:
