@@ -13,6 +13,7 @@ from typing import Final
 from taskgen.errors import StoreUnavailableError
 from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
 from taskgen.run import Outcome
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class HandlerCalls:
             store.commit()
         except StoreUnavailableError as error:
             if not self.is_giving_up:
-                log.warning("%s: %s; trying again in %g s", type(store).__name__, error, pause_s)
+                log.warning("%s: %s; trying again in %g s", type(store).__name__, brief(error), pause_s)
                 return False
             self._lose(store, error)
         except _RAISED as error:  # one broken store must not end the others
@@ -102,7 +103,7 @@ class HandlerCalls:
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)
-        log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, error)
+        log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, brief(error))
         store.abandon()
 
     def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:

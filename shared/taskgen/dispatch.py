@@ -19,6 +19,7 @@ from taskgen.limits import Limits
 from taskgen.profile import read_profile
 from taskgen.quarantine_log import QuarantineLog
 from taskgen.run import Outcome, Run, now
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Dispatcher:
 
     def quarantine_stray(self, frame: bytes, board: str, reason: str) -> None:
         """Have a frame kept that came while no run was on."""
-        self.submit(partial(self.quarantine, Quarantined(reason, frame, board, now())))
+        self.submit(partial(self.quarantine, Quarantined(brief(reason), frame, board, now())))
 
     def _work(self) -> None:
         while not self._is_closed:
@@ -241,12 +242,12 @@ class Feed:
             self._loop.call_soon_threadsafe(self.decide, outcome)
 
     def _quarantine(self, reason: str, data: bytes, received_at: str) -> None:
-        quarantined = Quarantined(reason, data, self.run.board, received_at, self.run.run_id)
+        quarantined = Quarantined(brief(reason), data, self.run.board, received_at, self.run.run_id)
         self._dispatcher.quarantine(quarantined, self._taskset)
 
     def _end(self, outcome: Outcome, reason: str, is_stored: asyncio.Future[None]) -> None:
         run = self.run
-        run.outcome, run.reason, run.ended_at, run.events = outcome, reason, now(), self._events
+        run.outcome, run.reason, run.ended_at, run.events = outcome, brief(reason), now(), self._events
         self._dispatcher.run_ended(self._taskset, run)
         self._dispatcher.after_commit(lambda: _tell(is_stored))
 

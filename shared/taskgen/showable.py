@@ -19,7 +19,7 @@ def showable(text: object, longest: int | None = None) -> str:
         text: from a board, a message, a file or a user; anything else as its `str`.
         longest: so many characters are kept, the last of which then says that there were more.
     """
-    found = str(text)
+    found = _text(text)
     if longest is not None:
         found = found[: longest + 1]  # one more, so that a text that is too long stays so
     if not found.isprintable():
@@ -32,6 +32,13 @@ def showable(text: object, longest: int | None = None) -> str:
 def brief(text: object) -> str:
     """A reason, or what else is said of something from outside: showable, and cut at 200 characters."""
     return showable(text, REASON_CHARACTERS)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an error of a user's own, whose `__str__` fails
+        return f"<a {type(value).__name__} without a text>"
 
 
 def _visible(character: str) -> str:
