@@ -46,7 +46,8 @@ def run_service(
     except* TaskgenError as group:  # a group too: serve may have tasks of its own
         errors.append(first_error(group))
     for error in errors:
-        sys.stderr.write(f"{name}: {showable(' '.join(str(error).split()))}\n")
+        told = " ".join(str(error).split())
+        sys.stderr.write(f"{showable(f'{name}: {told}')}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     sys.exit(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -52,6 +53,8 @@ def main() -> None:
 
     Exit code 2 for a user's mistake; 1 where a broker or a store is to blame.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is, where it is no UTF-8
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
