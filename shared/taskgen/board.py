@@ -21,6 +21,7 @@ from taskgen.pauses import growing_pauses
 from taskgen.power import PowerCommands
 from taskgen.run import Outcome, Run, now
 from taskgen.session import AbstractSession, SessionSettings
+from taskgen.showable import brief
 from taskgen.taskloader import TaskloaderSession
 
 log = logging.getLogger(__name__)
@@ -226,6 +227,7 @@ class Board:
         self._strays = Allowance(self._settings.session.limits)
 
     def _set(self, state: BoardState, reason: str = "") -> None:
+        reason = brief(reason)
         if state is not BoardState.RUNNING and state is not BoardState.IDLE:
             self._session = None
         if state is BoardState.LOST and (self.state is not state or self.reason != reason):

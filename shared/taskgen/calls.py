@@ -13,6 +13,7 @@ from taskgen.errors import StoreUnavailableError
 from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
 from taskgen.pauses import Patience
 from taskgen.run import Outcome
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class HandlerCalls:
         except StoreUnavailableError as error:
             if not self.patience.is_over:
                 pause_s = self.patience.next_pause_s(pause_s)
-                log.warning("%s: %s; trying again in %.1f s", type(store).__name__, error, pause_s)
+                log.warning("%s: %s; trying again in %.1f s", type(store).__name__, brief(error), pause_s)
                 return False
             self._lose(store, error)
         except _RAISED as error:  # one broken store must not end the others
@@ -108,8 +109,8 @@ class HandlerCalls:
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)
-        log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, error)
-        self._guarded(store, partial(store.give_up, str(error)))
+        log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, brief(error))
+        self._guarded(store, partial(store.give_up, brief(error)))
 
     def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
         """What the deciding handler says to a profile; None if it raised, and of those that watch."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from taskgen.assignment import Assignment
 from taskgen.errors import TaskSetError
 from taskgen.run import Outcome, Run
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 _MOST_REFUSED: Final = 10_000
@@ -130,7 +131,7 @@ class Campaign:
                 try:
                     assignment = self._assignment(variant, session_params, number)
                 except TaskSetError as error:
-                    reason, refused = str(error), refused + 1
+                    reason, refused = brief(error), refused + 1
                     if refused == _MOST_REFUSED:  # boards wait, and its generator may go on for ever
                         reason += f"; {refused:,} refused one after the other: no more of it is drawn"
                     self.bad.append(BadTaskSet(taskset.source, number, (reason,)))

@@ -19,6 +19,7 @@ from taskgen.limits import Allowance, Limits
 from taskgen.profile import read_profile
 from taskgen.quarantine_log import QuarantineLog
 from taskgen.run import Outcome, Run, now
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Dispatcher:
 
     def quarantine_stray(self, frame: bytes, board: str, reason: str) -> None:
         """Have a frame kept that came while no run was on."""
-        self.submit(partial(self.quarantine, Quarantined(reason, frame, board, now())))
+        self.submit(partial(self.quarantine, Quarantined(brief(reason), frame, board, now())))
 
     def _work(self) -> None:
         while not self._is_closed:
@@ -260,7 +261,7 @@ class Feed:
             if not self.decided.done():
                 self._loop.call_soon_threadsafe(self.decide, Outcome.BOARD_ERROR, self.flood)
             return
-        quarantined = Quarantined(reason, data, self.run.board, received_at, self.run.run_id)
+        quarantined = Quarantined(brief(reason), data, self.run.board, received_at, self.run.run_id)
         self._dispatcher.quarantine(quarantined, self._taskset)
 
     def _end(self, outcome: Outcome, reason: str, is_stored: asyncio.Future[None]) -> None:
@@ -268,7 +269,7 @@ class Feed:
         if remainder:
             log.warning("%s: %s", run.board, remainder, extra={"board": run.board, "run_id": run.run_id})
         run.outcome, run.ended_at, run.events = outcome, now(), self._events
-        run.reason = "; ".join(filter(None, (reason, remainder)))
+        run.reason = "; ".join(filter(None, (brief(reason), remainder)))
         self._dispatcher.run_ended(self._taskset, run)
         self._dispatcher.after_commit(lambda: _tell(is_stored))
 

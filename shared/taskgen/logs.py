@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+from traceback import TracebackException
 from typing import Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from taskgen.errors import SettingsError
+from taskgen.showable import showable
 
 LogKind = Literal["console", "json"]
 
+_LONGEST: Final = 2_000
+"""Characters of a line."""
+_FRAME: Final = re.compile(r'[ |]*File "')
+"""How a part of a traceback begins that is no error's text; within groups it is indented."""
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -39,6 +46,8 @@ def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.ExceptionRenderer(_traceback),
+                _showable,
                 *(_console() if kind == "console" else _json()),
             ],
         )
@@ -53,7 +62,6 @@ def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
 def _json() -> list[Processor]:
     return [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(default=str),
     ]
 
@@ -67,6 +75,24 @@ def _console() -> list[Processor]:
             colors=has_colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
         ),
     ]
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """As Python writes it, but each error's text, which may quote anything, is one line that may be cut."""
+    parts = TracebackException(*exc_info).format()
+    return "\n".join(showable(line, _LONGEST) for part in parts for line in _lines(part))
+
+
+def _lines(part: str) -> list[str]:
+    return part.splitlines() if _FRAME.match(part) else [part.strip("\n")]
+
+
+def _showable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What a board or a message says neither acts on a terminal nor fills the log."""
+    return {
+        name: showable(value, _LONGEST) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
 
 
 def _without_repeats(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

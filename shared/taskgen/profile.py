@@ -11,6 +11,7 @@ import xmltodict
 
 from taskgen.errors import ProfileError
 from taskgen.limits import Limits
+from taskgen.showable import brief
 from taskgen.taskset import Profile
 
 _TAG: Final = re.compile(rb"""<(/?)[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)*>""")
@@ -51,9 +52,9 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
     try:
         parsed: dict[str, Any] = xmltodict.parse(document)
     except (ExpatError, ValueError) as error:
-        raise ProfileError(f"not XML: {error}") from error
+        raise ProfileError(brief(f"not XML: {error}")) from error
     if "profile" not in parsed:
-        raise ProfileError(f"not a profile: the root element is <{next(iter(parsed))}>")
+        raise ProfileError(brief(f"not a profile: the root element is <{next(iter(parsed))}>"))
     return _with_valid_events(parsed, is_plain=_REFERENCE not in document)
 
 
@@ -150,7 +151,7 @@ def _misplaced(profile: dict[str, Any], events: Any) -> Iterator[Rejected]:  # n
 
 
 def _rejected(reason: str, node: dict[str, Any]) -> Rejected:
-    return Rejected(reason, xmltodict.unparse(node, full_document=False).encode())
+    return Rejected(brief(reason), xmltodict.unparse(node, full_document=False).encode())
 
 
 def are_valid_events(parsed: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from taskgen.logs import configure_logs
 from taskgen.monitoring import Health
 from taskgen.monitoring_http import served
 from taskgen.settings import S, load_settings
+from taskgen.showable import showable
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def run_service(
     except* TaskgenError as group:  # a group too: serve may have tasks of its own
         errors.append(first_error(group))
     for error in errors:
-        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
+        told = " ".join(str(error).split())
+        sys.stderr.write(f"{showable(f'{name}: {told}')}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     sys.exit(0)
 

@@ -68,7 +68,9 @@ def _check_http_url(url: str) -> None:
 class ServiceSettings(BaseSettings):
     """What every service needs; each service adds its own. A variable that is empty is not set."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     amqp_url: Annotated[str, checked(_check_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/%2F"
     management_url: Annotated[str, checked(_check_http_url)] | None = None

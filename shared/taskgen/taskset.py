@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from taskgen.errors import TaskSetError
 from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.run import Run
+from taskgen.showable import brief
 from taskgen.task import ADAPTERS, Task
 from taskgen.variants import (
     INSIDE,
@@ -203,7 +204,8 @@ def _checked(value: Any, name: str, where: str) -> Any:  # noqa: ANN401 - any pa
     except ValidationError as error:
         detail = error.errors()[0]
         message = detail["msg"].removeprefix("Value error, ")
-        raise TaskSetError(f"{where}: {name}: {message} (got {detail['input']!r})") from error
+        got = brief(repr(detail["input"]))
+        raise TaskSetError(f"{where}: {name}: {brief(message)} (got {got})") from error
 
 
 def _checked_choice(value: Any, check: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any parameter's value

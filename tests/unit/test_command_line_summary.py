@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from taskgen.campaign import BadTaskSet
 from taskgen.cli.progress import Rate
 from taskgen.cli.summary import Summary
+from taskgen.cli.terminal import PlainConsole
 from taskgen.dispatch import Counters
 
 BAD = BadTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
@@ -42,7 +42,7 @@ def test_the_exit_code_says_what_has_come_of_it(ended: Summary, code: int) -> No
 
 
 def shown(ended: Summary) -> str:
-    console = Console(file=io.StringIO(), width=80)
+    console = PlainConsole(file=io.StringIO(), width=80)
     ended.show(console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -105,6 +105,14 @@ def test_a_module_begins_with_one_sentence_and_reads_no_environment_when_importe
     assert not lines, "reads the environment when it is imported"
 
 
+def test_no_command_writes_markup_which_text_from_outside_could_hold_too():
+    """A style comes with `taskgen.cli.terminal.styled`; a tag within a text would be printed as it is."""
+    assert {place(path) for path in LIBRARY if "rich.markup" in " ".join(imports(path))} == set()
+    assert {
+        place(path) for path in (ROOT / "shared/taskgen/cli").glob("*.py") if "[/" in path.read_text()
+    } == set()
+
+
 def test_no_module_is_longer_than_one_idea():
     """Over 300 lines there is an idea that was not found yet."""
     long = {

@@ -3,10 +3,13 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
-from taskgen.errors import SettingsError
+from taskgen.calls import HandlerCalls
+from taskgen.errors import SettingsError, StoreError
+from taskgen.event import CommittingHandler
 from taskgen.logs import configure_logs
 
 
@@ -38,6 +41,53 @@ def test_a_traceback_stays_within_its_json_line(capsys: pytest.CaptureFixture[st
         logging.getLogger("taskgen").exception("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "ValueError: invalid literal" in json.loads(line)["exception"]
+
+
+HOSTILE = "[/red]\x1b]0;owned\x07\x1b[31m\x9b2J\u202e\ud800\r\n12:00:00 [info] all is well"
+
+
+@pytest.mark.parametrize("kind", ["console", "json"])
+def test_what_a_board_says_neither_acts_nor_begins_a_line(
+    capsys: pytest.CaptureFixture[str], kind: Literal["console", "json"]
+) -> None:
+    configure_logs(kind)
+    logging.getLogger("taskgen").error("%s", HOSTILE, extra={"board": HOSTILE})
+    failure = ExceptionGroup(HOSTILE, [RuntimeError(HOSTILE)])
+    failure.__cause__ = ValueError(HOSTILE)
+    logging.getLogger("taskgen").error("failed", exc_info=failure)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("12:00:00 [info] all is well") for line in lines)
+    assert sum(line.count("[/red]") for line in lines) == (4 if kind == "console" else 5)
+
+
+@pytest.mark.parametrize("kind", ["console", "json"])
+def test_a_line_and_the_text_of_an_error_have_an_end(
+    capsys: pytest.CaptureFixture[str], kind: Literal["console", "json"]
+) -> None:
+    configure_logs(kind)
+    failure = ValueError("a\n" * 500_000)
+    logging.getLogger("taskgen").error("b" * 1_000_000, extra={"board": "c" * 1_000_000}, exc_info=failure)
+    told = capsys.readouterr().err
+    assert len(told) < 10_000
+    assert "ValueError: a" in told
+    assert told.count("…" if kind == "console" else r"\u2026") == 3
+
+
+def test_a_store_that_fails_with_what_a_board_said_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    class Failing(CommittingHandler):
+        def begin(self) -> None: ...
+
+        def commit(self) -> None:
+            raise StoreError("x" * 1_000_000)
+
+        def abandon(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    configure_logs("console")
+    HandlerCalls([Failing()]).commit()
+    assert len(capsys.readouterr().err) < 5_000
 
 
 def test_people_are_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -281,11 +281,16 @@ def _delivery(method: Any, properties: Any, body: bytes) -> Delivery:  # noqa: A
     return Delivery(
         tag=method.delivery_tag,
         body=body,
-        routing_key=method.routing_key,
-        message_id=properties.message_id or "",
-        headers=properties.headers or {},
+        routing_key=_text(method.routing_key),
+        message_id=_text(properties.message_id or ""),
+        headers={_text(name): value for name, value in (properties.headers or {}).items()},
         is_redelivered=method.redelivered,
     )
+
+
+def _text(value: str | bytes) -> str:
+    """Pika leaves what is no UTF-8 as bytes."""
+    return value if isinstance(value, str) else value.decode(errors="backslashreplace")
 
 
 def _mark_seen(future: asyncio.Future[None]) -> None:

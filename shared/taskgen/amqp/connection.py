@@ -13,8 +13,9 @@ from pika.exceptions import AMQPError
 
 from taskgen.amqp.channel import Channel, resolve
 from taskgen.amqp.refusals import translated
-from taskgen.amqp.urls import parameters, without_password
+from taskgen.amqp.urls import parameters
 from taskgen.errors import BrokerError, BrokerUnavailableError
+from taskgen.redaction import without_password
 
 _OPEN_S: Final = 15
 _CLOSE_S: Final = 5

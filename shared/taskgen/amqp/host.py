@@ -29,6 +29,7 @@ from taskgen.errors import (
 from taskgen.monitoring import Health, Metrics
 from taskgen.pauses import growing_pauses
 from taskgen.settings import ServiceSettings
+from taskgen.showable import brief
 
 __all__ = ["Hosted", "Processor", "host"]
 
@@ -159,7 +160,7 @@ class _Hosting:
             return await self._committed(batch, out)
         except UnstorableError as error:
             if len(batch) == 1:
-                return Filled(poison=[Poison(batch[0], str(error))])
+                return Filled(poison=[Poison(batch[0], brief(error))])
             log.warning("a batch was refused, its messages are tried one by one: %s", error)
         whole = Filled()
         for delivery in batch:

@@ -20,6 +20,7 @@ from taskgen.amqp.policies import Policy, for_all_others, for_queue
 from taskgen.amqp.topology import Queue
 from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, TopologyError
 from taskgen.settings import ServiceSettings
+from taskgen.showable import brief
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +102,11 @@ class Management:
             raise self._translated(error) from error
         except (HTTPException, OSError, ValueError) as error:  # cut off, not there, or not even HTTP or JSON
             raise BrokerUnavailableError(
-                f"{self.name}: no management API answers there: {error!r:.200}"
+                f"{self.name}: no management API answers there: {brief(repr(error))}"
             ) from error
 
     def _translated(self, error: HTTPError) -> BrokerError:
-        reason = f"{self.name}: {error.code} {error.reason}: {_body(error)}"
+        reason = f"{self.name}: {error.code} {brief(error.reason)}: {brief(_body(error))}"
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return CredentialsError(reason)
         if error.code == HTTPStatus.NOT_FOUND:

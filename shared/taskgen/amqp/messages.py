@@ -25,6 +25,7 @@ from taskgen.amqp.status_messages import (
 )
 from taskgen.amqp.taskset_messages import RefusedMessage, Tasks, TaskSetMessage, rebuilt
 from taskgen.errors import MessageError
+from taskgen.showable import brief
 
 __all__ = [
     "BoardReport",
@@ -78,4 +79,4 @@ def read_message(body: bytes) -> Message:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise MessageError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise MessageError(brief(f"{where}: {first['msg']}" if where else first["msg"])) from error

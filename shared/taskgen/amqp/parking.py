@@ -12,11 +12,11 @@ from taskgen.amqp.connection import Connection
 from taskgen.amqp.topology import parking
 from taskgen.errors import BrokerUnavailableError, UnroutableError
 from taskgen.run import new_id
+from taskgen.showable import brief
 
 REASON: Final = "x-taskgen-reason"
 QUEUE: Final = "x-taskgen-queue"
 ROUTING_KEY: Final = "x-taskgen-routing-key"
-_LONGEST_REASON: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,14 @@ class Parked:
     @property
     def routing_key(self) -> str:
         """With which it came to its consumer."""
-        keys = self._death.get("routing-keys") or [""]
+        keys = _listed(self._death.get("routing-keys")) or [""]
         return str(self.delivery.headers.get(ROUTING_KEY, keys[0]))
 
     @property
     def _death(self) -> dict[str, Any]:
-        """What the broker notes when it dead-letters."""
-        deaths = self.delivery.headers.get("x-death") or [{}]
-        death: dict[str, Any] = deaths[0]
-        return death
+        """What the broker notes when it dead-letters, if it is that: anybody may publish such a header."""
+        deaths = _listed(self.delivery.headers.get("x-death"))
+        return deaths[0] if deaths and isinstance(deaths[0], dict) else {}
 
 
 def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> asyncio.Future[None]:
@@ -60,7 +59,7 @@ def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> async
         delivery: the message.
         reason: why it cannot be handled there.
     """
-    headers = {REASON: reason[:_LONGEST_REASON], QUEUE: queue, ROUTING_KEY: delivery.routing_key}
+    headers = {REASON: brief(reason), QUEUE: queue, ROUTING_KEY: delivery.routing_key}
     name = delivery.message_id or new_id()
     return channel.publish("", parking(queue), delivery.body, name, headers=_own_headers(delivery) | headers)
 
@@ -136,6 +135,10 @@ async def _taken(channel: Channel, queue: str) -> AsyncIterator[Parked]:
         if delivery is None:
             return
         yield Parked(delivery)
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _own_headers(delivery: Delivery) -> dict[str, Any]:

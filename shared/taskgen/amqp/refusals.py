@@ -12,8 +12,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from taskgen.amqp.urls import without_password
 from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError
+from taskgen.redaction import without_password
 
 _REFUSED: Final = frozenset({403, 530})
 """Reply codes of a broker that does not want this user, or not in this virtual host."""

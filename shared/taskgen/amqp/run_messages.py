@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from taskgen.amqp.taskset_messages import BaseMessage, Count, TaskSetMessage
+from taskgen.amqp.taskset_messages import BaseMessage, Count, Reason, TaskSetMessage
 from taskgen.profile import are_valid_events
 from taskgen.run import Outcome, Run, new_id
 
@@ -139,7 +139,7 @@ class EndedMessage(BaseMessage):
     run: RunHead
     ended_at: str
     outcome: Outcome
-    reason: str = ""
+    reason: Reason = ""
     events: Count
     """How many events the run has in all."""
 
@@ -168,7 +168,7 @@ class QuarantinedMessage(BaseMessage):
     run: RunHead | None = None
     """None where no run was on."""
     board: str
-    reason: str
+    reason: Reason
     received_at: str
     data_base64: str
 

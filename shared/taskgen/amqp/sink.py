@@ -14,6 +14,7 @@ from taskgen.events.storing import StoringHandler
 from taskgen.monitoring import Health
 from taskgen.run import Outcome, Run
 from taskgen.settings import ServiceSettings
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 
@@ -108,7 +109,7 @@ class SinkProcessor:
         try:
             taskset = message.taskset.taskset()
         except TaskSetError as error:
-            raise MessageError(str(error)) from error
+            raise MessageError(brief(error)) from error
         taskset.run = message.run.run()
         self._store().__taskset_start__(taskset)
 

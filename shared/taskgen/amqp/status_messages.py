@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from taskgen.amqp.taskset_messages import BaseMessage
+from taskgen.amqp.taskset_messages import BaseMessage, Reason
 from taskgen.board import BoardState
 from taskgen.run import Outcome, new_id, now
 
@@ -19,7 +19,7 @@ class BoardReport(BaseModel):
     name: str
     state: BoardState
     since: str
-    reason: str = ""
+    reason: Reason = ""
     run_id: str = ""
     taskset_id: str = ""
 
@@ -84,7 +84,7 @@ class DecisionMessage(BaseMessage):
     kind: Literal["taskgen.decision"] = Field(default="taskgen.decision", alias="schema")
     run_id: str
     outcome: Outcome
-    reason: str = ""
+    reason: Reason = ""
 
     @property
     def message_id(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from taskgen.errors import TaskSetError
 from taskgen.run import new_id, now
+from taskgen.showable import brief
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from taskgen.variants import has_choices
@@ -19,6 +20,10 @@ Tasks = list[dict[str, Any]]
 
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """As large as JSON's numbers are exact everywhere (RFC 8259, section 6); every store can hold it."""
+
+
+Reason = Annotated[str, AfterValidator(brief)]
+"""What a service says may come from a board, and whoever publishes may say anything."""
 
 
 class BaseMessage(BaseModel, ABC):
@@ -53,7 +58,7 @@ class TaskSetMessage(BaseMessage):
     session_params: list[dict[str, Any]] = []
     tried: list[str] = []
     """Boards of former attempts."""
-    reasons: list[str] = []
+    reasons: list[Reason] = []
     """Why each former attempt had no result."""
     submitted_at: str = Field(default_factory=now)
 
@@ -84,7 +89,7 @@ class RefusedMessage(BaseMessage):
 
     kind: Literal["taskgen.taskset.refused"] = Field(default="taskgen.taskset.refused", alias="schema")
     taskset: TaskSetMessage
-    reason: str
+    reason: Reason
     is_called_off: bool = False
     """By a user: then it is not bad."""
 

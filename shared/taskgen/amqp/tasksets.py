@@ -21,6 +21,7 @@ from taskgen.assignment import Assignment
 from taskgen.binaries import check_binaries
 from taskgen.errors import BrokerUnavailableError, MessageError, TaskSetError
 from taskgen.run import Run
+from taskgen.showable import brief
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class TaskSetSource:
             check_binaries(taskset, self._binaries)
             taskset.xml()
         except TaskSetError as error:
-            refused = RefusedMessage(taskset=message, reason=str(error))
+            refused = RefusedMessage(taskset=message, reason=brief(error))
             self._unconfirmed[refused.message_id] = _Taken(TaskSet(), tag=delivery.tag, channel=channel)
             self._refuse(refused)
             return

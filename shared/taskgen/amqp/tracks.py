@@ -22,6 +22,7 @@ from taskgen.amqp.messages import (
 )
 from taskgen.errors import MessageError, StoreError, TaskSetError
 from taskgen.run import Outcome, Run
+from taskgen.showable import brief
 from taskgen.state.rows import JobRow, RunRow
 from taskgen.task import Job
 from taskgen.taskset import Profile, TaskSet
@@ -173,7 +174,7 @@ def check(message: Taken) -> None:
         try:
             message.taskset.taskset()
         except TaskSetError as error:
-            raise MessageError(str(error)) from error
+            raise MessageError(brief(error)) from error
     if isinstance(message, EventsMessage) and any(
         after.first_seq != before.next_seq for before, after in pairwise(message.profiles)
     ):

@@ -1,13 +1,13 @@
-"""A broker's URL: as pika wants it, and as it may be shown."""
+"""A broker's URL, as pika wants it."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import pika
 
 from taskgen.errors import SettingsError
+from taskgen.redaction import without_password
 
 _HEARTBEAT_S: Final = 20
 _BLOCKED_S: Final = 600
@@ -27,10 +27,11 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     try:
         found = pika.URLParameters(url)
     except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"{without_password(url)}: its ssl_options: {error}") from error
+        reason = f"[Errno {error.errno}] {error.strerror}"  # without what the options say
+        raise SettingsError(f"{without_password(url)}: its ssl_options: {reason}") from error
     except _ODD as error:
         raise SettingsError(
-            f"{without_password(url)}: {error}; write amqp://user:password@host:5672/vhost"
+            f"{without_password(url)}: {_fault(error)}; write amqp://user:password@host:5672/vhost"
         ) from error
     found.heartbeat = _HEARTBEAT_S
     found.blocked_connection_timeout = _BLOCKED_S
@@ -47,6 +48,6 @@ def check_broker_url(url: str) -> None:
     parameters(url, "")
 
 
-def without_password(url: str) -> str:
-    """A URL as it may be shown: without what may be of a password, and without its options."""
-    return re.sub(r"//([^:]*):.*@", r"//\1:***@", url, flags=re.DOTALL).partition("?")[0]
+def _fault(error: Exception) -> str:
+    """What is wrong with the options; most errors quote them, which may hold a password by mistake."""
+    return error.msg if isinstance(error, SyntaxError) else "its options (?...) cannot be understood"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -24,6 +25,8 @@ from taskgen.cli.submit import submit
 from taskgen.cli.verify import verify
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.logs import configure_logs
+from taskgen.redaction import without_password
+from taskgen.showable import showable
 
 app = typer.Typer(
     name="taskgen",
@@ -50,6 +53,8 @@ def main() -> None:
 
     Exit code 2 for a user's mistake; 1 where a broker or a store is to blame.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is, where it is no UTF-8
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -69,8 +74,18 @@ def main() -> None:
 
 
 def _complain(text: str, code: int = 2) -> int:
-    sys.stderr.write(f"taskgen: {' '.join(text.split())}\n")
+    told = " ".join(_without_passwords(text).split())
+    sys.stderr.write(f"taskgen: {showable(told)}\n")
     return code
+
+
+def _without_passwords(text: str) -> str:
+    """An error that quotes an argument may quote a URL that was given in another one's place."""
+    for argument in sys.argv[1:]:
+        for value in (argument, argument.partition("=")[2]):
+            for spelling in (value, repr(value)[1:-1]):
+                text = text.replace(spelling, without_password(spelling))
+    return text
 
 
 def _help_of(error: typer.TyperException) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from taskgen.errors import AddressError, SettingsError
 from taskgen.protocol import DEFAULT_PORT
+from taskgen.showable import showable
 from taskgen.simulation.background import make_boards, open_boards
 from taskgen.simulation.board import SimulatedBoard
 from taskgen.simulation.dialect import Dialect
@@ -61,7 +62,7 @@ def board(
         )
         asyncio.run(_serve(boards, Dialect.named(dialect), speed))
     except (AddressError, SettingsError) as error:
-        typer.echo(f"taskgen board: {error}", err=True)
+        typer.echo(f"taskgen board: {showable(error)}", err=True)
         raise typer.Exit(2) from error
 
 

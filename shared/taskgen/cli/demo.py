@@ -22,6 +22,7 @@ from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler, SqliteReader
+from taskgen.showable import showable
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -40,7 +41,9 @@ def demo(
     """Run a task-set with variants on simulated boards; needs no hardware and no settings."""
     taskset, folder = _control_loop(), _folder(out)
     count = taskset.count_variants()
-    typer.echo(f"{count} variants of a task-set on {boards} simulated boards, events to {out}/", err=True)
+    typer.echo(
+        f"{count} variants of a task-set on {boards} simulated boards, events to {showable(out)}/", err=True
+    )
     summary = _simulate(taskset, boards, folder)
     summary.show(result_console())
     _point_on(out / "events.db")
@@ -96,10 +99,11 @@ def _point_on(database: Path) -> None:
     with closing(SqliteReader(database)) as reader:
         latest = [run.run_id[-SHORT_ID:] for run in reader.last_runs(1)]
     typer.echo("\nlook further:")
-    typer.echo(f"  {_command()} show {database}")
+    shown = showable(database)
+    typer.echo(f"  {_command()} show {shown}")
     for run_id in latest:
-        typer.echo(f"  {_command()} show {database} --run {run_id}")
-    typer.echo(f"  sqlite3 {database} '{_QUERY}'")
+        typer.echo(f"  {_command()} show {shown} --run {run_id}")
+    typer.echo(f"  sqlite3 {shown} '{_QUERY}'")
 
 
 def _command() -> str:

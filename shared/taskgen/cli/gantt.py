@@ -14,6 +14,7 @@ from rich.text import Text
 
 from taskgen.event_type import EventType
 from taskgen.events.tables import JobRow
+from taskgen.showable import showable
 
 _NOT_SEEN: Final = "end not seen"
 _LETTERS: Final = {
@@ -90,7 +91,7 @@ def gantt(
     if not times:
         return
     tasks = sorted({job.task_id for job in jobs})
-    labels = {task: f"{task} {names.get(task, '')}".rstrip() for task in tasks}
+    labels = {task: showable(f"{task} {names.get(task, '')}".rstrip()) for task in tasks}
     label_width = max(map(len, labels.values())) + 1
     span = Span(origin_ms, min(times), max(times), max(width - label_width, _NARROWEST))
     for task, label in labels.items():
@@ -156,5 +157,7 @@ def _legend(jobs: Sequence[JobRow]) -> Text:
     legend = Text(style="dim")
     for kind, count in counts.items():
         letter = _LETTERS.get(kind, ("!", "bold red")) if kind != EventType.EXIT else ("", "")
-        legend.append(f"{letter[0]} " if letter[0] else "", style=letter[1]).append(f"{kind} {count:,}   ")
+        legend.append(f"{letter[0]} " if letter[0] else "", style=letter[1]).append(
+            f"{showable(kind)} {count:,}   "
+        )
     return legend

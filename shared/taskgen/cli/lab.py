@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Final, Self
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from taskgen.board import BoardState
-from taskgen.cli.terminal import result_console
+from taskgen.cli.terminal import result_console, styled
+from taskgen.showable import brief
 
 if TYPE_CHECKING:
     from taskgen.amqp.lab import LabReport
@@ -46,7 +48,7 @@ class Screen:
     def show(self, report: LabReport) -> None:
         """Show a report."""
         if self._as_json:
-            typer.echo(report.model_dump_json())
+            typer.echo(json.dumps(report.model_dump(mode="json")))  # ASCII alone, whatever is in it
         elif self._live is not None:
             self._live.update(tables(report), refresh=True)
         else:
@@ -55,12 +57,13 @@ class Screen:
 
 def tables(report: LabReport) -> RenderableType:
     """A report as people read it."""
-    lines = [f"controller: {escape(report.controller) if report.controller else '[red]none is active[/]'}"]
+    controller = brief(report.controller) if report.controller else styled("none is active", "red")
+    lines = [Text.assemble("controller: ", controller)]
     if not report.distributors:
-        lines.append("distributors: [red]none[/]")
+        lines.append(Text.assemble("distributors: ", ("none", "red")))
     runs = ", ".join(f"{number:,} {name}" for name, number in sorted(report.runs.items())) or "none"
-    lines += [f"runs: {runs}", f"bad task-sets: {report.bad:,}"]
-    return Group(*lines, _boards(report), _campaigns(report), _queues(report))
+    counts = (f"runs: {runs}", f"bad task-sets: {report.bad:,}")
+    return Group(*lines, *counts, _boards(report), _campaigns(report), _queues(report))
 
 
 def _boards(report: LabReport) -> Table:
@@ -69,8 +72,8 @@ def _boards(report: LabReport) -> Table:
         board = line.report
         color = _COLORS.get(board.state, "default")
         what = board.run_id or board.reason
-        state = f"[{color}]{board.state.replace('_', ' ')}[/]"
-        table.add_row(escape(board.name), state, age(board.since), escape(what), escape(line.distributor))
+        state = styled(board.state.replace("_", " "), color)
+        table.add_row(brief(board.name), state, age(board.since), brief(what), brief(line.distributor))
     return table
 
 
@@ -85,7 +88,7 @@ def _campaigns(report: LabReport) -> Table:
         kinds |= {"bad": one.bad, "called off": one.called_off}
         told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
         table.add_row(
-            escape(one.campaign_id or "none"),
+            brief(one.campaign_id or "none"),
             f"{one.running:,}",
             f"{one.waiting:,}",
             f"{one.done:,}",
@@ -97,14 +100,18 @@ def _campaigns(report: LabReport) -> Table:
 def _queues(report: LabReport) -> Table:
     table = Table("queue", "waiting", "consumers", "parked", title="queues", title_justify="left")
     for queue in report.queues:
-        parked = f"[red]{queue.parked:,}[/]" if queue.parked else "0"
-        table.add_row(escape(queue.name), f"{queue.waiting:,}", str(queue.consumers), parked)
+        parked = styled(f"{queue.parked:,}", "red") if queue.parked else "0"
+        table.add_row(queue.name, f"{queue.waiting:,}", str(queue.consumers), parked)
     return table
 
 
 def age(since: str) -> str:
-    """How long ago a time of the services' hosts was, in its two largest units."""
-    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()))
+    """How long ago a time of the services' hosts was, in its two largest units; what is no time as it is."""
+    try:
+        passed = datetime.now(UTC) - datetime.fromisoformat(since)
+    except (ValueError, TypeError, OverflowError):
+        return brief(since)
+    seconds = max(0, int(passed.total_seconds()))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

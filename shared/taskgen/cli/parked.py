@@ -12,6 +12,7 @@ from rich.table import Table
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings, broker_url
 from taskgen.cli.terminal import result_console
 from taskgen.errors import TopologyError
+from taskgen.showable import brief, showable
 
 if TYPE_CHECKING:
     from taskgen.amqp.connection import Connection
@@ -49,12 +50,15 @@ def list_(
 def show(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl = None) -> None:
     """Print parked messages whole: reason, headers, body."""
     for one in _parked(queue, message_id, amqp_url):
-        typer.echo(f"id           {one.message_id}")
-        typer.echo(f"reason       {one.reason}")
-        typer.echo(f"routing key  {one.routing_key}")
+        typer.echo(f"id           {showable(one.message_id)}")
+        typer.echo(f"reason       {showable(one.reason)}")
+        typer.echo(f"routing key  {showable(one.routing_key)}")
         for name, value in one.delivery.headers.items():
-            typer.echo(f"header       {name}: {value}")
-        typer.echo(f"{one.delivery.body.decode(errors='backslashreplace')}\n")
+            typer.echo(f"header       {showable(name)}: {showable(value)}")
+        body = one.delivery.body.decode(errors="backslashreplace")
+        # Set in, so that no line of it can pass for one of ours.
+        told = "\n             ".join(map(showable, body.split("\n")))
+        typer.echo(f"body         {told}\n")
 
 
 @app.command()
@@ -64,7 +68,7 @@ def redrive(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUr
         from taskgen.amqp import parking  # noqa: PLC0415 - needs an extra
     name = _without_suffix(queue)
     count = _asked(amqp_url, lambda link: parking.redrive(link, name, _chosen(message_id)))
-    typer.echo(f"{count} messages put back into {name}")
+    typer.echo(f"{count} messages put back into {showable(name)}")
 
 
 @app.command()
@@ -81,7 +85,7 @@ def drop(
     name = _without_suffix(queue)
     what = f"{len(message_id)} messages" if message_id else "all messages"
     if not is_sure:
-        typer.confirm(f"Delete {what} parked by {name} for good?", abort=True)
+        typer.confirm(f"Delete {what} parked by {showable(name)} for good?", abort=True)
     count = _asked(amqp_url, lambda link: parking.drop(link, name, _chosen(message_id)))
     typer.echo(f"{count} messages deleted")
 
@@ -119,7 +123,7 @@ async def _counts(link: Connection, names: list[str]) -> dict[str, int]:
 def _list_messages(queue: str, amqp_url: str | None) -> None:
     table = Table("id", "routing key", "bytes", "reason")
     for one in _parked(queue, None, amqp_url):
-        table.add_row(one.message_id, one.routing_key, str(len(one.delivery.body)), one.reason)
+        table.add_row(one.message_id, one.routing_key, str(len(one.delivery.body)), brief(one.reason))
     result_console().print(table)
 
 

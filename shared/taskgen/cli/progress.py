@@ -19,6 +19,7 @@ from rich.text import Text
 from taskgen.board import BoardState
 from taskgen.campaign import Campaign
 from taskgen.distributor import Distributor
+from taskgen.showable import showable
 
 _PLAIN_EVERY_S: Final = 2.0
 _RATE_OVER_S: Final = 2.0
@@ -158,7 +159,8 @@ class LiveDisplay:
         first.add_row(self._spinner, progress.runs, bar, f"{now - self._began:.0f} s")
         second = Text(f"  {progress.told('   ', rate)}", overflow="ellipsis")
         lost = [
-            Text(f"  {text}", style="yellow", overflow="ellipsis", no_wrap=True) for text in progress.lost
+            Text(f"  {showable(text)}", style="yellow", overflow="ellipsis", no_wrap=True)
+            for text in progress.lost
         ]
         more = progress.states[BoardState.LOST] - len(lost)
         if more:

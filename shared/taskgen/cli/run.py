@@ -20,6 +20,7 @@ from taskgen.events.sql import SqliteHandler
 from taskgen.handlers import load_handler
 from taskgen.protocol import DEFAULT_PORT
 from taskgen.reading import read_admission_control, read_taskset
+from taskgen.showable import showable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
 
@@ -95,7 +96,7 @@ def run(
     )
     if not (sqlite or csv or handler):
         sqlite = _DEFAULT_SQLITE
-        typer.echo(f"events go to {sqlite}; --sqlite, --csv or --handler say otherwise", err=True)
+        typer.echo(f"events go to {showable(sqlite)}; --sqlite, --csv or --handler say otherwise", err=True)
     with Interruption() as interruption, _handlers(handler or [], sqlite, csv) as handlers, distributor:
         distributor.event_handler = handlers
         stored = {"sqlite": sqlite, "csv": csv}

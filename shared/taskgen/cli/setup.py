@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings
+from taskgen.showable import showable
 
 
 def setup(
@@ -44,7 +45,8 @@ def setup(
             await topology.declare(await link.channel(), queues)
 
     asyncio.run(declare())
-    typer.echo(f"{len(queues)} queues are there: {', '.join(queue.name for queue in queues)}")
+    names = showable(", ".join(queue.name for queue in queues))
+    typer.echo(f"{len(queues)} queues are there: {names}")
     management = find_management(settings.management_url, settings.amqp_url)
     if management is None:
         typer.echo(
@@ -54,4 +56,6 @@ def setup(
         )
         return
     changed = management.set_policies(policies(queues, max_tasksets))
-    typer.echo(f"policies set: {', '.join(changed)}" if changed else "the policies were there already")
+    typer.echo(
+        f"policies set: {showable(', '.join(changed))}" if changed else "the policies were there already"
+    )

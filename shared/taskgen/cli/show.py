@@ -10,16 +10,17 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from taskgen.cli.gantt import ASCII_STROKES, Strokes, gantt
-from taskgen.cli.terminal import result_console
+from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.sql import SqliteReader
 from taskgen.events.tables import JobRow
 from taskgen.run import Outcome, Run
+from taskgen.showable import showable
 
 _RUNS: Final = 20
 _JOBS: Final = 40
@@ -59,7 +60,7 @@ def show(
 
 
 def _named(reader: SqliteReader, part: str) -> Run:
-    found = reader.matching_runs(part)
+    found = reader.matching_runs(part) if part.isprintable() else []
     if len(found) == 1:
         return found[0]
     fault = "several runs'" if found else "no run's"
@@ -76,7 +77,7 @@ def _show_runs(console: Console, reader: SqliteReader, most: int) -> None:
         table.add_row(*(column.text(one) for column in shown))
     console.print(table)
     if count > len(runs):
-        console.print(f"[dim]{count - len(runs):,} earlier ones; --last N shows more[/]")
+        console.print(styled(f"{count - len(runs):,} earlier ones; --last N shows more", "dim"))
     elif not runs:
         console.print("no runs yet")
 
@@ -93,8 +94,9 @@ def _show_run(console: Console, reader: SqliteReader, run: Run, last: int | None
     shown = jobs[-(last or _JOBS) :]
     console.print(_jobs_table(shown, names, origin))
     if len(jobs) > len(shown):
-        console.print(f"[dim]{len(jobs) - len(shown):,} earlier ones; --last N shows more[/]")
-    console.print(f"\n[dim]0 ms is {origin:,} ms after the board's boot[/]")
+        console.print(styled(f"{len(jobs) - len(shown):,} earlier ones; --last N shows more", "dim"))
+    console.print()
+    console.print(styled(f"0 ms is {origin:,} ms after the board's boot", "dim"))
     strokes = Strokes() if console.encoding.lower().startswith("utf") else ASCII_STROKES
     for line in gantt(shown if last else jobs, names, origin, console.width, strokes):
         console.print(line)
@@ -111,10 +113,10 @@ def _show_facts(console: Console, run: Run) -> None:
     table.add_column(overflow="fold")
     table.add_row("run", run.run_id)
     table.add_row("task-set", f"{run.taskset_id}, variant {run.variant}, attempt {run.attempt}")
-    table.add_row("board", escape(run.board))
+    table.add_row("board", run.board)
     table.add_row("started", f"{run.started_at}")
     table.add_row("ended", f"{run.ended_at or 'not yet, or not here'}")
-    table.add_row("outcome", f"{_outcome(run)} {escape(run.reason)}")
+    table.add_row("outcome", Text.assemble(_outcome(run), f" {showable(run.reason)}"))
     table.add_row("events", f"{run.events:,}" if run.outcome else "")
     console.print(table)
     console.print()
@@ -128,7 +130,7 @@ def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> T
     table.add_column("exit", no_wrap=True)
     for job in jobs:
         table.add_row(
-            escape(f"{job.task_id} {names.get(job.task_id, '')}"),
+            f"{job.task_id} {names.get(job.task_id, '')}",
             str(job.job),
             "" if job.start_ms is None else f"{job.start_ms - origin:,}",
             "" if job.end_ms is None else f"{job.end_ms - origin:,}",
@@ -138,16 +140,16 @@ def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> T
     return table
 
 
-def _exit(exit_type: str | None) -> str:
+def _exit(exit_type: str | None) -> Text:
     if exit_type is None:
-        return "[dim]end not seen[/]"
-    return exit_type if exit_type == EventType.EXIT else f"[yellow]{escape(exit_type)}[/]"
+        return styled("end not seen", "dim")
+    return styled(exit_type, "" if exit_type == EventType.EXIT else "yellow")
 
 
-def _outcome(run: Run) -> str:
+def _outcome(run: Run) -> Text:
     if run.outcome is None:
-        return "[dim]not ended[/]"
-    return f"[{_STYLES.get(run.outcome, 'red')}]{run.outcome}[/]"
+        return styled("not ended", "dim")
+    return styled(run.outcome, _STYLES.get(run.outcome, "red"))
 
 
 def _seconds(run: Run) -> str:
@@ -162,19 +164,19 @@ class _Column(NamedTuple):
 
     name: str
     from_width: int
-    text: Callable[[Run], str]
+    text: Callable[[Run], str | Text]
     justify: Literal["left", "right"] = "left"
 
 
 _COLUMNS: Final = (
     _Column("run", 0, lambda run: run.run_id[-SHORT_ID:]),
     _Column("started (UTC)", 75, lambda run: run.started_at[:_TO_SECONDS].replace("T", " ")),
-    _Column("board", 0, lambda run: escape(run.board)),
+    _Column("board", 0, lambda run: run.board),
     _Column("variant", 0, lambda run: str(run.variant), "right"),
     _Column("attempt", 100, lambda run: str(run.attempt), "right"),
     _Column("events", 90, lambda run: f"{run.events:,}" if run.outcome else "", "right"),
     _Column("seconds", 100, _seconds, "right"),
     _Column("outcome", 0, _outcome),
-    _Column("reason", 110, lambda run: escape(run.reason)),
+    _Column("reason", 110, lambda run: run.reason),
     _Column("id", 160, lambda run: run.run_id),
 )

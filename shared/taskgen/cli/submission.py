@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import islice
 from typing import Final
 
-from rich.markup import escape
+from rich.text import Text
 
 from taskgen.amqp.client import as_client
 from taskgen.amqp.messages import CampaignReport, EndedMessage, Message, RefusedMessage
@@ -16,7 +16,7 @@ from taskgen.amqp.watching import Watching
 from taskgen.board import BoardState
 from taskgen.cli.interruption import EXIT_CODE, Interruption
 from taskgen.cli.progress import Progress, display
-from taskgen.cli.terminal import progress_console, result_console
+from taskgen.cli.terminal import progress_console, result_console, styled
 from taskgen.run import Outcome
 
 _LOOK_EVERY_S: Final = 0.125
@@ -50,7 +50,7 @@ async def submit_all(url: str, submission: Submission, total: int | None, interr
         submitting.result()
     result_console().print(f"campaign {submission.campaign_id}: {submission.submitted:,} submitted")
     if submission.error is not None:
-        console.print(f"[red]the rest was not submitted:[/] {escape(str(submission.error))}")
+        console.print(styled("the rest was not submitted:", "red"), str(submission.error))
     if interruption.is_asked:
         console.print("interrupted: what was submitted will be run; `taskgen stop --all` calls it off")
         return EXIT_CODE
@@ -63,7 +63,7 @@ async def wait_for_all(url: str, submission: Submission, interruption: Interrupt
 
     def tell(message: Message) -> None:
         if (text := _fault(message, submission.campaign_id)) is not None:
-            console.print(text)
+            console.print(*text, soft_wrap=True)
 
     watching = Watching(("stopped.#", "refused.#"), tell)
     listening = asyncio.create_task(as_client(url, "taskgen submit --wait", watching.serve))
@@ -79,25 +79,25 @@ async def wait_for_all(url: str, submission: Submission, interruption: Interrupt
                 report = watching.campaign(submission.campaign_id) or report
                 if not is_warned and watching.is_without_controller:
                     is_warned = True
-                    console.print("[yellow]no controller has said anything yet[/]; is one running?")
+                    console.print(styled("no controller has said anything yet;", "yellow"), "is one running?")
     finally:
         listening.cancel()
         await asyncio.wait({listening})
     return _summary(report, submission, is_interrupted=interruption.is_asked)
 
 
-def _fault(message: Message, campaign_id: str) -> str | None:
-    """A line for what went wrong in a campaign."""
+def _fault(message: Message, campaign_id: str) -> tuple[Text, str] | None:
+    """A line for what went wrong in a campaign: what, and more about it."""
     if isinstance(message, RefusedMessage) and message.taskset.campaign_id == campaign_id:
         word = "called off" if message.is_called_off else "bad"
         taskset = message.taskset
-        return f"[red]{word}[/] {escape(taskset.source)}, variant {taskset.variant}: {escape(message.reason)}"
+        return styled(word, "red"), f"{taskset.source}, variant {taskset.variant}: {message.reason}"
     if isinstance(message, EndedMessage) and message.run.campaign_id == campaign_id:
         if message.outcome in _GOOD:
             return None
         run = message.run
         what = f"variant {run.variant}, attempt {run.attempt} on {run.board}: {message.outcome}"
-        return f"[yellow]{escape(what)}[/] {escape(message.reason)}"
+        return styled(what, "yellow"), message.reason
     return None
 
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from taskgen.campaign import BadTaskSet, Campaign
 from taskgen.cli import interruption
+from taskgen.cli.terminal import styled
 from taskgen.dispatch import Counters
 from taskgen.distributor import Distributor
 from taskgen.run import Outcome
@@ -67,29 +68,32 @@ class Summary:
         console.print()
         console.print(table)
         for bad in self.bad[:_MOST_BAD_SHOWN]:
-            console.print(f"[red]bad[/] {escape(bad.source)}, variant {bad.variant}", soft_wrap=True)
+            console.print(styled("bad", "red"), f"{bad.source}, variant {bad.variant}", soft_wrap=True)
             for reason in bad.reasons:
-                console.print(f"    {escape(reason)}", soft_wrap=True)
+                console.print(f"    {reason}", soft_wrap=True)
         if len(self.bad) > _MOST_BAD_SHOWN:
             console.print(f"and {len(self.bad) - _MOST_BAD_SHOWN:,} more bad variants; --json has them all")
 
-    def _rows(self) -> list[tuple[str, str]]:
-        rows = [("outcome", "[yellow]interrupted[/]")] if self.is_interrupted else []
+    def _rows(self) -> list[tuple[str, str | Text]]:
+        rows: list[tuple[str, str | Text]] = []
+        if self.is_interrupted:
+            rows.append(("outcome", styled("interrupted", "yellow")))
         runs = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items()) or "none"
         plural = "" if self.variants == 1 else "s"
         of_all = "" if self.variants is None else f" (of {self.variants:,} variant{plural})"
         rows += [
             ("runs", runs + of_all),
-            ("bad", f"[red]{len(self.bad):,}[/]" if self.bad else "none"),
+            ("bad", styled(f"{len(self.bad):,}", "red") if self.bad else "none"),
             ("events", f"{self.counters.events:,} in {self.seconds:.1f} s"),
         ]
         if self.counters.quarantined:
-            rows.append(("quarantined", f"[yellow]{self.counters.quarantined:,}[/], kept with the reasons"))
+            count = styled(f"{self.counters.quarantined:,}", "yellow")
+            rows.append(("quarantined", Text.assemble(count, ", kept with the reasons")))
         rows += [
-            ("failed", f"[red]{escape(kind)}[/], {count:,} times")
-            for kind, count in self.handler_failures.items()
+            ("failed", Text.assemble(styled(kind, "red"), f", {times:,} times"))
+            for kind, times in self.handler_failures.items()
         ]
-        return rows + [("stored", escape(f"{path} ({kind})")) for kind, path in self.stored.items()]
+        return rows + [("stored", f"{path} ({kind})") for kind, path in self.stored.items()]
 
 
 def summary_of(

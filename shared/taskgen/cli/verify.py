@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from taskgen.cli.terminal import result_console
+from taskgen.cli.terminal import result_console, styled
 from taskgen.verify import Report
 from taskgen.verify import verify as compare_stores
 
@@ -35,11 +34,12 @@ def _show(report: Report, console: Console) -> None:
     not_ended = f", {report.not_ended:,} not ended and passed over" if report.not_ended else ""
     table.add_row("runs", f"{report.ended:,} looked at{not_ended}")
     for store, events in report.events.items():
-        table.add_row("events", f"{events:,} in {escape(store)}")
+        table.add_row("events", f"{events:,} in {store}")
     console.print(table)
     for note in report.notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     for finding in report.findings:
-        console.print(f"[red]{escape(str(finding))}[/]", soft_wrap=True)
+        console.print(styled(finding, "red"), soft_wrap=True)
     found = len(report.findings)
-    console.print("[green]clean[/]" if report.is_clean else f"[red]{found:,} found to be wrong[/]")
+    is_clean = report.is_clean
+    console.print(styled("clean", "green") if is_clean else styled(f"{found:,} found to be wrong", "red"))

@@ -20,6 +20,7 @@ from taskgen.events.csv_file import CsvFile, FileLockedError, lines
 from taskgen.events.csv_reader import CsvReader, Part
 from taskgen.events.ledger import Entry, Ledger
 from taskgen.events.storing import Batch, StoringHandler
+from taskgen.redaction import without_password
 
 _QUARANTINE: Final = ".quarantine.csv"
 
@@ -52,7 +53,8 @@ class CsvPartsHandler(StoringHandler):
         try:
             self._directory.mkdir(exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{self._directory}: cannot be made: {error.strerror}") from error
+            shown = without_password(str(directory))  # a DSN may have been given for it
+            raise StoreError(f"{shown}: cannot be made: {error.strerror}") from error
         with ExitStack() as opened:
             self._ledger = Ledger(self._directory, busy_timeout_s)
             opened.callback(self._ledger.close)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError, TaskgenError, UnstorableError
+from taskgen.redaction import without_password
+from taskgen.showable import brief
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -22,6 +26,12 @@ _DEFAULTS: Final[dict[str, Any]] = {
     # A replica that froze in a transaction must not hold up the others for ever.
     "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
 }
+_NO_ADDRESS: Final = (
+    "not the address of a PostgreSQL database; write postgresql://user:password@host/database, "
+    "and @ : / ? # and % of a password as %40 %3A %2F %3F %23 and %25"
+)
+_SECRETS: Final = frozenset({"password", "sslpassword"})
+_PASSWORD: Final = re.compile(r"pass\w*\s*=", re.IGNORECASE)
 _REFUSED: Final = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
 """How the server says no while connecting: there is no SQLSTATE yet that the driver would hand on."""
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
@@ -45,16 +55,11 @@ class PostgresServer:
         Raises:
             StoreError: it cannot be understood.
         """
-        try:
-            parameters = conninfo_to_dict(dsn)
-        except psycopg.Error as error:
-            raise StoreError(
-                f"not the address of a PostgreSQL database: {_first_line(error)}; "
-                "write postgresql://user:password@host/database"
-            ) from error
+        parameters = _understood(dsn)
         self._conninfo = make_conninfo(**(_DEFAULTS | parameters))
-        place = f"{parameters.get('host', 'local')}:{parameters.get('port', 5432)}"
-        self.name = f"postgresql://{place}/{parameters.get('dbname', '')}"
+        self.name = _name(parameters)
+        # Without a password beside it, what stands for the user may be the password.
+        self._hidden = None if parameters.get("password") else parameters.get("user")
 
     def connect(self) -> Connection:
         """Connect; statements outside of a transaction commit on their own.
@@ -89,7 +94,10 @@ class PostgresServer:
             raise self._translation(error) from error
 
     def _translation(self, error: psycopg.Error) -> TaskgenError:
-        text = f"{self.name}: {_first_line(error)}"
+        said = _first_line(error)
+        if self._hidden:
+            said = said.replace(f'"{self._hidden}"', '"***"')
+        text = f"{self.name}: {said}"
         state = error.sqlstate or ""
         if state.startswith("28") or (not state and any(words in str(error) for words in _REFUSED)):
             return CredentialsError(f"{text}; check user, password and database")
@@ -100,5 +108,33 @@ class PostgresServer:
         return StoreError(text)
 
 
+def _understood(dsn: str) -> dict[str, Any]:
+    try:
+        parameters = conninfo_to_dict(dsn)
+    except (psycopg.Error, UnicodeError):  # whose text has a part of the password: it is not handed on
+        parameters = None
+    if parameters is None or not _are_told_apart(parameters):
+        raise StoreError(_NO_ADDRESS)
+    return parameters
+
+
+def _are_told_apart(parameters: Mapping[str, Any]) -> bool:
+    """Whether no part of a password, written without encoding it, has become part of something else."""
+    others = {name: str(value) for name, value in parameters.items() if name not in _SECRETS}
+    place = "".join(others.get(name, "") for name in ("host", "hostaddr", "port", "dbname"))
+    return not (
+        "@" in place
+        or ":" in others.get("user", "")
+        or re.fullmatch(r"[0-9]*(,[0-9]*)*", others.get("port", "")) is None
+        or any(_PASSWORD.search(value) for name, value in others.items() if name != "options")
+    )
+
+
+def _name(parameters: Mapping[str, Any]) -> str:
+    host, port = str(parameters.get("host", "local")), parameters.get("port", 5432)
+    place = f"[{host}]" if ":" in host else quote(host, safe=",")
+    return without_password(f"postgresql://{place}:{port}/{quote(parameters.get('dbname', ''), safe='')}")
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return brief(str(error).strip().partition("\n")[0])

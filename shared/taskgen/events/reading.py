@@ -12,6 +12,7 @@ from taskgen.events.csv_reader import CsvReader, Part
 from taskgen.events.parts import open_parts
 from taskgen.events.sql import SqliteReader
 from taskgen.events.storing import EventRow
+from taskgen.redaction import without_password
 from taskgen.run import Run
 
 
@@ -57,7 +58,8 @@ def open_store(spec: str) -> StoreReader:
     if kind in ("postgresql", "postgres"):
         return _open_postgres(spec)
     raise StoreError(
-        f"{spec!r} is no store; write sqlite:PATH, csv:PATH or postgresql://user:password@host/name"
+        f"{without_password(spec)!r} is no store; write sqlite:PATH, csv:PATH or "
+        "postgresql://user:password@host/name"
     )
 
 

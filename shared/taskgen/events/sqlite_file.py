@@ -13,6 +13,7 @@ from typing import Final
 
 from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
 from taskgen.events.tables import schema
+from taskgen.redaction import without_password
 
 _PRIMARY_CODE: Final = 0xFF
 _LATER: Final = frozenset(
@@ -189,12 +190,14 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
     Raises:
         StoreError: there can be no file.
     """
+    # A DSN may have been given for a path.
+    shown, folder = without_password(str(path)), without_password(str(path.parent))
     if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give the path of a file")
+        raise StoreError(f"{shown}: is a folder; give the path of a file")
     if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {path.parent}; make it, or give another path")
+        raise StoreError(f"{shown}: there is no folder {folder}; make it, or give another path")
     if must_exist and not path.exists():
-        raise StoreError(f"{path}: there is no such file")
+        raise StoreError(f"{shown}: there is no such file")
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from taskgen.errors import SettingsError, StoreError
+from taskgen.redaction import without_password
 from taskgen.state.database import Database
 from taskgen.state.sqlite import SqliteDatabase
 from taskgen.state.state import State
@@ -40,7 +41,8 @@ def _database(url: str, owner: str) -> Database:
     if kind in {"postgresql", "postgres"}:
         return _postgres(url, owner)
     raise SettingsError(
-        f"{kind}:... is no place for a state; write sqlite:PATH or postgresql://user:password@host/database"
+        f"{without_password(url)!r} is no place for a state; write sqlite:PATH or "
+        "postgresql://user:password@host/database"
     )
 
 
