@@ -41,7 +41,7 @@ def _database(url: str, owner: str) -> Database:
     if kind in {"postgresql", "postgres"}:
         return _postgres(url, owner)
     raise SettingsError(
-        f"{without_password(url)!r} is no place for a state; write sqlite:PATH or "
+        f"{without_password(url)} is no place for a state; write sqlite:PATH or "
         "postgresql://user:password@host/database"
     )
 
