@@ -237,6 +237,27 @@ def test_an_upgrade_loses_nothing_that_waits_is_parked_or_is_to_be_sent(
     assert lab.are_all_alive()
 
 
+def test_a_service_on_a_broker_without_its_definitions_says_what_is_missing_and_what_to_do(
+    restricted: Restricted, tmp_path: Path
+) -> None:
+    restricted.load_0_1("yours")
+    with Service(
+        "sqlite_sink", amqp_url=restricted.url("sqlite_sink"), sqlite_path=tmp_path / "events.db"
+    ) as sink:
+        assert sink.process.wait(timeout=60) == 1
+        said = sink.log.splitlines()[-1]
+    done = taskgen("stop", "--all", cwd=tmp_path, TASKGEN_AMQP_URL=restricted.url("cli"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    for line in (said, done.stderr):
+        assert "there is no exchange taskgen.handlers.dlx" in line
+        assert "import the definitions" in line
+    restricted.load()
+    with Service(
+        "sqlite_sink", amqp_url=restricted.url("sqlite_sink"), sqlite_path=tmp_path / "events.db"
+    ) as sink:
+        sink.wait_healthy()
+
+
 def to_be_sent(path: Path, message: TaskSetMessage) -> None:
     """The state of a controller of version 0.1 that died before it sent this."""
     state = open_state(f"sqlite:{path}")
