@@ -56,9 +56,11 @@ def _broker_password(folder: Path) -> str:
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         _write(file, f"amqp://{user}:{password}@rabbitmq:5672/%2F", _OWN_EYES_ONLY)
     password = urlsplit(file.read_text()).password or ""
+    management = folder / "taskgen_management_url"
     if user in TAGS:
-        management = f"http://{user}:{password}@rabbitmq:15672"
-        _write(folder / "taskgen_management_url", management, _OWN_EYES_ONLY)
+        _write(management, f"http://{user}:{password}@rabbitmq:15672", _OWN_EYES_ONLY)
+    else:
+        management.unlink(missing_ok=True)  # of a version that let this user in there
     return password
 
 

@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deploy.rights import RIGHTS, TAGS, Rights
+from deploy.rights import EVENT_KEYS, RIGHTS, TAGS, Rights
 from taskgen.amqp.policies import policies
-from taskgen.amqp.topology import COMMANDS, DEFAULT_SINKS, EVENTS, Queue, all_queues
+from taskgen.amqp.topology import DEFAULT_SINKS, EVENTS, Binding, Exchange, Queue, all_queues, exchanges
 
 _VHOST: Final = "/"
 _SALT_BYTES: Final = 4
@@ -28,9 +28,10 @@ def definitions(passwords: Mapping[str, str], sinks: Iterable[str] = DEFAULT_SIN
         "vhosts": [{"name": _VHOST}],
         "users": [_user(name, passwords[name]) for name in RIGHTS],
         "permissions": [_permission(name, rights) for name, rights in RIGHTS.items()],
-        "exchanges": [_exchange(EVENTS, "topic"), _exchange(COMMANDS, "direct")],
+        "topic_permissions": [_topic_permission(name, keys) for name, keys in EVENT_KEYS.items()],
+        "exchanges": [_exchange(exchange) for exchange in exchanges(queues)],
         "queues": [declared for queue in queues for declared in _with_parking_queue(queue)],
-        "bindings": [_binding(queue.name, key) for queue in queues for key in queue.keys],
+        "bindings": [_binding(binding) for queue in queues for binding in queue.bindings],
         "policies": [{"vhost": _VHOST, **policy} for policy in policies(queues)],
     }
 
@@ -63,11 +64,15 @@ def _permission(user: str, rights: Rights) -> dict[str, str]:
     }
 
 
-def _exchange(name: str, kind: str) -> dict[str, Any]:
+def _topic_permission(user: str, keys: str) -> dict[str, str]:
+    return {"user": user, "vhost": _VHOST, "exchange": EVENTS, "write": keys, "read": ".*"}
+
+
+def _exchange(exchange: Exchange) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": exchange.name,
         "vhost": _VHOST,
-        "type": kind,
+        "type": exchange.kind,
         "durable": True,
         "auto_delete": False,
         "internal": False,
@@ -89,12 +94,12 @@ def _queue(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _binding(queue: str, key: str) -> dict[str, Any]:
+def _binding(binding: Binding) -> dict[str, Any]:
     return {
-        "source": EVENTS,
+        "source": binding.exchange,
         "vhost": _VHOST,
-        "destination": queue,
+        "destination": binding.queue,
         "destination_type": "queue",
-        "routing_key": key,
-        "arguments": {},
+        "routing_key": binding.key,
+        "arguments": dict(binding.arguments),
     }

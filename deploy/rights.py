@@ -1,4 +1,7 @@
-"""What each service may do on the broker: its own queue and nothing that it does not need."""
+"""What each service may do on the broker: its own queue and nothing that it does not need.
+
+Nobody may write to the default exchange, nor to a queue's name, with which one may bind it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,22 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS, TASKSETS, sink_queue
+from taskgen.amqp.topology import (
+    COMMANDS,
+    CONTROLLER,
+    EVENTS,
+    HANDLERS_DLX,
+    TASKSETS,
+    dlx,
+    inbox,
+    sink_queue,
+)
 
-_DEFAULT_EXCHANGE: Final = r"amq\.default"
-"""Publishing straight into a queue, such as a parking queue: the broker cannot limit to which."""
 _TEMPORARY: Final = r"amq\.gen-.*"
 _ANY_HANDLER: Final = r"taskgen\.handler\..*"
 _ANY_BOARD: Final = r"taskgen\.board\..*"
-_EXCHANGES: Final = (re.escape(EVENTS), re.escape(COMMANDS))
+_ANY_INBOX: Final = r"taskgen\..*\.inbox"
+_ANY_PARKED: Final = r"taskgen\..*\.parked"
 _NOTHING: Final = "^$"
 
 
@@ -26,49 +37,48 @@ class Rights:
     write: str
     """Published to; queues: bound."""
     read: str
-    """Consumed from; exchanges: bound to."""
+    """Consumed from, purged; exchanges: bound to."""
 
 
-def _any_of(*patterns: str) -> str:
-    return f"^({'|'.join(patterns)})$"
-
-
-def _with_parking(queue: str) -> str:
-    return rf"{re.escape(queue)}(\.parked)?"
+def _names(*names: str, patterns: tuple[str, ...] = ()) -> str:
+    return f"^({'|'.join((*map(re.escape, names), *patterns))})$"
 
 
 def _sink(name: str) -> Rights:
     """A sink finds its queue declared."""
-    queue = re.escape(sink_queue(name).name)
-    return Rights(configure=_NOTHING, write=_any_of(_DEFAULT_EXCHANGE), read=_any_of(queue))
+    queue = sink_queue(name).name
+    return Rights(configure=_NOTHING, write=_names(dlx(queue)), read=_names(queue))
 
 
 RIGHTS: Final = {
     "distributor": Rights(
-        configure=_any_of(_ANY_BOARD),
-        write=_any_of(_DEFAULT_EXCHANGE, re.escape(EVENTS), _ANY_BOARD),
-        read=_any_of(re.escape(COMMANDS), re.escape(TASKSETS), _ANY_BOARD),
+        configure=_names(patterns=(_ANY_BOARD,)),
+        write=_names(EVENTS, dlx(TASKSETS), patterns=(_ANY_BOARD,)),
+        read=_names(COMMANDS, TASKSETS, patterns=(_ANY_BOARD,)),
     ),
     "controller": Rights(
-        configure=_any_of(rf"{re.escape(CONTROLLER)}\.active", _TEMPORARY),
-        write=_any_of(_DEFAULT_EXCHANGE, *_EXCHANGES, _TEMPORARY),
-        read=_any_of(re.escape(EVENTS), re.escape(CONTROLLER), _TEMPORARY),
+        configure=_names(f"{CONTROLLER}.active", patterns=(_TEMPORARY,)),
+        write=_names(EVENTS, COMMANDS, inbox(TASKSETS), dlx(CONTROLLER), patterns=(_TEMPORARY,)),
+        read=_names(EVENTS, CONTROLLER, patterns=(_TEMPORARY,)),
     ),
     "sqlite_sink": _sink("sqlite"),
     "csv_sink": _sink("csv"),
     "postgres_sink": _sink("postgres"),
     "handler": Rights(
-        configure=_any_of(*_EXCHANGES, _ANY_HANDLER),
-        write=_any_of(_DEFAULT_EXCHANGE, _ANY_HANDLER),
-        read=_any_of(re.escape(EVENTS), _ANY_HANDLER),
+        configure=_names(patterns=(_ANY_HANDLER,)),
+        write=_names(patterns=(_ANY_HANDLER,)),
+        read=_names(EVENTS, HANDLERS_DLX, patterns=(_ANY_HANDLER,)),
     ),
     "cli": Rights(
-        configure=_any_of(*_EXCHANGES, _with_parking(TASKSETS), _TEMPORARY),
-        write=_any_of(_DEFAULT_EXCHANGE, *_EXCHANGES, _with_parking(TASKSETS), _TEMPORARY),
-        read=_any_of(*_EXCHANGES, _with_parking(TASKSETS), r"taskgen\..*\.parked", _TEMPORARY),
+        configure=_names(patterns=(_TEMPORARY,)),
+        write=_names(EVENTS, COMMANDS, patterns=(_ANY_INBOX, _TEMPORARY)),
+        read=_names(EVENTS, TASKSETS, patterns=(_ANY_PARKED, _TEMPORARY)),
     ),
 }
 """By user; `handler` is for a user's own handlers, `cli` for people."""
 
-TAGS: Final = {"cli": ["monitoring"], "handler": ["policymaker"]}
-"""Who may use the management API: people look, a user's own handler limits the queue that it declares."""
+EVENT_KEYS: Final = {"controller": r"^status\.controller$", "cli": r"^refused\..*"}
+"""With which keys alone a user may publish to the exchange of events: its status; task-sets called off."""
+
+TAGS: Final = {"cli": ["management"]}
+"""People may look at the queues: docs/decisions/0012-no-way-around-the-exchanges.md."""

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.restricted import Restricted
 from tests.servers.choose import Broker, Given, NoServerError, Server, find_broker, find_postgres
 from tests.servers.management import Management
 
@@ -116,6 +117,14 @@ def amqp_vhost_url(broker_server: Broker | Given) -> Iterator[str]:
     yield urlsplit(broker_server.url)._replace(path=f"/{name}").geturl()
     broker_server.start()  # a fault test may have left it stopped
     management.delete_vhost(name)
+
+
+@pytest.fixture
+def restricted(amqp_vhost_url: str, management_url: str) -> Iterator[Restricted]:
+    """A virtual host for the users that the services are under compose."""
+    found = Restricted(amqp_vhost_url, management_url)
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ class Wire:
         channel.exchange_declare(COMMANDS, "direct", durable=True)
         for queue in (TASKSETS, f"{TASKSETS}.parked"):
             channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        channel.exchange_declare(f"{TASKSETS}.inbox", "direct", durable=True)
+        channel.queue_bind(TASKSETS, f"{TASKSETS}.inbox", TASKSETS)
         self._queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(self._queue, EVENTS, "#")
         self.heard: list[Message] = []
@@ -79,6 +81,12 @@ class Wire:
     def delete(self, queue: str) -> None:
         """Delete a queue, whoever uses it."""
         self._channel.queue_delete(queue)
+
+    def declare_elsewhere(self, name: str) -> None:
+        """Declare an exchange and a queue that are not the lab's."""
+        self._channel.exchange_declare(name, "fanout")
+        self._channel.queue_declare(name)
+        self._channel.queue_bind(name, name)
 
     def serve(self, board: str) -> None:
         """Hold a board's lease, as a distributor does."""

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from taskgen.amqp.messages import TaskSetMessage
-from taskgen.amqp.topology import TASKSETS
+from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.run import Outcome
 from taskgen.state.rows import ALL, Changes, RunRow, Sending, TaskSetRow, TaskSetState
 
@@ -65,7 +65,7 @@ def try_again(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
         return
     row.message = again.body().decode()
     move(changes, row, TaskSetState.WAITING)
-    changes.sendings.append(Sending("", TASKSETS, again.message_id, row.message))
+    changes.sendings.append(Sending(inbox(TASKSETS), TASKSETS, again.message_id, row.message))
     log.warning("task-set %s is put back: %s", row.taskset_id, again.reasons[-1])
 
 

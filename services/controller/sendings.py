@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from taskgen.amqp.channel import Channel
-from taskgen.amqp.topology import COMMANDS
+from taskgen.amqp.topology import COMMANDS, inbox
 from taskgen.errors import BrokerError, UnroutableError
 from taskgen.state.rows import Sending
 
@@ -23,7 +24,7 @@ class Sendings:
 
     def put(self, sendings: Iterable[Sending]) -> None:
         """Take what the state holds now."""
-        self._waiting.extend(sendings)
+        self._waiting.extend(map(_through_an_inbox, sendings))
 
     def clear(self) -> None:
         """Forget all: the state has them."""
@@ -52,3 +53,8 @@ class Sendings:
             log.warning("%s waits to be sent again: %s", one.message_id, result)
             self._waiting.append(one)
         return done
+
+
+def _through_an_inbox(sending: Sending) -> Sending:
+    """Version 0.1 wrote down task-sets for the default exchange, which nobody may use any more."""
+    return sending if sending.exchange else replace(sending, exchange=inbox(sending.routing_key))

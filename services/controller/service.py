@@ -12,9 +12,10 @@ from services.controller.processor import ControllerProcessor
 from services.controller.settings import ControllerSettings
 from services.controller.watch import Watch
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
 from taskgen.amqp.host import Hosted, host
 from taskgen.amqp.reconnect import stay_connected
-from taskgen.amqp.topology import controller_queue
+from taskgen.amqp.topology import controller_queue, tasksets_queue
 from taskgen.amqp.waiting import unless
 from taskgen.errors import LockedError, StoreUnavailableError
 from taskgen.events.storing import StoringHandler
@@ -94,4 +95,5 @@ async def _until_lost(connection: Connection) -> None:
 
 
 async def _watch(processor: ControllerProcessor, lost_after_s: float, health: Health, hosted: Hosted) -> None:
+    await declare(hosted.connection, [tasksets_queue()])  # for what is put back
     await Watch(processor, hosted, lost_after_s, health).serve()

@@ -113,6 +113,19 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
     wait_until(lambda: depth(url, QUEUE.parked) == 3, 10, "all given back")
 
 
+def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, tmp_path: Path) -> None:
+    async def declare_bare() -> None:
+        async with connection(amqp_vhost_url, "test") as link:
+            await (await link.channel()).declare_queue(QUEUE.parked, {"x-queue-type": "quorum"})
+
+    asyncio.run(declare_bare())
+    publish_raw(amqp_vhost_url, QUEUE.parked, [b"one"])
+    done = taskgen("parked", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "`taskgen setup`" in done.stderr
+    assert depth(amqp_vhost_url, QUEUE.parked) == 1
+
+
 def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
     done = taskgen("parked", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0

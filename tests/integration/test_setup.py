@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from taskgen.amqp.connection import connection
+from taskgen.amqp.management import Management
 from taskgen.amqp.policies import policies
 from taskgen.amqp.topology import TASKSETS, all_queues, handler_queue, sink_queue
 from taskgen.errors import BrokerUnavailableError
 from tests.e2e.command_line import taskgen
-from tests.servers.management import Management
+from tests.servers.management import Management as Api
 from tests.servers.process import free_port
 from tests.services import Service
 from tests.traffic import depth
@@ -28,7 +29,7 @@ class Broker:
 
     def __init__(self, amqp_url: str, management_url: str) -> None:
         self.options = ("--amqp-url", amqp_url, "--management-url", management_url)
-        self._api = Management(management_url)
+        self._api = Api(management_url)
         self._vhost = urlsplit(amqp_url).path[1:]
 
     def queues(self) -> dict[str, dict[str, Any]]:
@@ -64,16 +65,17 @@ def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothin
     assert lab.policies() == there
 
 
-def test_no_limit_is_for_ever_and_each_queue_has_its_own_policy(lab: Broker, tmp_path: Path) -> None:
+def test_no_limit_is_for_ever_and_each_queue_has_its_own_policy_but_those_of_handlers(
+    lab: Broker, tmp_path: Path
+) -> None:
     taskgen("setup", *lab.options, "--handler", "mine", cwd=tmp_path)
     assert all(one["definition"]["delivery-limit"] > 0 for one in lab.policies().values())
-    queues = [*all_queues(), handler_queue("mine")]
+    expected = {queue.name: queue.name for queue in all_queues()}
+    expected |= {handler_queue("mine").name: "taskgen.handler"}
+    expected |= {f"{name}.parked": "taskgen" for name in expected}
 
     def are_applied() -> bool:
-        found = lab.queues()
-        return all(found[queue.name].get("policy") == queue.name for queue in queues) and all(
-            found[queue.parked].get("policy") == "taskgen" for queue in queues
-        )
+        return {name: found.get("policy") for name, found in lab.queues().items()} == expected
 
     wait_until(are_applied, 30, "policies applied")
 
@@ -153,3 +155,11 @@ def test_a_service_leaves_the_policies_of_an_operator_alone(
     with Service("sqlite_sink", **variables, sqlite_path=tmp_path / "events.db") as service:
         service.wait_healthy()
         assert lab.policies().keys() == {"mine", "taskgen"}
+
+
+def test_a_handler_on_a_bare_broker_sets_the_limits_of_all_handlers(
+    amqp_vhost_url: str, management_url: str, lab: Broker
+) -> None:
+    added = Management(management_url, amqp_vhost_url).add_policies([handler_queue("a"), handler_queue("b")])
+    assert sorted(added) == ["taskgen", "taskgen.handler"]
+    assert lab.policies().keys() == {*added}

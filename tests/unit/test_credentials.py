@@ -94,6 +94,12 @@ def test_a_service_s_secrets_are_for_its_own_eyes(folder):
     assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
 
 
+def test_only_who_is_let_into_the_management_api_is_told_where_it_is(folder):
+    (folder / "handler" / "taskgen_management_url").write_text("as version 0.1 did")
+    write_credentials(folder)
+    assert [user for user in RIGHTS if (folder / user / "taskgen_management_url").exists()] == ["cli"]
+
+
 def test_the_image_has_a_folder_for_each_volume_so_that_it_may_write_there():
     dockerfile = (ROOT / "deploy" / "cli" / "Dockerfile").read_text()
     named = dockerfile.split("for name in ")[1].split(";")[0].split()

@@ -87,6 +87,10 @@ class Channel:
         """Make sure that a durable exchange is there."""
         await self._ask(self._raw.exchange_declare, exchange=name, exchange_type=kind, durable=True)
 
+    async def find_exchange(self, name: str) -> None:
+        """See that an exchange is there, without making it; nobody is refused this."""
+        await self._ask(self._raw.exchange_declare, exchange=name, passive=True)
+
     async def declare_queue(
         self,
         name: str,
@@ -114,9 +118,11 @@ class Channel:
         """Delete a queue with what is in it."""
         await self._ask(self._raw.queue_delete, queue=name)
 
-    async def bind(self, queue: str, exchange: str, key: str) -> None:
-        """Have an exchange put messages of a routing key into a queue."""
-        await self._ask(self._raw.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+    async def bind(
+        self, queue: str, exchange: str, key: str, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        """Have an exchange put messages into a queue; a headers exchange goes by the arguments."""
+        await self._ask(partial(self._raw.queue_bind, queue, exchange, key, arguments))
 
     def publish(
         self,

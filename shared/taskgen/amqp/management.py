@@ -70,7 +70,7 @@ class Management:
         there, rest = self._policies(), for_all_others()
         patterns = [one["pattern"] for name, one in there.items() if name != rest["name"]]
         free = [queue for queue in queues if not any(_applies(one, queue) for one in patterns)]
-        added = [for_queue(queue) for queue in free]
+        added = list({policy["name"]: policy for policy in map(for_queue, free)}.values())
         if rest["name"] not in there:
             added.append(rest)
         for policy in added:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.topology import parking
-from taskgen.errors import BrokerUnavailableError, UnroutableError
+from taskgen.amqp.topology import dlx, inbox, parking
+from taskgen.errors import BrokerUnavailableError, TopologyError, UnroutableError
 from taskgen.run import new_id
 from taskgen.showable import brief
 
@@ -61,7 +61,8 @@ def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> async
     """
     headers = {REASON: brief(reason), QUEUE: queue, ROUTING_KEY: delivery.routing_key}
     name = delivery.message_id or new_id()
-    return channel.publish("", parking(queue), delivery.body, name, headers=_own_headers(delivery) | headers)
+    headers = _own_headers(delivery) | headers
+    return channel.publish(dlx(queue), parking(queue), delivery.body, name, headers=headers)
 
 
 async def parked_messages(link: Connection, queue: str) -> list[Parked]:
@@ -86,18 +87,21 @@ async def redrive(link: Connection, queue: str, is_meant: Callable[[Parked], boo
         is_meant: which messages; the others stay.
 
     Raises:
-        TopologyError: there is no such parking queue.
+        TopologyError: there is no such parking queue, or no exchange that leads into its queue.
         UnroutableError: there is no such queue any more; nothing is lost.
         BrokerUnavailableError: the queue is full, or the connection broke; what was not put back stays.
     """
-    out = await link.channel(confirms=True)
     channel = await link.channel()
+    await channel.queue_state(parking(queue))
+    out = await _leading_into(link, queue)
     count = 0
     try:
         async for one in _taken(channel, queue):
             if is_meant(one):
                 name = one.message_id or new_id()
-                await out.publish("", queue, one.delivery.body, name, headers=_own_headers(one.delivery))
+                await out.publish(
+                    inbox(queue), queue, one.delivery.body, name, headers=_own_headers(one.delivery)
+                )
                 channel.acknowledge(one.delivery.tag)
                 count += 1
     except UnroutableError as error:
@@ -107,6 +111,19 @@ async def redrive(link: Connection, queue: str, is_meant: Callable[[Parked], boo
     finally:
         await channel.close()
     return count
+
+
+async def _leading_into(link: Connection, queue: str) -> Channel:
+    """A channel for publishing, where there is what to publish to: without it, the channel would break."""
+    channel = await link.channel(confirms=True)
+    try:
+        await channel.find_exchange(inbox(queue))
+    except TopologyError as error:
+        raise TopologyError(
+            f"there is no exchange {inbox(queue)} to put messages back through: start the consumer of "
+            f"{queue}, import the definitions, or run `taskgen setup`"
+        ) from error
+    return channel
 
 
 async def drop(link: Connection, queue: str, is_meant: Callable[[Parked], bool]) -> int:

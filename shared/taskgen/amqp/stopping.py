@@ -8,6 +8,7 @@ from typing import Final
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
 from taskgen.amqp.messages import (
     BoardReport,
     DecisionMessage,
@@ -16,7 +17,7 @@ from taskgen.amqp.messages import (
     TaskSetMessage,
     read_message,
 )
-from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS
+from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, inbox, tasksets_queue
 from taskgen.amqp.watching import Watching
 from taskgen.errors import BrokerUnavailableError, DistributorError, MessageError, UnroutableError
 from taskgen.run import Outcome, new_id
@@ -70,9 +71,10 @@ async def call_off(connection: Connection, is_meant: Callable[[TaskSetMessage], 
     lost and in the end their order is as it was.
 
     Raises:
-        TopologyError: there is no queue of task-sets.
+        CredentialsError: there is no queue of task-sets, and this user may not declare it.
         BrokerUnavailableError: the connection broke; nothing is lost.
     """
+    await declare(connection, [tasksets_queue()])
     channel = await connection.channel(confirms=True)
     waiting = (await channel.queue_state(TASKSETS)).messages
     count = 0
@@ -103,7 +105,7 @@ def _meant(delivery: Delivery, is_meant: Callable[[TaskSetMessage], bool]) -> Ta
 async def _pass_round(channel: Channel, delivery: Delivery) -> None:
     name = delivery.message_id or new_id()
     try:
-        await channel.publish("", TASKSETS, delivery.body, name, headers=delivery.headers)
+        await channel.publish(inbox(TASKSETS), TASKSETS, delivery.body, name, headers=delivery.headers)
     except BrokerUnavailableError:
         if channel.lost.done():
             raise

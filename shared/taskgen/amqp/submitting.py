@@ -12,7 +12,7 @@ from taskgen.amqp.channel import Channel
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.messages import TaskSetMessage
-from taskgen.amqp.topology import TASKSETS, controller_queue, tasksets_queue
+from taskgen.amqp.topology import TASKSETS, controller_queue, inbox, tasksets_queue
 from taskgen.amqp.waiting import unless
 from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.pauses import growing_pauses
@@ -85,7 +85,8 @@ class Submission:
     async def _is_refused(self, channel: Channel) -> bool:
         """Publish the window; whether the queue had no room for all of it."""
         window = self._unconfirmed
-        confirms = [channel.publish("", TASKSETS, one.body(), one.message_id) for one in window]
+        where = inbox(TASKSETS), TASKSETS
+        confirms = [channel.publish(*where, one.body(), one.message_id) for one in window]
         results = await asyncio.gather(*confirms, return_exceptions=True)
         self._unconfirmed = [one for one, result in zip(window, results, strict=True) if result is not None]
         self.submitted += len(window) - len(self._unconfirmed)

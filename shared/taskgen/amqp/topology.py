@@ -1,9 +1,14 @@
-"""Exchanges, queues and bindings: their names, their arguments, and declaring them."""
+"""Exchanges, queues and bindings: their names, their arguments, and declaring them.
+
+Nobody has to use the default exchange, through which one can write into any queue: each queue has a direct
+exchange for what is meant for it alone, and another one for its dead letters. These route by the queue's name
+only, so binding one of them to the exchange of events has no effect.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from taskgen.amqp.channel import Channel
@@ -15,11 +20,34 @@ COMMANDS: Final = "taskgen.commands"
 """Direct exchange: to one board; key = board."""
 TASKSETS: Final = "taskgen.tasksets"
 CONTROLLER: Final = "taskgen.controller"
+HANDLERS_DLX: Final = "taskgen.handlers.dlx"
+"""Headers exchange: what the broker dead-letters from the queues of handlers.
+
+One policy is for all of them, and it cannot say which queue: the header that the broker adds can.
+"""
 DEFAULT_SINKS: Final = ("sqlite", "csv", "postgres")
 
 _OF_RUNS: Final = ("started.#", "events.#", "finished.#", "stopped.#")
 _QUORUM: Final = {"x-queue-type": "quorum"}
 _ONE_AT_A_TIME: Final = {**_QUORUM, "x-single-active-consumer": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Which messages an exchange puts into a queue."""
+
+    exchange: str
+    queue: str
+    key: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +59,8 @@ class Queue:
     """Of `taskgen.events`."""
     is_exclusive_by_turns: bool = False
     """One consumer at a time, the others wait as standby."""
+    is_of_handler: bool = False
+    """Declared by whoever consumes it, so its name is not known beforehand."""
 
     @property
     def parked(self) -> str:
@@ -42,10 +72,35 @@ class Queue:
         """What it is declared with."""
         return dict(_ONE_AT_A_TIME if self.is_exclusive_by_turns else _QUORUM)
 
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Those that are for this queue alone."""
+        return Exchange(inbox(self.name), "direct"), Exchange(dlx(self.name), "direct")
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """Its own, and those of its parking queue."""
+        return (
+            *(Binding(EVENTS, self.name, key) for key in self.keys),
+            Binding(inbox(self.name), self.name, self.name),
+            Binding(dlx(self.name), self.parked, self.parked),
+            *([_dead_letters_of_handler(self)] if self.is_of_handler else []),
+        )
+
 
 def parking(queue: str) -> str:
     """Name of a queue's parking queue."""
     return f"{queue}.parked"
+
+
+def inbox(queue: str) -> str:
+    """Name of the exchange for what is meant for this queue alone; key = the queue."""
+    return f"{queue}.inbox"
+
+
+def dlx(queue: str) -> str:
+    """Name of a queue's dead-letter exchange; key = its parking queue."""
+    return f"{queue}.dlx"
 
 
 def sink_queue(name: str) -> Queue:
@@ -55,7 +110,8 @@ def sink_queue(name: str) -> Queue:
 
 def handler_queue(name: str) -> Queue:
     """The queue of a user's own handler: in order, so one process at a time works on it."""
-    return Queue(f"taskgen.handler.{name}", (*_OF_RUNS, "quarantined.#"), is_exclusive_by_turns=True)
+    keys = (*_OF_RUNS, "quarantined.#")
+    return Queue(f"taskgen.handler.{name}", keys, is_exclusive_by_turns=True, is_of_handler=True)
 
 
 def controller_queue() -> Queue:
@@ -78,21 +134,47 @@ def all_queues(sinks: Iterable[str] = DEFAULT_SINKS) -> list[Queue]:
     return [tasksets_queue(), controller_queue(), *(sink_queue(name) for name in sinks)]
 
 
+def exchanges(queues: Iterable[Queue]) -> list[Exchange]:
+    """The exchanges that every lab has, and those of queues."""
+    common = (Exchange(EVENTS, "topic"), Exchange(COMMANDS, "direct"), Exchange(HANDLERS_DLX, "headers"))
+    return [*common, *(exchange for queue in queues for exchange in queue.exchanges)]
+
+
 async def declare(channel: Channel, queues: Iterable[Queue]) -> None:
     """Make sure that the exchanges and these queues are there, bound; doing it again changes nothing.
 
     Raises:
-        TopologyError: a queue exists with other arguments.
+        TopologyError: an exchange is of another kind, or a queue exists with other arguments.
     """
-    await channel.declare_exchange(EVENTS, "topic")
-    await channel.declare_exchange(COMMANDS, "direct")
+    queues = list(queues)
+    for exchange in exchanges(queues):
+        await channel.declare_exchange(exchange.name, exchange.kind)
     for queue in queues:
-        try:
-            await channel.declare_queue(queue.parked, _QUORUM)
-            await channel.declare_queue(queue.name, queue.arguments)
-        except TopologyError as error:
-            raise TopologyError(
-                f"queue {queue.name}: {error}; delete it when it is empty, or let it be drained first"
-            ) from error
-        for key in queue.keys:
-            await channel.bind(queue.name, EVENTS, key)
+        await declare_queue(channel, queue)
+        await bind(channel, queue)
+
+
+async def declare_queue(channel: Channel, queue: Queue) -> None:
+    """Make sure that a queue and its parking queue are there.
+
+    Raises:
+        TopologyError: one exists with other arguments.
+    """
+    try:
+        await channel.declare_queue(queue.parked, _QUORUM)
+        await channel.declare_queue(queue.name, queue.arguments)
+    except TopologyError as error:
+        raise TopologyError(
+            f"queue {queue.name}: {error}; delete it when it is empty, or let it be drained first"
+        ) from error
+
+
+async def bind(channel: Channel, queue: Queue) -> None:
+    """Bind a queue and its parking queue, which are there, as the exchanges are."""
+    for one in queue.bindings:
+        await channel.bind(one.queue, one.exchange, one.key, one.arguments)
+
+
+def _dead_letters_of_handler(queue: Queue) -> Binding:
+    arguments = {"x-match": "all-with-x", "x-first-death-queue": queue.name}
+    return Binding(HANDLERS_DLX, queue.parked, "", arguments)

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
 from taskgen.amqp.messages import (
     BoardReport,
     CampaignReport,
@@ -18,7 +19,7 @@ from taskgen.amqp.messages import (
     StatusMessage,
     read_message,
 )
-from taskgen.amqp.topology import COMMANDS, EVENTS
+from taskgen.amqp.topology import EVENTS
 from taskgen.board import BoardState
 from taskgen.errors import MessageError
 
@@ -71,9 +72,8 @@ class Watching:
         Raises:
             BrokerError: it broke.
         """
+        await declare(connection, [])
         channel = await connection.channel()
-        await channel.declare_exchange(EVENTS, "topic")
-        await channel.declare_exchange(COMMANDS, "direct")
         queue = await channel.declare_queue("", durable=False, exclusive=True)
         for key in self._keys:
             await channel.bind(queue.name, EVENTS, key)
