@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from taskgen.cli.terminal import result_console
-from taskgen.verify import Report
+from taskgen.cli.terminal import progress_console, result_console
+from taskgen.verify import Report, Say
 from taskgen.verify import verify as compare_stores
+
+_PLAIN_EVERY_S: Final = 5.0
 
 
 def verify(
@@ -21,9 +26,10 @@ def verify(
 ) -> None:
     """Look at every run that ended: each store has all its events exactly once, and the stores agree.
 
-    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use.
+    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use or a damaged store.
     """
-    report = compare_stores(stores)
+    with _progress(progress_console()) as say:
+        report = compare_stores(stores, say)
     _show(report, result_console())
     raise typer.Exit(0 if report.is_clean else 1)
 
@@ -41,5 +47,24 @@ def _show(report: Report, console: Console) -> None:
         console.print(f"note: {escape(note)}", soft_wrap=True)
     for finding in report.findings:
         console.print(f"[red]{escape(str(finding))}[/]", soft_wrap=True)
-    found = len(report.findings)
-    console.print("[green]clean[/]" if report.is_clean else f"[red]{found:,} found to be wrong[/]")
+    if report.found > len(report.findings):
+        console.print(f"[red]and {report.found - len(report.findings):,} more[/]")
+    console.print("[green]clean[/]" if report.is_clean else f"[red]{report.found:,} found to be wrong[/]")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Say]:
+    """One line that changes on a terminal, elsewhere a line now and then."""
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda told: status.update(escape(told))
+        return
+    due = time.monotonic() + _PLAIN_EVERY_S
+
+    def say(told: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _PLAIN_EVERY_S
+            console.print(escape(told), soft_wrap=True)
+
+    yield say
