@@ -109,11 +109,11 @@ def _show_facts(console: Console, run: Run) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("run", run.run_id)
-    table.add_row("task-set", f"{run.taskset_id}, variant {run.variant}, attempt {run.attempt}")
+    table.add_row("run", escape(run.run_id))
+    table.add_row("task-set", f"{escape(run.taskset_id)}, variant {run.variant}, attempt {run.attempt}")
     table.add_row("board", escape(run.board))
-    table.add_row("started", f"{run.started_at}")
-    table.add_row("ended", f"{run.ended_at or 'not yet, or not here'}")
+    table.add_row("started", escape(run.started_at))
+    table.add_row("ended", escape(run.ended_at or "not yet, or not here"))
     table.add_row("outcome", f"{_outcome(run)} {escape(run.reason)}")
     table.add_row("events", f"{run.events:,}" if run.outcome else "")
     console.print(table)
@@ -153,7 +153,10 @@ def _outcome(run: Run) -> str:
 def _seconds(run: Run) -> str:
     if not run.ended_at:
         return ""
-    length = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
+    try:
+        length = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
+    except (ValueError, TypeError):  # a handler that is called by hand may write the times otherwise
+        return "?"
     return f"{length.total_seconds():.1f}"
 
 
@@ -167,8 +170,8 @@ class _Column(NamedTuple):
 
 
 _COLUMNS: Final = (
-    _Column("run", 0, lambda run: run.run_id[-SHORT_ID:]),
-    _Column("started (UTC)", 75, lambda run: run.started_at[:_TO_SECONDS].replace("T", " ")),
+    _Column("run", 0, lambda run: escape(run.run_id[-SHORT_ID:])),
+    _Column("started (UTC)", 75, lambda run: escape(run.started_at[:_TO_SECONDS].replace("T", " "))),
     _Column("board", 0, lambda run: escape(run.board)),
     _Column("variant", 0, lambda run: str(run.variant), "right"),
     _Column("attempt", 100, lambda run: str(run.attempt), "right"),
@@ -176,5 +179,5 @@ _COLUMNS: Final = (
     _Column("seconds", 100, _seconds, "right"),
     _Column("outcome", 0, _outcome),
     _Column("reason", 110, lambda run: escape(run.reason)),
-    _Column("id", 160, lambda run: run.run_id),
+    _Column("id", 160, lambda run: escape(run.run_id)),
 )
