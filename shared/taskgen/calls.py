@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from taskgen.errors import StoreUnavailableError
+from taskgen.errors import StoreUnavailableError, TaskgenError
 from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
 from taskgen.pauses import Patience
 from taskgen.run import Outcome
@@ -70,12 +70,13 @@ class HandlerCalls:
             self._guarded(handler, partial(handler.__taskset_quarantine__, taskset, quarantined))
 
     def report(self, name: str, error: BaseException) -> None:
-        """Count a failure, and tell the first one of its kind with the traceback."""
+        """Count a failure, and tell the first one of its kind; with the traceback if it was not foreseen."""
         last = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{name} raised {type(error).__name__} at {last.filename}:{last.lineno}"
         self.failures[kind] += 1
         if self.failures[kind] == 1:
-            log.error("%s; it goes on, and this kind is only counted from now on", kind, exc_info=error)
+            told = None if isinstance(error, TaskgenError) else error
+            log.error("%s; it goes on, and this kind is only counted from now on", kind, exc_info=told)
 
     def begin(self) -> None:
         """From now on the stores collect."""

@@ -62,6 +62,8 @@ def main() -> None:
         code = _complain(str(error), 1)
     except TaskgenError as error:
         code = _complain(str(error))
+    except MemoryError:
+        code = _complain("there is not enough memory for this; give it more, or less to do", 1)
     except typer.TyperException as error:
         code = _complain(f"{error.format_message()} ({_help_of(error)} says more)")
     except (KeyboardInterrupt, typer.Abort):

@@ -114,8 +114,8 @@ def _show_facts(console: Console, run: Run) -> None:
     table.add_row("run", run.run_id)
     table.add_row("task-set", f"{run.taskset_id}, variant {run.variant}, attempt {run.attempt}")
     table.add_row("board", run.board)
-    table.add_row("started", f"{run.started_at}")
-    table.add_row("ended", f"{run.ended_at or 'not yet, or not here'}")
+    table.add_row("started", run.started_at)
+    table.add_row("ended", run.ended_at or "not yet, or not here")
     table.add_row("outcome", Text.assemble(_outcome(run), f" {showable(run.reason)}"))
     table.add_row("events", f"{run.events:,}" if run.outcome else "")
     console.print(table)
@@ -155,7 +155,10 @@ def _outcome(run: Run) -> Text:
 def _seconds(run: Run) -> str:
     if not run.ended_at:
         return ""
-    length = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
+    try:
+        length = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
+    except (ValueError, TypeError):  # a handler that is called by hand may write the times otherwise
+        return "?"
     return f"{length.total_seconds():.1f}"
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from taskgen.cli.terminal import result_console, styled
-from taskgen.verify import Report
+from taskgen.cli.terminal import progress_console, result_console, styled
+from taskgen.showable import showable
+from taskgen.verify import Report, Say
 from taskgen.verify import verify as compare_stores
+
+_PLAIN_EVERY_S: Final = 5.0
 
 
 def verify(
@@ -20,9 +26,10 @@ def verify(
 ) -> None:
     """Look at every run that ended: each store has all its events exactly once, and the stores agree.
 
-    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use.
+    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use or a damaged store.
     """
-    report = compare_stores(stores)
+    with _progress(progress_console()) as say:
+        report = compare_stores(stores, say)
     _show(report, result_console())
     raise typer.Exit(0 if report.is_clean else 1)
 
@@ -40,6 +47,27 @@ def _show(report: Report, console: Console) -> None:
         console.print(f"note: {note}", soft_wrap=True)
     for finding in report.findings:
         console.print(styled(finding, "red"), soft_wrap=True)
-    found = len(report.findings)
+    if report.found > len(report.findings):
+        console.print(styled(f"and {report.found - len(report.findings):,} more", "red"))
     is_clean = report.is_clean
-    console.print(styled("clean", "green") if is_clean else styled(f"{found:,} found to be wrong", "red"))
+    console.print(
+        styled("clean", "green") if is_clean else styled(f"{report.found:,} found to be wrong", "red")
+    )
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Say]:
+    """One line that changes on a terminal, elsewhere a line now and then."""
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda told: status.update(showable(told))
+        return
+    due = time.monotonic() + _PLAIN_EVERY_S
+
+    def say(told: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _PLAIN_EVERY_S
+            console.print(told, soft_wrap=True)
+
+    yield say

@@ -10,7 +10,9 @@ from typing import Final
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
-from taskgen.events.csv_file import CsvFile, lines, records
+from taskgen.events.csv_file import CsvFile, lines
+from taskgen.events.csv_records import CsvRecords, Line
+from taskgen.events.decoding import number
 from taskgen.events.ranges import Ranges
 from taskgen.events.sqlite_file import check_place
 from taskgen.events.storing import Batch, EventRow, StoringHandler, one_line
@@ -104,9 +106,13 @@ def quarantine_path(path: Path) -> Path:
 
 def _stored(path: Path) -> dict[str, Ranges]:
     stored: dict[str, Ranges] = {}
-    for run_id, seq, *_ in records(path, COLUMNS):
-        stored.setdefault(run_id, Ranges()).add(int(seq))
+    for run_id, seq in CsvRecords(path, COLUMNS).read(_key_of):
+        stored.setdefault(run_id, Ranges()).add(seq)
     return stored
+
+
+def _key_of(_: Line, values: list[str]) -> tuple[str, int]:
+    return values[0], seq_of(values)
 
 
 def event_values(run: Run, row: EventRow) -> tuple[object, ...]:
@@ -122,19 +128,40 @@ def quarantine_lines(quarantined: Iterable[Quarantined]) -> bytes:
     )
 
 
+def run_of(values: list[str]) -> Run:
+    """What the values of an event's line say of its run."""
+    run_id, _, taskset_id, board, attempt, variant, *_rest = values
+    return Run(
+        board, run_id, taskset_id, number("attempt", attempt), number("variant", variant), started_at=""
+    )
+
+
+def seq_of(values: list[str]) -> int:
+    """The number of the event of a line's values."""
+    return number("seq", values[1])
+
+
+def row_of(values: list[str]) -> EventRow:
+    """The event of its line's values."""
+    run_id, *_run, task_id, kind, time_stamp, received_at, attributes = values
+    return EventRow(
+        run_id,
+        seq_of(values),
+        number("task_id", task_id),
+        kind,
+        number("time_stamp", time_stamp),
+        received_at,
+        attributes or None,
+    )
+
+
 def read_rows(path: Path, length: int | None = None) -> Iterator[tuple[Run, EventRow]]:
     """All events of a file in its order, each with what the file tells of its run.
 
     Raises:
         StoreError: it is another file, or has a broken line.
     """
-    for run_id, seq, taskset_id, board, attempt, variant, *event in records(path, COLUMNS, length):
-        task_id, kind, time_stamp, received_at, attributes = event
-        run = Run(board, run_id, taskset_id, int(attempt), int(variant), started_at="")
-        yield (
-            run,
-            EventRow(run_id, int(seq), int(task_id), kind, int(time_stamp), received_at, attributes or None),
-        )
+    return CsvRecords(path, COLUMNS, length).read(lambda _, values: (run_of(values), row_of(values)))
 
 
 def read_runs(path: str | Path) -> list[Run]:
@@ -151,7 +178,10 @@ def read_events(path: str | Path, run_id: str) -> Iterator[EventRow]:
 def read_quarantined(path: str | Path, length: int | None = None) -> Iterator[Quarantined]:
     """What is in the quarantine beside an event file; nothing where there is none."""
     beside = quarantine_path(Path(path))
-    if not beside.exists():
-        return
-    for received_at, board, run_id, reason, data in records(beside, QUARANTINE_COLUMNS, length):
-        yield Quarantined(reason, base64.b64decode(data), board, received_at, run_id or None)
+    if beside.exists():
+        yield from CsvRecords(beside, QUARANTINE_COLUMNS, length).read(_quarantined_of)
+
+
+def _quarantined_of(_: Line, values: list[str]) -> Quarantined:
+    received_at, board, run_id, reason, data = values
+    return Quarantined(reason, base64.b64decode(data), board, received_at, run_id or None)

@@ -21,7 +21,6 @@ LINE_END: Final = b"\r\n"
 _LATER: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What may be over at the next try, also when a file is opened."""
 _BLOCK_BYTES: Final = 65536
-_LONGEST_FIELD: Final = 2**31 - 1
 
 
 class FileLockedError(StoreError):
@@ -48,11 +47,11 @@ class CsvFile:
         """
         self.path = path
         header = lines([columns])
-        with _translated(path, StoreError):
+        with translated(path, StoreError):
             is_new = not path.exists()
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            with _translated(path, StoreError):
+            with translated(path, StoreError):
                 self._lock()
                 self.length = self._begin(header, committed)
                 if is_new:
@@ -68,7 +67,7 @@ class CsvFile:
             StoreUnavailableError: not now; the file is as before.
             StoreError: somebody else has cut the file.
         """
-        with _translated(self.path, StoreUnavailableError):
+        with translated(self.path, StoreUnavailableError):
             self._shorten()  # by what an append that failed has left
             try:
                 self._write(data)
@@ -86,7 +85,7 @@ class CsvFile:
             StoreError: as `append` does.
         """
         self.length = length
-        with _translated(self.path, StoreUnavailableError):
+        with translated(self.path, StoreUnavailableError):
             self._shorten()
 
     def close(self) -> None:
@@ -154,7 +153,8 @@ class CsvFile:
 
 
 @contextmanager
-def _translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
+def translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
+    """The system's errors become those of this library; `kind` unless the next try may work."""
     try:
         yield
     except OSError as error:
@@ -187,38 +187,3 @@ def lines(rows: Iterable[Sequence[object]]) -> bytes:
     if data.count(b"\n") != number or data.count(b"\r") != number:
         raise UnstorableError("a line break in the id or board of a run: CSV files take none")
     return data
-
-
-def records(path: Path, columns: Sequence[str], length: int | None = None) -> Iterator[list[str]]:
-    """The rows of such a file without its header, one by one; a torn last one is left out.
-
-    Args:
-        path: the file; it may be growing.
-        columns: what the header has to say.
-        length: bytes to read at most; None: all.
-
-    Raises:
-        StoreError: it is another file, or cannot be read.
-    """
-    # For the whole process, as the module has it; a frame of a board can be larger than its default.
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(_whole_lines(path, length), strict=True)
-    try:
-        if next(reader, None) != list(columns):
-            raise StoreError(f"{path}: begins with another header than ours")
-        for record in reader:
-            if len(record) != len(columns):
-                raise StoreError(f"{path}: line {reader.line_num}: {len(record)} values, not {len(columns)}")
-            yield record
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: line {reader.line_num}: {error}") from error
-
-
-def _whole_lines(path: Path, length: int | None) -> Iterator[str]:
-    with _translated(path, StoreError), path.open("rb") as file:
-        read = 0
-        for line in file:
-            read += len(line)
-            if not line.endswith(LINE_END) or (length is not None and read > length):
-                return
-            yield line.decode()

@@ -1,29 +1,46 @@
-"""Reads CSV files run by run: their lines stand in the order in which they came."""
+"""Reads CSV files run by run, in constant memory: their lines stand in the order in which they came."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+import heapq
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, islice
+from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from taskgen.event import Quarantined
-from taskgen.events.csv import read_quarantined, read_rows
-from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS, event_from, event_stored
+from taskgen.events.accounts import (
+    Account,
+    Fields,
+    Holding,
+    Progress,
+    accounts,
+    accounts_of_runs,
+    counted,
+    in_order_of_runs,
+)
+from taskgen.events.csv import COLUMNS, read_quarantined, row_of, run_of, seq_of
+from taskgen.events.csv_file import LINE_END, lines
+from taskgen.events.csv_records import CsvRecords, Line
+from taskgen.events.ledger import Ledger
 from taskgen.events.sqlite_file import check_place
 from taskgen.events.storing import EventRow
-from taskgen.events.tables import end_values, run_from, run_values
 from taskgen.run import Run
 
-_TABLES: Final = """
-    CREATE TABLE runs (run_id TEXT PRIMARY KEY, taskset_id, board, attempt, variant, started_at, ended_at,
-                       outcome, reason, events) WITHOUT ROWID;
-    CREATE TABLE events (run_id TEXT, seq INTEGER, task_id, type, time_stamp, received_at, attributes)
-"""
-_EVENT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
-_EVENTS: Final = "SELECT * FROM events WHERE run_id = ? ORDER BY seq, rowid"
+_BLOCKS: Final = 256
+"""Into so many all files together are divided, to know where a run's lines are."""
+_KNOWN_RUNS: Final = 16
+"""Of so many runs that were accounted for last, it is known."""
+_EVENTS_AT_ONCE: Final = 100_000
+"""Of so many lines, and of those of a stretch, the places are held."""
+_PLACE_BITS: Final = 64
+_PLACE: Final = 2**_PLACE_BITS - 1
+_LINES_OF_STRETCH: Final = 10_000
+_OF_RUN: Final = slice(2, 6)
+"""A line's values that are the same for all events of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +52,97 @@ class Part:
     quarantine_length: int | None = None
 
 
+@dataclass(slots=True)
+class _Lines:
+    """What is collected of a run's lines."""
+
+    events: Holding = field(default_factory=Holding)
+    told: list[list[str]] = field(default_factory=list)
+    """What the first line says of the run, and the first one that says otherwise."""
+    blocks: int = 0
+    """A bit for each block in which a line begins."""
+
+    def add(self, values: list[str], block: int) -> None:
+        self.events.add(row_of(values))
+        self.blocks |= 1 << block
+        of_run = values[_OF_RUN]
+        if not self.told or (of_run != self.told[0] and len(self.told) == 1):
+            run_of(values)  # raises now, where the line is known
+            self.told.append(of_run)
+
+    def runs(self, run_id: str) -> tuple[Run, ...]:
+        return tuple(run_of([run_id, "", *told]) for told in self.told)
+
+
+class _Stretch(NamedTuple):
+    """Some of a run's lines that follow one another in a file."""
+
+    low: int
+    """Its smallest key: an event's number, and the place of its line."""
+    high: int
+    number: int
+    """Of the file."""
+    first: int
+    """Where it begins."""
+    end: int
+
+
 class CsvReader:
     """Reads a file or the parts of one; see `taskgen.events.reading.StoreReader`.
 
-    The lines are sorted in a temporary SQLite database, so memory stays small and the disk needs room for
-    them a second time.
+    Lines that come while it is open are not seen. A place counts through all files. The events of one run are
+    put in order 100,000 at a time, from the stretches of lines that can have them: of lines that came nearly
+    in order, each is read three times.
     """
 
-    def __init__(self, name: str, *parts: Part, known: Iterable[Run] | None = None) -> None:
-        """Read the files.
+    keeps_tasks: Final = False
+
+    def __init__(self, name: str, *parts: Part, ledger: Ledger | None = None) -> None:
+        """Look at the files.
 
         Args:
             name: how the store is called in reports.
             parts: one or more files.
-            known: what another file tells of runs, their ends too; None if there is no such file.
+            ledger: tells of runs, their ends too; it is closed with this.
 
         Raises:
             StoreError: one is missing or is another file.
         """
-        self.knows_ends = known is not None
+        self.knows_ends = ledger is not None
         self.name = name
+        self._ledger = ledger
         self._parts = parts
-        self._connection = sqlite3.connect("", isolation_level=None)
-        try:
-            self._connection.executescript(_TABLES)
-            self._connection.execute("BEGIN")
-            self._connection.executemany(END_RUN, map(end_values, known or ()))
-            for part in parts:
-                check_place(part.path, must_exist=True)
-                self._load(part)
-            self._connection.execute("CREATE INDEX in_order ON events (run_id, seq)")
-        except BaseException:
-            self._connection.close()
-            raise
+        for part in parts:
+            check_place(part.path, must_exist=True)
+        self._files = [CsvRecords(part.path, COLUMNS, part.length) for part in parts]
+        *self._starts, length = accumulate((file.length for file in self._files), initial=0)
+        self._block_bytes = length // _BLOCKS + 1
+        self._blocks: dict[str, int] = {}
 
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
-        with closing(self._connection.execute(RUNS)) as cursor:
-            yield from map(run_from, cursor)
+        if self._ledger is not None:
+            return self._ledger.runs()
+        return (account.run for account in self.accounts(lambda _: None) if account.run is not None)
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq; as often as they are there."""
-        with closing(self._connection.execute(_EVENTS, (run_id,))) as cursor:
-            yield from map(event_from, cursor)
+        stretches = self._stretches(run_id)
+        after: int | None = None
+        while keys := self._next_keys(run_id, stretches, after):
+            after, is_last = keys[-1], len(keys) < _EVENTS_AT_ONCE
+            rows = self._rows(run_id, keys)
+            keys.clear()
+            yield from rows
+            if is_last:
+                return
+
+    def accounts(self, progress: Progress) -> Iterator[Account]:
+        """What there is of each run, ordered by id."""
+        of_lines = self._accounts_of_lines(progress)
+        if self._ledger is None:
+            return accounts(self.name, of_lines)
+        return accounts(self.name, of_lines, accounts_of_runs(self._ledger.runs()))
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event."""
@@ -85,13 +150,92 @@ class CsvReader:
             yield from read_quarantined(part.path, part.quarantine_length)
 
     def close(self) -> None:
-        """Forget what was read."""
-        self._connection.close()
+        """Let go of the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
 
-    def _load(self, part: Part) -> None:
-        last = ""
-        for run, row in read_rows(part.path, part.length):
-            if run.run_id != last:
-                self._connection.execute(KNOW_RUN, run_values(run))
-                last = run.run_id
-            self._connection.execute(_EVENT, event_stored(row))
+    def _accounts_of_lines(self, progress: Progress) -> Fields:
+        def scan(of: Callable[[str], _Lines | None]) -> None:
+            for number in range(len(self._files)):
+                self._collect(number, of, progress)
+
+        for run_id, found in in_order_of_runs(scan, _Lines):
+            self._blocks[run_id] = found.blocks
+            if len(self._blocks) > _KNOWN_RUNS:
+                del self._blocks[next(iter(self._blocks))]
+            fields: dict[str, Any] = {"events": found.events, "told": found.runs(run_id)}
+            if self._ledger is None:
+                fields["run"] = fields["told"][0]
+            yield run_id, fields
+
+    def _collect(self, number: int, of: Callable[[str], _Lines | None], progress: Progress) -> None:
+        start = self._starts[number]
+
+        def take(line: Line, values: list[str]) -> None:
+            found = of(values[0])
+            if found is not None:
+                found.add(values, (start + line.place) // self._block_bytes)
+
+        for _ in counted(self._files[number].read(take), progress):
+            pass
+
+    def _stretches(self, run_id: str) -> list[_Stretch]:
+        """Where the run's lines are, ordered by the smallest number there."""
+        found = []
+        for number, first, end in self._ranges(self._blocks.get(run_id, (1 << _BLOCKS) - 1)):
+            keys = self._keys(run_id, number, first, end)
+            while part := list(islice(keys, _LINES_OF_STRETCH)):
+                places = [key & _PLACE for key in part]
+                found.append(_Stretch(min(part), max(part), number, min(places), max(places) + 1))
+        return sorted(found)
+
+    def _next_keys(self, run_id: str, stretches: list[_Stretch], after: int | None) -> list[int]:
+        """The smallest keys behind one: numbers of events, each with the place of its line."""
+        found: list[int] = []
+        before: int | None = None
+        for low, high, number, first, end in stretches:
+            if before is not None and low > before:
+                break
+            if after is None or high > after:
+                found += _between(after, before, self._keys(run_id, number, first, end))
+                if len(found) > _EVENTS_AT_ONCE:
+                    found.sort()
+                    del found[_EVENTS_AT_ONCE:]
+                    before = found[-1]
+        found.sort()
+        return found
+
+    def _keys(self, run_id: str, number: int, first: int, end: int) -> Iterator[int]:
+        """Of the run's lines between two places."""
+        written = lines([(run_id, "")]).removesuffix(LINE_END)
+        beginnings = (written, b'"%b",' % written.removesuffix(b","))  # as other programs may quote it
+        file, start = self._files[number], self._starts[number]
+        found = (line for line in file.lines(first - start, end - start) if line.data.startswith(beginnings))
+        return file.decoded(found, lambda line, values: seq_of(values) << _PLACE_BITS | start + line.place)
+
+    def _ranges(self, blocks: int) -> Iterator[tuple[int, int, int]]:
+        """Of which files these blocks are: number of the file, first place and end."""
+        for block in range(_BLOCKS):
+            if blocks >> block & 1:
+                first = block * self._block_bytes
+                for number, (file, start) in enumerate(zip(self._files, self._starts, strict=True)):
+                    low, high = max(first, start), min(first + self._block_bytes, start + file.length)
+                    if low < high:
+                        yield number, low, high
+
+    def _rows(self, run_id: str, keys: list[int]) -> Iterator[EventRow]:
+        def decode(_: Line, values: list[str]) -> EventRow:
+            if values[0] != run_id:
+                raise ValueError("it was changed while it was read")
+            return row_of(values)
+
+        places = array("Q", (key & _PLACE for key in keys))
+        streams = []
+        for file, start in zip(self._files, self._starts, strict=True):
+            in_file = array("Q", (place - start for place in places if start <= place < start + file.length))
+            streams.append(file.decoded(file.at(in_file), decode))
+        return heapq.merge(*streams, key=attrgetter("seq"))
+
+
+def _between(after: int | None, before: int | None, keys: Iterator[int]) -> Iterator[int]:
+    return (key for key in keys if (after is None or key > after) and (before is None or key < before))

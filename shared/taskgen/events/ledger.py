@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from taskgen.event import Quarantined
+from taskgen.events.decoding import decoded, number, shown, text
 from taskgen.events.ranges import Ranges
 from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS
 from taskgen.events.sqlite_file import Kind, SqliteFile
@@ -42,11 +43,11 @@ class Ledger:
 
     def lengths(self) -> dict[str, int]:
         """The names of all files, and how many bytes of each count."""
-        return {str(name): int(str(length)) for name, length in self._file.rows("SELECT * FROM files")}
+        return dict(self._file.read("files", _length_of, "SELECT name, length FROM files"))
 
     def runs(self) -> Iterator[Run]:
         """All runs that are known, ordered by id."""
-        return map(run_from, self._file.rows(RUNS))
+        return self._file.read("runs", run_from, RUNS)
 
     def check_writable(self) -> None:
         """See `SqliteFile.check_writable`."""
@@ -70,13 +71,12 @@ class Entry:
 
     def stored(self, run_id: str, first: int, end: int) -> Ranges:
         """Which events of a run are stored, of those that are, or touch, `first` to `end`."""
-        return Ranges(
-            self._connection.execute(
-                "SELECT first_seq, first_seq + count FROM stored "
-                "WHERE run_id = ? AND first_seq <= ? AND first_seq + count >= ? ORDER BY first_seq",
-                (run_id, end, first),
-            )
+        rows = self._connection.execute(
+            "SELECT first_seq, first_seq + count FROM stored "
+            "WHERE run_id = ? AND first_seq <= ? AND first_seq + count >= ? ORDER BY first_seq",
+            (run_id, end, first),
         )
+        return Ranges(decoded(rows, _range_of, lambda row: f"{NAME}: stored, run {shown(run_id)}, row {row}"))
 
     def set_stored(self, run_id: str, ranges: Ranges) -> None:
         """Replace what `stored` has told by what it has become."""
@@ -106,3 +106,17 @@ class Entry:
             "INSERT INTO quarantined (digest) VALUES (?) ON CONFLICT DO NOTHING", (digest,)
         )
         return cursor.rowcount == 1
+
+
+def _length_of(row: tuple[Any, ...]) -> tuple[str, int]:
+    name, length = row
+    if Path(text("name", name)).name != name or "\0" in name:
+        raise ValueError(f"name is {shown(name)}, not the name of a file")
+    if number("length", length) < 0:
+        raise ValueError(f"length is {length}, less than nothing")
+    return name, length
+
+
+def _range_of(row: tuple[Any, ...]) -> tuple[int, int]:
+    first, end = row
+    return number("first_seq", first), number("first_seq + count", end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -156,11 +156,15 @@ def open_parts(directory: str | Path) -> CsvReader:
         StoreError: there is no ledger, or a part is missing.
     """
     folder = Path(directory)
-    with closing(Ledger(folder, 30.0, is_read_only=True)) as ledger:
+    with ExitStack() as opened:
+        ledger = Ledger(folder, 30.0, is_read_only=True)
+        opened.callback(ledger.close)
         lengths = ledger.lengths()
         parts = [
             Part(folder / name, length, lengths.get(quarantine_path(folder / name).name))
             for name, length in sorted(lengths.items())
             if not name.endswith(_QUARANTINE)
         ]
-        return CsvReader(f"csv:{directory}", *parts, known=ledger.runs())
+        reader = CsvReader(f"csv:{directory}", *parts, ledger=ledger)
+        opened.pop_all()
+        return reader

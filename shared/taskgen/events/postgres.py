@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, Final, TypeVar
 
 import psycopg
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
+from taskgen.events.accounts import (
+    Account,
+    Holding,
+    Progress,
+    accounts,
+    accounts_of_runs,
+    accounts_of_strays,
+    accounts_of_tasks,
+    counted,
+    in_order_of_runs,
+)
+from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
+from taskgen.events.sql import STRAYS
 from taskgen.events.storing import Batch, EventRow, StoringHandler
 from taskgen.events.tables import (
     JobRow,
@@ -23,10 +37,13 @@ from taskgen.events.tables import (
     run_from,
     run_values,
     schema,
-    task_from,
+    stray_from,
+    task_of_run,
     task_values,
 )
 from taskgen.run import Run
+
+_T = TypeVar("_T")
 
 _VERSION: Final = 1
 _LOCK: Final = 0x7461736B67656E
@@ -55,6 +72,13 @@ _WRITE_NOTHING: Final = tuple(
     for table in ("runs", "tasks", "events", "quarantine")
 )
 """Takes the locks that a batch takes, with the same rights."""
+_EVENTS: Final = "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM events"
+_TASKS: Final = (
+    "SELECT run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
+    '"offset", numberofjobs, quota, caps, cores, coreoffset, config FROM tasks'
+)
+_FETCHED_ROWS: Final = 20
+"""At once; an event can be as large as a frame."""
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
 _COPY: Final = (
     "COPY pg_temp.incoming (run_id, seq, task_id, type, time_stamp, received_at, attributes) FROM STDIN"
@@ -157,6 +181,7 @@ class PostgresReader:
     """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
 
     knows_ends: Final = True
+    keeps_tasks: Final = True
 
     def __init__(self, dsn: str) -> None:
         """Connect for reading.
@@ -182,24 +207,16 @@ class PostgresReader:
             "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
             'events FROM runs ORDER BY run_id COLLATE "C"'
         )
-        return map(run_from, self._rows(query))
+        return self._read("runs", run_from, query)
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq."""
-        query = (
-            "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes "
-            "FROM events WHERE run_id = %s ORDER BY seq"
-        )
-        return map(_event_from, self._rows(query, run_id))
+        return self._read("events", _event_from, f"{_EVENTS} WHERE run_id = %s ORDER BY seq", run_id)
 
     def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
-        query = (
-            "SELECT task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
-            '"offset", numberofjobs, quota, caps, cores, coreoffset, config '
-            "FROM tasks WHERE run_id = %s ORDER BY task_id"
-        )
-        return map(task_from, self._rows(query, run_id))
+        query = f"{_TASKS} WHERE run_id = %s ORDER BY task_id"
+        return (task for _, task in self._read("tasks", task_of_run, query, run_id))
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
         """A run's jobs, ordered by task and number."""
@@ -207,12 +224,34 @@ class PostgresReader:
             "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
             "FROM jobs WHERE run_id = %s ORDER BY task_id, job"
         )
-        return map(job_from, self._rows(query, run_id))
+        return self._read("jobs", job_from, query, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event, ordered by time."""
         query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
-        return map(quarantined_from, self._rows(query))
+        return self._read("quarantine", quarantined_from, query)
+
+    def accounts(self, progress: Progress) -> Iterator[Account]:
+        """What there is of each run, ordered by id."""
+
+        def scan(of: Callable[[str], Holding | None]) -> None:
+            # Closed here and now: until then the driver lets nothing else use the connection.
+            with closing(self._copied(_EVENTS)) as rows:
+                events = decoded(rows, _event_from, lambda row: self._where("events", row))
+                for event in counted(events, progress):
+                    holding = of(event.run_id)
+                    if holding is not None:
+                        holding.add(event)
+
+        tasks = self._read("tasks", task_of_run, f'{_TASKS} ORDER BY run_id COLLATE "C", task_id')
+        strays = self._read("events", stray_from, f'{STRAYS} ORDER BY run_id COLLATE "C", seq')
+        return accounts(
+            self.name,
+            accounts_of_runs(self.runs()),
+            ((run_id, {"events": holding}) for run_id, holding in in_order_of_runs(scan, Holding)),
+            accounts_of_tasks(tasks),
+            accounts_of_strays(strays),
+        )
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -225,13 +264,29 @@ class PostgresReader:
             if not _is_made(cursor, self._server.name):
                 raise StoreError(f"{self._server.name}: has no events of taskgen")
 
+    def _read(
+        self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str
+    ) -> Iterator[_T]:
+        return decoded(self._rows(query, *values), decode, lambda row: self._where(table, row))
+
     def _rows(self, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, fetched little by little."""
+        """The rows of a query, fetched little by little; any number of such queries may be on."""
         with self._server.translated(), self._connection.cursor(next(self._names)) as cursor:
+            cursor.itersize = _FETCHED_ROWS
             cursor.execute(query.encode(), values)
             yield from cursor
 
+    def _copied(self, query: str) -> Generator[tuple[Any, ...], None, None]:
+        """The rows of a query in text, each held alone; nothing else may be asked for meanwhile."""
+        copying = f"COPY ({query}) TO STDOUT".encode()
+        with self._server.translated(), self._connection.cursor() as cursor, cursor.copy(copying) as copy:
+            yield from copy.rows()
+
+    def _where(self, table: str, row: tuple[Any, ...]) -> str:
+        return f"{self.name}: {table}, row {shown(row[:2])}"
+
 
 def _event_from(row: tuple[Any, ...]) -> EventRow:
-    event = EventRow._make(row)
-    return event._replace(time_stamp=int(event.time_stamp))
+    """The event of a row, in text or not; most types are the table's already."""
+    run_id, seq, task_id, kind, time_stamp, received_at, attributes = row
+    return EventRow(run_id, int(seq), int(task_id), kind, int(time_stamp), received_at, attributes)

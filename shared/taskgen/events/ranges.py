@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Final
+
+_KEPT_SPANS: Final = 50
 
 
 class Ranges:
@@ -52,3 +55,23 @@ class Ranges:
             self._firsts.insert(at, number)
             self._ends.insert(at, number + 1)
         return True
+
+
+class Spans:
+    """Numbers that only grow, all counted, the first ranges of them kept: in constant memory."""
+
+    __slots__ = ("count", "kept")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How many numbers there are."""
+        self.kept: list[tuple[int, int]] = []
+        """The first ranges, as (first, last)."""
+
+    def add(self, first: int, last: int) -> None:
+        """Take the numbers from `first` to `last`, which are larger than all before."""
+        self.count += last - first + 1
+        if self.kept and first == self.kept[-1][1] + 1:
+            self.kept[-1] = (self.kept[-1][0], last)
+        elif len(self.kept) < _KEPT_SPANS:
+            self.kept.append((first, last))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
+from taskgen.events.accounts import Account, Progress
 from taskgen.events.csv_reader import CsvReader, Part
 from taskgen.events.parts import open_parts
 from taskgen.events.sql import SqliteReader
@@ -27,11 +28,22 @@ class StoreReader(Protocol):
     def knows_ends(self) -> bool:
         """Whether the store keeps how runs ended; a plain CSV file does not."""
 
+    @property
+    def keeps_tasks(self) -> bool:
+        """Whether the store keeps the parameters of the runs' tasks; CSV files do not."""
+
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id; of a run that has not ended (or not here) `outcome` is None."""
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq; as often as they are stored."""
+
+    def accounts(self, progress: Progress) -> Iterator[Account]:
+        """What the store has of each run that it has anything of, ordered by id; reads everything once.
+
+        Args:
+            progress: is told how many more events were read.
+        """
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 from taskgen.event import Quarantined
+from taskgen.events.accounts import (
+    Account,
+    Progress,
+    accounts,
+    accounts_of_runs,
+    accounts_of_strays,
+    accounts_of_tasks,
+    counted,
+    holding_of,
+)
 from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.events.storing import Batch, EventRow, StoringHandler
 from taskgen.events.tables import (
@@ -15,13 +27,15 @@ from taskgen.events.tables import (
     JobRow,
     end_values,
     ended_runs,
+    event_from,
     job_from,
     known_runs,
     quarantine_values,
     quarantined_from,
     run_from,
     run_values,
-    task_from,
+    stray_from,
+    task_of_run,
     task_values,
 )
 from taskgen.run import Run
@@ -42,6 +56,12 @@ RUNS: Final = (
     "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events "
     "FROM runs ORDER BY run_id"
 )
+STRAYS: Final = (
+    "SELECT run_id, seq FROM events WHERE NOT EXISTS "
+    "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
+    "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id)"
+)
+"""Events of tasks that their run does not have, though it has some."""
 _TASK: Final = (
     "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
     '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '
@@ -96,16 +116,11 @@ def event_stored(row: EventRow) -> tuple[Any, ...]:
     return row if row.time_stamp <= SQLITE_MAX else row._replace(time_stamp=str(row.time_stamp))  # type: ignore[arg-type]
 
 
-def event_from(row: tuple[Any, ...]) -> EventRow:
-    """The event of a row of the table."""
-    event = EventRow._make(row)
-    return event if isinstance(event.time_stamp, int) else event._replace(time_stamp=int(event.time_stamp))
-
-
 class SqliteReader:
     """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
 
     knows_ends: Final = True
+    keeps_tasks: Final = True
 
     def __init__(self, path: str | Path) -> None:
         """Open the database for reading.
@@ -118,16 +133,16 @@ class SqliteReader:
 
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
-        return map(run_from, self._file.rows(RUNS))
+        return self._runs(RUNS)
 
     def count_runs(self) -> int:
         """How many runs there are."""
         ((count,),) = self._file.rows("SELECT count(*) FROM runs")
-        return int(str(count))
+        return int(count)
 
     def last_runs(self, count: int) -> list[Run]:
         """So many of the latest runs, ordered by id."""
-        return list(map(run_from, self._file.rows(f"{RUNS} DESC LIMIT ?", count)))[::-1]
+        return list(self._runs(f"{RUNS} DESC LIMIT ?", count))[::-1]
 
     def matching_runs(self, part: str) -> list[Run]:
         """The runs whose id begins or ends with a text, at most two of them: whether it names one."""
@@ -135,24 +150,15 @@ class SqliteReader:
             "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
             "events FROM runs WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? LIMIT 2"
         )
-        return list(map(run_from, self._file.rows(query, len(part), part, -len(part), part)))
+        return list(self._runs(query, len(part), part, -len(part), part))
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq."""
-        query = (
-            "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes "
-            "FROM events WHERE run_id = ? ORDER BY seq"
-        )
-        return map(event_from, self._file.rows(query, run_id))
+        return self._events("WHERE run_id = ? ORDER BY seq", run_id)
 
     def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
-        query = (
-            "SELECT task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
-            '"offset", numberofjobs, quota, caps, cores, coreoffset, config '
-            "FROM tasks WHERE run_id = ? ORDER BY task_id"
-        )
-        return map(task_from, self._file.rows(query, run_id))
+        return (task for _, task in self._tasks("WHERE run_id = ? ORDER BY task_id", run_id))
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
         """A run's jobs, ordered by task and number."""
@@ -160,12 +166,37 @@ class SqliteReader:
             "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
             "FROM jobs WHERE run_id = ? ORDER BY task_id, job"
         )
-        return map(job_from, self._file.rows(query, run_id))
+        return self._file.read("jobs", job_from, query, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event, ordered by time."""
         query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
-        return map(quarantined_from, self._file.rows(query))
+        return self._file.read("quarantine", quarantined_from, query)
+
+    def accounts(self, progress: Progress) -> Iterator[Account]:
+        """What there is of each run, ordered by id."""
+        events = counted(self._events("ORDER BY run_id, seq"), progress)
+        return accounts(
+            self.name,
+            accounts_of_runs(self.runs()),
+            ((run_id, {"events": holding_of(rows)}) for run_id, rows in groupby(events, itemgetter(0))),
+            accounts_of_tasks(self._tasks("ORDER BY run_id, task_id")),
+            accounts_of_strays(self._file.read("events", stray_from, f"{STRAYS} ORDER BY run_id, seq")),
+        )
+
+    def _runs(self, query: str, *values: str | int) -> Iterator[Run]:
+        return self._file.read("runs", run_from, query, *values)
+
+    def _events(self, which: str, *values: str) -> Iterator[EventRow]:
+        query = f"SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM events {which}"  # noqa: S608 - of our own
+        return self._file.read("events", event_from, query, *values)
+
+    def _tasks(self, which: str, *values: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        query = (
+            "SELECT run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "  # noqa: S608 - of our own
+            f'"offset", numberofjobs, quota, caps, cores, coreoffset, config FROM tasks {which}'
+        )
+        return self._file.read("tasks", task_of_run, query, *values)
 
     def close(self) -> None:
         """Let go of the file."""

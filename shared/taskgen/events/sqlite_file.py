@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
+from taskgen.events.decoding import decoded, shown
 from taskgen.events.tables import schema
 from taskgen.redaction import without_password
+
+_T = TypeVar("_T")
 
 _PRIMARY_CODE: Final = 0xFF
 _LATER: Final = frozenset(
@@ -27,6 +30,8 @@ _LATER: Final = frozenset(
 )
 """What may be over at the next try; an I/O error is also how a quota or a full network disk shows."""
 _OF_THE_DATA: Final = (OverflowError, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
+_FAULTS: Final = (sqlite3.Error, OverflowError, UnicodeDecodeError)
+"""What the driver raises; the last one where not even its message is text."""
 _MARKS: Final = (
     "SELECT (SELECT application_id FROM pragma_application_id), "
     "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
@@ -101,10 +106,26 @@ class SqliteFile:
         with self.transaction() as connection:
             connection.execute(f"PRAGMA user_version = {self._kind.version}")
 
-    def rows(self, query: str, *values: str | int) -> Iterator[tuple[object, ...]]:
+    def rows(self, query: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         """The rows of a query, one by one."""
-        with self._translated(), closing(self.connection.execute(query, values)) as cursor:
-            yield from cursor
+        row: tuple[Any, ...] = ()
+        try:
+            for row in self.connection.execute(query, values):
+                yield row
+        except _FAULTS as error:
+            raise self._translation(error, f" behind row {_key(row)}" if row else "") from error
+
+    def read(
+        self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str | int
+    ) -> Iterator[_T]:
+        """What the rows of a query mean; `table` is where they are, in words.
+
+        Raises:
+            StoreError: a row means nothing; the error names it.
+        """
+        return decoded(
+            self.rows(query, *values), decode, lambda row: f"{self.path}: {table}, row {_key(row)}"
+        )
 
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
@@ -114,12 +135,15 @@ class SqliteFile:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OverflowError) as error:
-            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-            kind = StoreUnavailableError if code in _LATER else StoreError
-            if isinstance(error, _OF_THE_DATA):
-                kind = UnstorableError
-            raise kind(f"{self.path}: {error}") from error
+        except _FAULTS as error:
+            raise self._translation(error) from error
+
+    def _translation(self, error: Exception, where: str = "") -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        kind = StoreUnavailableError if code in _LATER else StoreError
+        if isinstance(error, _OF_THE_DATA):
+            kind = UnstorableError
+        return kind(f"{self.path}:{where} {' '.join(str(error).split())}")
 
     def _prepare(self, *, is_read_only: bool) -> None:
         is_new = not self._is_made()
@@ -191,13 +215,21 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
         StoreError: there can be no file.
     """
     # A DSN may have been given for a path.
-    shown, folder = without_password(str(path)), without_password(str(path.parent))
-    if path.is_dir():
-        raise StoreError(f"{shown}: is a folder; give the path of a file")
-    if not path.parent.is_dir():
-        raise StoreError(f"{shown}: there is no folder {folder}; make it, or give another path")
-    if must_exist and not path.exists():
-        raise StoreError(f"{shown}: there is no such file")
+    place, folder = without_password(str(path)), without_password(str(path.parent))
+    try:
+        if path.is_dir():
+            raise StoreError(f"{place}: is a folder; give the path of a file")
+        if not path.parent.is_dir():
+            raise StoreError(f"{place}: there is no folder {folder}; make it, or give another path")
+        if must_exist and not path.exists():
+            raise StoreError(f"{place}: there is no such file")
+    except OSError as error:
+        raise StoreError(f"{place}: {error.strerror}") from error
+
+
+def _key(row: tuple[Any, ...]) -> str:
+    """Names a row: the columns of the key come first in every query."""
+    return shown(row[:2])
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -9,7 +9,8 @@ from importlib import resources
 from typing import Any, Final, NamedTuple
 
 from taskgen.event import Quarantined
-from taskgen.events.storing import Batch, one_line
+from taskgen.events.decoding import number, or_none, shown, text
+from taskgen.events.storing import Batch, EventRow, one_line
 from taskgen.run import Outcome, Run
 
 SQLITE_MAX: Final = 2**63 - 1
@@ -29,6 +30,8 @@ _TASK_COLUMNS: Final = (
     "cores",
     "coreoffset",
 )
+
+_USUAL_EVENTS: Final = {(str, int, int, str, int, str, more) for more in (str, type(None))}
 
 
 class JobRow(NamedTuple):
@@ -78,19 +81,45 @@ def ended_runs(batch: Batch) -> list[Run]:
 
 
 def run_from(row: tuple[Any, ...]) -> Run:
-    """The run of a row with all columns; `outcome` is None while it has not ended."""
+    """The run of a row with all columns; `outcome` is None while it has not ended.
+
+    Raises:
+        TypeError, ValueError: as all these functions that read rows do, if a value is none for its column.
+    """
     run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events = row
     return Run(
-        board=board,
-        run_id=run_id,
-        taskset_id=taskset_id,
-        attempt=attempt,
-        variant=variant,
-        started_at=started_at,
-        ended_at=ended_at or "",
-        outcome=Outcome(outcome) if outcome else None,
-        reason=reason or "",
-        events=events or 0,
+        board=text("board", board),
+        run_id=text("run_id", run_id),
+        taskset_id=text("taskset_id", taskset_id),
+        attempt=number("attempt", attempt),
+        variant=number("variant", variant),
+        started_at=text("started_at", started_at),
+        ended_at=or_none(text, "ended_at", ended_at) or "",
+        outcome=or_none(_outcome, "outcome", outcome),
+        reason=or_none(text, "reason", reason) or "",
+        events=or_none(number, "events", events) or 0,
+    )
+
+
+def _outcome(name: str, value: object) -> Outcome:
+    if value not in set(Outcome):
+        raise ValueError(f"{name} is {shown(value)}, and not one of {', '.join(Outcome)}")
+    return Outcome(str(value))
+
+
+def event_from(row: tuple[Any, ...]) -> EventRow:
+    """The event of a row with all columns."""
+    if tuple(map(type, row)) in _USUAL_EVENTS:  # quickly, as this is done for every event
+        return EventRow._make(row)
+    run_id, seq, task_id, kind, time_stamp, received_at, attributes = row
+    return EventRow(
+        text("run_id", run_id),
+        number("seq", seq),
+        number("task_id", task_id),
+        text("type", kind),
+        number("time_stamp", time_stamp),
+        text("received_at", received_at),
+        or_none(text, "attributes", attributes),
     )
 
 
@@ -106,14 +135,39 @@ def task_from(row: tuple[Any, ...]) -> dict[str, Any]:
     """The parameters of a row without its run: as `Task` takes them."""
     task_id, *values, config = row
     named = dict(zip(_TASK_COLUMNS, values, strict=True))
-    return {"id": task_id} | named | {"config": json.loads(config)}
+    or_none(text, "pkg", named["pkg"])
+    try:
+        named["config"] = json.loads(config)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"config is {shown(config)}, not JSON") from error
+    return {"id": number("task_id", task_id)} | named
+
+
+def task_of_run(row: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    """A run's id and the parameters of one of its tasks, of a row with all columns."""
+    run_id, *task = row
+    return text("run_id", run_id), task_from(tuple(task))
+
+
+def stray_from(row: tuple[Any, ...]) -> tuple[str, int]:
+    """The key of an event."""
+    run_id, seq = row
+    return text("run_id", run_id), number("seq", seq)
 
 
 def job_from(row: tuple[Any, ...]) -> JobRow:
     """Of a row of the view, whatever the database makes of large numbers."""
     run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms = row
     start, end, run_time = (None if t is None else int(t) for t in (start_ms, end_ms, run_time_ms))
-    return JobRow(run_id, task_id, job, start, end, exit_type, run_time)
+    return JobRow(
+        text("run_id", run_id),
+        number("task_id", task_id),
+        job,
+        start,
+        end,
+        or_none(text, "exit_type", exit_type),
+        run_time,
+    )
 
 
 def quarantine_digest(quarantined: Quarantined) -> str:
@@ -138,4 +192,12 @@ def quarantine_values(quarantined: Quarantined) -> tuple[str | bytes | None, ...
 def quarantined_from(row: tuple[Any, ...]) -> Quarantined:
     """Of a row without its digest."""
     received_at, board, run_id, reason, data = row
-    return Quarantined(reason, bytes(data), board, received_at, run_id)
+    if not isinstance(data, bytes):
+        raise TypeError(f"data is {shown(data)}, not bytes")
+    return Quarantined(
+        text("reason", reason),
+        data,
+        text("board", board),
+        text("received_at", received_at),
+        or_none(text, "run_id", run_id),
+    )

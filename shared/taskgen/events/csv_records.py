@@ -1,0 +1,107 @@
+"""Reads a CSV file of ours, one line for each record, with what one needs to find a line again."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from taskgen.errors import StoreError
+from taskgen.events.csv_file import LINE_END, lines, translated
+from taskgen.events.decoding import decoded
+from taskgen.limits import LARGEST_FRAME_BYTES
+
+_T = TypeVar("_T")
+
+_LONGEST_LINE: Final = 4 * LARGEST_FRAME_BYTES
+"""Quotes that are escaped for JSON and doubled for CSV make one byte of a frame three."""
+_BUFFER_BYTES: Final = 65536
+
+
+class Line(NamedTuple):
+    """A record as it stands in the file."""
+
+    place: int
+    """Byte at which it begins."""
+    number: int | None
+    """Counted from 1, as editors do; None where reading began in the middle."""
+    data: bytes
+
+
+class CsvRecords:
+    """The records of a file without its header, as far as the file went when this was made."""
+
+    def __init__(self, path: Path, columns: Sequence[str], length: int | None = None) -> None:
+        """Look at the file's header.
+
+        Args:
+            path: the file; it may be growing.
+            columns: what the header has to say.
+            length: bytes that count at most; None: all.
+
+        Raises:
+            StoreError: it is another file, or cannot be read.
+        """
+        self.path = path
+        header = lines([columns])
+        with translated(path, StoreError), path.open("rb") as file:
+            if file.read(len(header)) != header:
+                raise StoreError(f"{path}: begins with another header than ours")
+            size = os.fstat(file.fileno()).st_size
+        self.length = size if length is None else min(size, length)
+        self._columns = len(columns)
+        self._begin = len(header)
+        # For the whole process, as the module has it; a frame of a board can be larger than its default.
+        csv.field_size_limit(_LONGEST_LINE)
+
+    def read(self, decode: Callable[[Line, list[str]], _T]) -> Iterator[_T]:
+        """What the records mean, one by one; a torn last one is left out.
+
+        Raises:
+            StoreError: one means nothing; the error names its line.
+        """
+        return self.decoded(self.lines(), decode)
+
+    def decoded(self, found: Iterator[Line], decode: Callable[[Line, list[str]], _T]) -> Iterator[_T]:
+        """What some of the file's lines mean; as `read` does otherwise."""
+        return decoded(found, lambda line: decode(line, self._values(line)), self._where)
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
+        """The lines that begin at `start` or behind it, and before `end`; a torn last one is left out."""
+        end = self.length if end is None else min(end, self.length)
+        number = 1 if start <= self._begin else None
+        with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:
+            place = max(start, self._begin)
+            file.seek(place - 1)
+            place += len(file.readline(_LONGEST_LINE)) - 1  # what is left of a line that began before
+            while place < end:
+                data = file.readline(_LONGEST_LINE)
+                number = number and number + 1
+                if not data.endswith(b"\n") and len(data) < _LONGEST_LINE:
+                    return
+                if place + len(data) > self.length:
+                    return
+                yield Line(place, number, data)
+                place += len(data)
+
+    def at(self, places: Iterable[int]) -> Iterator[Line]:
+        """The lines that begin at these bytes."""
+        with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:
+            for place in places:
+                file.seek(place)
+                yield Line(place, None, file.readline(_LONGEST_LINE))
+
+    def _values(self, line: Line) -> list[str]:
+        if not line.data.endswith(LINE_END):
+            raise ValueError("does not end as a line does")
+        text = line.data[: -len(LINE_END)].decode()
+        values = next(csv.reader([text], strict=True), []) if '"' in text else text.split(",")
+        if len(values) != self._columns:
+            raise ValueError(f"{len(values)} values, not {self._columns}")
+        return values
+
+    def _where(self, line: Line) -> str:
+        place = f"at byte {line.place}" if line.number is None else f"line {line.number}"
+        return f"{self.path}: {place}"
