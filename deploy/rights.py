@@ -81,4 +81,4 @@ EVENT_KEYS: Final = {"controller": r"^status\.controller$", "cli": r"^refused\..
 """With which keys alone a user may publish to the exchange of events: its status; task-sets called off."""
 
 TAGS: Final = {"cli": ["management"]}
-"""People may look at the queues: docs/decisions/0012-no-way-around-the-exchanges.md."""
+"""People may look at the queues: docs/decisions/0013-no-way-around-the-exchanges.md."""
