@@ -220,6 +220,8 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
             raise StoreError(f"{path}: there is no folder {path.parent}; make it, or give another path")
         if must_exist and not path.exists():
             raise StoreError(f"{path}: there is no such file")
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path}: is a device or a pipe; give the path of a file")
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
 
