@@ -87,6 +87,7 @@ class EventsContract:
     def test_a_run_that_a_batch_was_given_up_of_has_no_gap(self, store: Store) -> None:
         tasks = taskset()
         with store.make() as handler:
+            handler.__taskset_start__(tasks)
             for first_seq in range(0, 8, 2):
                 handler.begin()
                 give(handler, tasks, first_seq, event("X", 0, 1), event("X", 0, 2))

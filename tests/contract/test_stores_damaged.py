@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -242,6 +245,19 @@ def test_foreign_files(here: Path, data: bytes) -> None:
         assert bear("verify", spec).code == 2
 
 
+@pytest.mark.parametrize("kind", ["csv", "sqlite"])
+def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    tasks = taskset_file(tmp_path, {"pkg": "hey"})
+    for place in (tmp_path / "pipe", "/dev/zero", tmp_path / ("x" * 300), tmp_path / "file" / "below"):
+        assert bear("verify", f"{kind}:{place}").code == 2
+        ended = bear("run", tasks, "--board", "127.0.0.1:1", f"--{kind}", place)
+        assert ended.code == 2
+        assert f"{place}: " in ended.stderr
+    assert bear("show", tmp_path / "pipe").code == 2
+
+
 @pytest.mark.parametrize("option", ["--csv", "--sqlite"])
 def test_a_run_into_a_store_that_is_damaged(here: Path, option: str) -> None:
     """Where it can be opened all the same, it says at the end what it could not store."""
@@ -263,3 +279,16 @@ def test_a_run_into_a_store_that_is_damaged(here: Path, option: str) -> None:
             assert (ended.code, "Traceback" in ended.stderr) == (1, False), ended
     assert codes <= {0, 1, 2}
     assert len(codes) > 1
+
+
+@pytest.mark.parametrize("command", ["show {}/events.db", "verify sqlite:{}/events.db"])
+def test_an_output_that_is_full(here: Path, command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "taskgen", *command.format(here).split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "taskgen: the output: No space left on device\n")

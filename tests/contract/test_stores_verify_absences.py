@@ -191,6 +191,19 @@ def test_events_of_a_task_that_is_gone_are_listed_in_one_store_alone(
         assert str(report.findings[0]).endswith(": 2 events of tasks that the run does not have: 1-2")
 
 
+def test_an_event_that_is_no_task_s_needs_none(tmp_path: Path, postgres_database: str) -> None:
+    """Boards answer with the task -1 to who asks from outside, and new ones may say what nobody knows yet."""
+    tasks = taskset()
+    for handler in (SqliteHandler(tmp_path / "events.db"), PostgresHandler(postgres_database)):
+        run = tasks.run
+        with handler:
+            handler.__taskset_start__(tasks)
+            give(handler, tasks, 0, event("EXTERNAL", -1, 1), event("TEMPERATURE", 7, 2))
+            end(handler, tasks, 2)
+        tasks.run = run
+    assert found(verify([f"sqlite:{tmp_path}/events.db", postgres_database])) == []
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_lines_that_say_otherwise_of_their_run_are_told_of(
     places: list[str], runs: list[TaskSet], tmp_path: Path, count: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -27,6 +28,8 @@ from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.logs import configure_logs
 from taskgen.redaction import without_password
 from taskgen.showable import showable
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 app = typer.Typer(
     name="taskgen",
@@ -69,10 +72,19 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_CODE
     except BrokenPipeError:
-        # Whoever read has seen enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read has seen enough
         code = 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _drop_output()
+        code = _complain(f"{error.filename or 'the output'}: {error.strerror}", 1)
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Leave the interpreter nothing that it would try to flush, and fail to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str, code: int = 2) -> int:

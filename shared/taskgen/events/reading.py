@@ -9,6 +9,7 @@ from typing import Protocol
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.events.accounts import Account, Progress
+from taskgen.events.csv_file import translated
 from taskgen.events.csv_reader import CsvReader, Part
 from taskgen.events.parts import open_parts
 from taskgen.events.sql import SqliteReader
@@ -66,7 +67,10 @@ def open_store(spec: str) -> StoreReader:
     if kind == "sqlite" and place:
         return SqliteReader(place)
     if kind == "csv" and place:
-        return open_parts(place) if Path(place).is_dir() else CsvReader(spec, Part(Path(place)))
+        path = Path(place)
+        with translated(path, StoreError):
+            is_folder = path.is_dir()
+        return open_parts(place) if is_folder else CsvReader(spec, Part(path))
     if kind in ("postgresql", "postgres"):
         return _open_postgres(spec)
     raise StoreError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from taskgen.event import Quarantined
+from taskgen.event_type import EventType
 from taskgen.events.accounts import (
     Account,
     Progress,
@@ -56,12 +57,13 @@ RUNS: Final = (
     "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events "
     "FROM runs ORDER BY run_id"
 )
+_OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
 STRAYS: Final = (
-    "SELECT run_id, seq FROM events WHERE NOT EXISTS "
+    f"SELECT run_id, seq FROM events WHERE type IN ({_OF_A_TASK}) AND NOT EXISTS "  # noqa: S608 - of our own
     "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
     "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id)"
 )
-"""Events of tasks that their run does not have, though it has some."""
+"""Events of tasks that their run does not have, though it has some; an `EXTERNAL` is no task's."""
 _TASK: Final = (
     "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
     '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '

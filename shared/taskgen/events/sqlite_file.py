@@ -223,6 +223,8 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
             raise StoreError(f"{place}: there is no folder {folder}; make it, or give another path")
         if must_exist and not path.exists():
             raise StoreError(f"{place}: there is no such file")
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{place}: is a device or a pipe; give the path of a file")
     except OSError as error:
         raise StoreError(f"{place}: {error.strerror}") from error
 
