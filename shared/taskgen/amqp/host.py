@@ -148,7 +148,7 @@ class _Hosting:
                 async with self._turn:
                     filled = await self._stored(batch, out)
                 await self._parked(filled.poison, out)
-                incoming.acknowledge(batch[-1].tag, up_to=True)
+                await intake.acknowledge(batch)
                 _count(self._health.metrics, batch, filled)
         finally:
             self._health.set("consuming", False, "the connection to the broker broke")
