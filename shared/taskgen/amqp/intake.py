@@ -58,11 +58,17 @@ class Intake:
         self._held_bytes -= size
         return batch
 
-    async def acknowledge(self, batch: list[Delivery]) -> None:
-        """Give up the latest batch: it is stored."""
+    async def acknowledge(self, batch: list[Delivery]) -> bool:
+        """Give up the latest batch: it is stored.
+
+        Returns:
+            Whether the subscription was renewed: of consumers that take turns, another one may go on now.
+        """
+        is_new = False
         if self._arrived.empty() and (self._surplus or len(batch) == self._prefetch):
-            await self._fit()
+            is_new = await self._fit()
         self._channel.acknowledge(batch[-1].tag, up_to=True)
+        return is_new
 
     def _take(self, delivery: Delivery) -> None:
         size = len(delivery.body)
@@ -73,18 +79,19 @@ class Intake:
         self._held_bytes += size
         self._arrived.put_nowait(delivery)
 
-    async def _fit(self) -> None:
+    async def _fit(self) -> bool:
         """Subscribe anew where messages were too large, or twice as many would fit.
 
         Called while nothing waits here and the broker may send no more, so that hardly anything is on its
-        way: that would go back as well. What is given up next is stored, should another consumer go on.
+        way: that would go back as well.
         """
         fitting = min(max(HELD_BYTES // max(self._sizes), 1), MOST_PREFETCH)
         if not self._surplus and fitting < 2 * self._prefetch:
-            return
+            return False
         await self._channel.cancel(self._consumer)
         for tag in self._surplus:
             self._channel.give_back(tag)
         self._surplus.clear()
         self._prefetch = fitting
         await self.subscribe()
+        return True
