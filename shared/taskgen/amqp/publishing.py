@@ -86,6 +86,8 @@ class PublishingHandler(CommittingHandler):
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
         """Pass the profile on; the run goes on until the controller says otherwise."""
         super().__taskset_event__(taskset, event)
+        for task in taskset:
+            del task.jobs[:-1]  # how many have ended is all that is asked here
         run = _run(taskset)
         profile = ProfileOfRun(first_seq=run.first_seq, received_at=run.received_at, profile=event)
         _, _, profiles = self._profiles.setdefault(run.run_id, (self._head(run), run.board, []))

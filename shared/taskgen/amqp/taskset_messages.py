@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from taskgen.errors import TaskSetError
 from taskgen.run import new_id, now
@@ -13,12 +13,24 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from taskgen.variants import has_choices
 
+_NAME_BYTES: Final = 200
+
 Tasks = list[dict[str, Any]]
 """The tasks' parameters, without open choices."""
 
 
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """As large as JSON's numbers are exact everywhere (RFC 8259, section 6); every store can hold it."""
+
+
+def _short(name: str) -> str:
+    if len(name.encode()) > _NAME_BYTES:
+        raise ValueError(f"has more than {_NAME_BYTES} bytes")
+    return name
+
+
+Name = Annotated[str, Field(max_length=_NAME_BYTES), AfterValidator(_short)]
+"""Becomes a part of keys, names of queues and ids of messages, each of which AMQP limits to 255 bytes."""
 
 
 class BaseMessage(BaseModel, ABC):
@@ -42,7 +54,7 @@ class TaskSetMessage(BaseMessage):
     """One variant of a task-set that waits for a board. Queue `taskgen.tasksets`."""
 
     kind: Literal["taskgen.taskset"] = Field(default="taskgen.taskset", alias="schema")
-    taskset_id: str = Field(default_factory=new_id)
+    taskset_id: Name = Field(default_factory=new_id)
     campaign_id: str = ""
     """All that one `taskgen submit` published."""
     source: str = "task-set"
