@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.errors import SettingsError, StoreError, StoreUnavailableError
+from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import Outcome, new_id, now
 from taskgen.state.opening import open_state
 from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
@@ -107,6 +107,25 @@ def test_a_second_writing_replaces_the_first(state: State) -> None:
     kept(state, runs={run.run_id: run}, jobs={ended[:3]: ended})
     assert state.run(run.run_id) == run
     assert list(state.jobs(run.run_id)) == [ended]
+
+
+def test_all_jobs_of_a_long_run_come_in_order(state: State) -> None:
+    rows = [JobRow("run", task_id, job, job, None, None) for task_id in (0, 7) for job in range(1300)]
+    others = [JobRow(run_id, 0, 0, 1, None, None) for run_id in ("ru", "run ")]
+    kept(state, jobs={row[:3]: row for row in reversed([*rows, *others])})
+    assert list(state.jobs("run")) == rows
+
+
+def test_a_row_that_cannot_be_understood_says_so_unless_its_run_is_closed(state: State) -> None:
+    run = run_row(decision="exploded")
+    kept(state, runs={run.run_id: run})
+    with pytest.raises(UnreadableError, match="decision"):
+        state.run(run.run_id)
+    rest = state.rest_of_run(run.run_id)
+    assert (rest.taskset_id, rest.board, rest.decision) == (run.taskset_id, run.board, None)
+    run.is_closed = True
+    kept(state, runs={run.run_id: run})
+    assert state.run(run.run_id) is not None
 
 
 def test_live_runs_are_those_without_an_outcome(state: State) -> None:
