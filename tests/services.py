@@ -26,11 +26,12 @@ class Service:
     """`python -m services.<name>` with these variables; its log is a file.
 
     Args:
-        name: such as `distributor`.
+        name: such as `distributor`; with arguments any module.
+        arguments: of `python -m <name>`.
         variables: without the prefix, in lower case: `amqp_url="amqp://..."`.
     """
 
-    def __init__(self, name: str, **variables: object) -> None:
+    def __init__(self, name: str, *arguments: str, **variables: object) -> None:
         self.name = name
         number, path = tempfile.mkstemp(prefix=f"taskgen-{name}-", suffix=".log")
         self._log = Path(path)
@@ -38,7 +39,7 @@ class Service:
         given = {"http_port": 0, **variables}
         environment |= {f"TASKGEN_{key.upper()}": str(value) for key, value in given.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}"],
+            [sys.executable, "-m", *((name, *arguments) if arguments else [f"services.{name}"])],
             cwd=_ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

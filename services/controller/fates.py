@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from pydantic import ValidationError
+
 from taskgen.amqp.messages import TaskSetMessage
 from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.run import Outcome
@@ -28,7 +30,8 @@ def begin(changes: Changes, known: TaskSetRow | None, message: TaskSetMessage) -
         return _new(changes, message, TaskSetState.RUNNING)
     if known.state != TaskSetState.DONE:
         # One that was delivered twice may come after the attempt that followed it.
-        if message.attempt >= TaskSetMessage.model_validate_json(known.message).attempt:
+        latest = _message(known)
+        if latest is None or message.attempt >= latest.attempt:
             known.message = message.body().decode()
         move(changes, known, TaskSetState.RUNNING)
     return known
@@ -38,10 +41,12 @@ def refuse(
     changes: Changes, known: TaskSetRow | None, message: TaskSetMessage, reason: str, state: TaskSetState
 ) -> TaskSetRow:
     """A task-set will not be run: it is bad, or called off."""
-    told = message.model_copy(update={"reasons": [*message.reasons, reason]})
+    reasons = [*message.reasons, reason]
     if known is None:
-        return _new(changes, told, state)
-    known.message = told.body().decode()
+        return _new(changes, message.model_copy(update={"reasons": reasons}), state)
+    # What is refused may be no task-set; runs of an earlier attempt were of what is known.
+    latest = _message(known) or message
+    known.message = latest.model_copy(update={"reasons": reasons}).body().decode()
     move(changes, known, state)
     return known
 
@@ -56,7 +61,11 @@ def move(changes: Changes, row: TaskSetRow, state: TaskSetState, outcome: Outcom
 
 def try_again(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
     """Put a task-set back after a run without a result, unless all its attempts are used up."""
-    message = TaskSetMessage.model_validate_json(row.message)
+    message = _message(row)
+    if message is None:
+        move(changes, row, TaskSetState.BAD)
+        log.error("task-set %s is bad: what is known of it cannot be used", row.taskset_id)
+        return
     again = message.again(run.board, run.reason or run.outcome or "")
     if message.attempt >= message.max_attempts:
         row.message = message.model_copy(update={"reasons": again.reasons}).body().decode()
@@ -83,6 +92,14 @@ def _new(changes: Changes, message: TaskSetMessage, state: TaskSetState) -> Task
     _count(changes, row, +1)
     changes.tasksets[row.taskset_id] = row
     return row
+
+
+def _message(row: TaskSetRow) -> TaskSetMessage | None:
+    """Of the last attempt; None where what is kept is no message."""
+    try:
+        return TaskSetMessage.model_validate_json(row.message)
+    except ValidationError:
+        return None
 
 
 def _count(changes: Changes, row: TaskSetRow, number: int) -> None:

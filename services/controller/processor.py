@@ -23,7 +23,7 @@ from taskgen.amqp.messages import (
 from taskgen.amqp.topology import COMMANDS
 from taskgen.amqp.tracking import TrackingProcessor
 from taskgen.amqp.tracks import Known
-from taskgen.errors import StoreUnavailableError
+from taskgen.errors import StoreUnavailableError, UnreadableError
 from taskgen.event import AbstractEventHandler
 from taskgen.run import Outcome, now
 from taskgen.state.rows import Changes, RunRow, Sending, TaskSetState
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _LATEST_CAMPAIGNS: Final = 500
 """More than change between two statuses: who waits for the end of one has to hear of it."""
+_EXCHANGES: Final = ("", COMMANDS)
+"""To which anything is sent; the broker closes the channel of who publishes to one that is not there."""
 
 
 @dataclass(slots=True)
@@ -76,9 +78,10 @@ class ControllerProcessor(TrackingProcessor):
         """Make sure that the state is ours, and that we know what is going on."""
         super().claim()
         if not self._is_loaded:
-            self.live = {row.run_id: _live(row) for row in self._state.live_runs()}
-            self._sendings.put(self._state.sendings())
+            self._sendings.put(one for one in self._state.sendings() if one.exchange in _EXCHANGES)
+            self._load_live()
             self._is_loaded = True
+            self.flush()
 
     async def committed(self, channel: Channel) -> None:
         """See `Processor`: publish the decisions, and the task-sets that are put back."""
@@ -126,9 +129,20 @@ class ControllerProcessor(TrackingProcessor):
         return ControllerStatusMessage(controller=self._instance, runs=runs, bad=bad, campaigns=campaigns)
 
     def _known(self, run_id: str) -> Known | None:
-        self._load_run(run_id)
-        track = self._tracks[run_id]
+        track = self._track(run_id)
         return track.known if track else None
+
+    def _load_live(self) -> None:
+        """Read which runs are on; all that are usable first, as others may be of the same task-sets."""
+        self.live, unusable = {}, list[tuple[str, UnreadableError]]()
+        for run_id in self._state.live_runs():
+            try:
+                if row := self._state.run(run_id):
+                    self.live[run_id] = _live(row)
+            except UnreadableError as error:
+                unusable.append((run_id, error))
+        for run_id, fault in unusable:
+            self._give_up_on(self._state.rest_of_run(run_id), fault)
 
     def _forget(self) -> None:
         super()._forget()
@@ -142,8 +156,8 @@ class ControllerProcessor(TrackingProcessor):
         row = known.row
         self.live[row.run_id] = _live(row)
         fates.count_run(self._changes, None, fates.RUNNING)
-        taskset = fates.begin(self._changes, self._tasksets.get(row.taskset_id), message)
-        self._tasksets[row.taskset_id] = taskset
+        taskset = fates.begin(self._changes, self._runs.taskset(row.taskset_id), message)
+        self._runs.tasksets[row.taskset_id] = taskset
         if taskset.state == TaskSetState.DONE:
             self._stop_surplus(row, f"its task-set is done: {taskset.outcome}")
 
@@ -175,7 +189,10 @@ class ControllerProcessor(TrackingProcessor):
         self._changes.runs[row.run_id] = row
         fates.count_run(self._changes, former or fates.RUNNING, row.outcome)
         outcome = Outcome(row.outcome or Outcome.DISTRIBUTOR_LOST)
-        taskset = self._tasksets[row.taskset_id]
+        taskset = self._runs.taskset(row.taskset_id)
+        if taskset is None:
+            log.error("run %s was of a task-set that is not known: %s", row.run_id, row.taskset_id)
+            return
         is_stopped_surplus = row.is_surplus and outcome is not Outcome.FINISHED
         if outcome.is_result and not is_stopped_surplus:
             if taskset.state != TaskSetState.DONE:
@@ -188,18 +205,24 @@ class ControllerProcessor(TrackingProcessor):
             fates.try_again(self._changes, taskset, row)
         row.is_settled = True
 
+    def _given_up(self, row: RunRow, former: str | None) -> None:
+        self._over(row, former)
+        if former is None:  # it may still be on
+            row.decision, row.decided_because = Outcome.STOPPED_BY_RULE.value, row.reason
+            self._send_decision(row)
+
     def _has_live(self, taskset_id: str) -> bool:
         return any(run.taskset_id == taskset_id for run in self.live.values())
 
     def _refused(self, message: RefusedMessage) -> None:
         taskset_id = message.taskset.taskset_id
-        known = self._tasksets.get(taskset_id)
+        known = self._runs.taskset(taskset_id)
         if known is not None and (known.state == TaskSetState.DONE or self._has_live(taskset_id)):
             return
         state = TaskSetState.CALLED_OFF if message.is_called_off else TaskSetState.BAD
         if known is not None and known.state == state:
             return
-        self._tasksets[taskset_id] = fates.refuse(
+        self._runs.tasksets[taskset_id] = fates.refuse(
             self._changes, known, message.taskset, message.reason, state
         )
 

@@ -14,7 +14,8 @@ TaskgenError
 │   └── BoardProtocolError the board answered what the protocol does not know
 ├── StoreError
 │   ├── StoreUnavailableError   it may work later: the disk is full, the server is down
-│   └── UnstorableError         the store works, but will never take this
+│   ├── UnstorableError         the store works, but will never take this
+│   └── UnreadableError         the store works, but one row of it cannot be understood
 └── BrokerError
     ├── BrokerUnavailableError  it may work later: no broker there, or the connection broke
     ├── CredentialsError        the broker or database refused this user
@@ -94,6 +95,10 @@ class StoreUnavailableError(StoreError):
 
 class UnstorableError(StoreError):
     """A store refuses this data, now and later, and takes other: a value out of range, a NUL in a text."""
+
+
+class UnreadableError(StoreError):
+    """What a store has in one row cannot be understood: damaged, changed by hand, or of another version."""
 
 
 class BrokerError(TaskgenError):

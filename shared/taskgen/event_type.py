@@ -34,3 +34,10 @@ JOB_ENDS: Final = frozenset(
     }
 )
 """The types that end the job which the task's last START began."""
+
+_ONE_TEXT: Final = {kind.value: kind.value for kind in EventType}
+
+
+def one_text(name: str) -> str:
+    """The same text object for the same type: a long run would keep one for each of its jobs."""
+    return _ONE_TEXT.get(name, name)

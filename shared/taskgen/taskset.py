@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import xmltodict
 from pydantic import ValidationError
 
 from taskgen.errors import TaskSetError
-from taskgen.event_type import JOB_ENDS, EventType
+from taskgen.event_type import JOB_ENDS, EventType, one_text
 from taskgen.run import Run
 from taskgen.showable import brief
 from taskgen.task import ADAPTERS, Task
@@ -23,6 +23,9 @@ from taskgen.variants import (
     known_choices,
     product,
 )
+
+_MOST_DIGITS: Final = 20
+"""What is longer is no id; not everything is checked yet when one is looked for that is free."""
 
 Profile = dict[str, Any]
 """What xmltodict makes of one `<profile>` document, `event` always being a list."""
@@ -71,7 +74,8 @@ class TaskSet:
             )
         task = task if isinstance(task, Task) else Task(task)
         if task.id is None:
-            task.id = max((int(taken) for taken in self._by_id if taken.isdecimal()), default=-1) + 1
+            taken = (int(one) for one in self._by_id if one.isdecimal() and len(one) < _MOST_DIGITS)
+            task.id = max(taken, default=-1) + 1
         if str(task.id) in self._by_id:
             raise TaskSetError(
                 f"{self.source}: task {len(self._tasks)}: id: {task.id} is taken already; "
@@ -165,9 +169,9 @@ def _apply(task: Task, event_type: str, time_stamp: int) -> None:
     if event_type == EventType.START:
         task.job_started(time_stamp)
     elif event_type in JOB_ENDS:
-        task.job_ended(time_stamp, event_type)
+        task.job_ended(time_stamp, one_text(event_type))
     elif event_type == EventType.NOT_SCHEDULED:
-        task.job_refused(time_stamp, event_type)
+        task.job_refused(time_stamp, one_text(event_type))
     elif event_type == EventType.JOBS_DONE:
         task.jobs_done()
 

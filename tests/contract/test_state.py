@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.errors import SettingsError, StoreError, StoreUnavailableError
+from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import Outcome, new_id, now
 from taskgen.state.opening import open_state
 from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
@@ -84,16 +84,18 @@ def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     later = another()
     assert later.run(run.run_id) == run
     assert later.taskset(run.taskset_id) == taskset
-    assert later.jobs(run.run_id) == [job, open_job]
-    assert later.early(run.run_id) == [early.body]
+    assert list(later.jobs(run.run_id)) == [job, open_job]
+    assert later.early_ids(run.run_id) == ["m"]
+    assert later.early_message("m") == early.body
     assert later.sendings() == [sending]
 
 
 def test_what_is_not_known_is_none_or_nothing(state: State) -> None:
     assert state.run("x") is None
     assert state.taskset("x") is None
-    assert state.jobs("x") == []
-    assert state.early("x") == []
+    assert list(state.jobs("x")) == []
+    assert state.early_ids("x") == []
+    assert state.early_message("x") is None
 
 
 def test_a_second_writing_replaces_the_first(state: State) -> None:
@@ -104,20 +106,40 @@ def test_a_second_writing_replaces_the_first(state: State) -> None:
     ended = job._replace(end_ms=9, exit_type="EXIT")
     kept(state, runs={run.run_id: run}, jobs={ended[:3]: ended})
     assert state.run(run.run_id) == run
-    assert state.jobs(run.run_id) == [ended]
+    assert list(state.jobs(run.run_id)) == [ended]
+
+
+def test_all_jobs_of_a_long_run_come_in_order(state: State) -> None:
+    rows = [JobRow("run", task_id, job, job, None, None) for task_id in (0, 7) for job in range(1300)]
+    others = [JobRow(run_id, 0, 0, 1, None, None) for run_id in ("ru", "run ")]
+    kept(state, jobs={row[:3]: row for row in reversed([*rows, *others])})
+    assert list(state.jobs("run")) == rows
+
+
+def test_a_row_that_cannot_be_understood_says_so_unless_its_run_is_closed(state: State) -> None:
+    run = run_row(decision="exploded")
+    kept(state, runs={run.run_id: run})
+    with pytest.raises(UnreadableError, match="decision"):
+        state.run(run.run_id)
+    rest = state.rest_of_run(run.run_id)
+    assert (rest.taskset_id, rest.board, rest.decision) == (run.taskset_id, run.board, None)
+    run.is_closed = True
+    kept(state, runs={run.run_id: run})
+    assert state.run(run.run_id) is not None
 
 
 def test_live_runs_are_those_without_an_outcome(state: State) -> None:
     live, ended = run_row(), run_row(outcome="finished")
     kept(state, runs={run.run_id: run for run in (live, ended)})
-    assert state.live_runs() == [live]
+    assert state.live_runs() == [live.run_id]
 
 
 def test_what_is_done_with_is_forgotten(state: State) -> None:
     sendings = [Sending("", "queue", name, "{}") for name in "ab"]
-    kept(state, early={name: EarlyRow(name, "run", name) for name in "ab"}, sendings=sendings)
-    kept(state, no_longer_early={"a"}, sent=[sendings[0].sending_id])
-    assert state.early("run") == ["b"]
+    early = {name: EarlyRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
+    kept(state, early=early, sendings=sendings)
+    kept(state, no_longer_early={"a"}, without_early={"y"}, sent=[sendings[0].sending_id])
+    assert (state.early_ids("x"), state.early_ids("y")) == (["b"], [])
     assert state.sendings() == sendings[1:]
 
 

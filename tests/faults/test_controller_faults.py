@@ -87,7 +87,7 @@ def test_a_killed_controller_decides_from_what_it_knew(
         run = distributor.start(distributor.take())
         distributor.tell(run, 0, "START", "EXIT", "START")
         state = open_state(str(settings["state_url"]))
-        wait_until(lambda: len(state.jobs(run.run_id)) == 2, 30, "the controller to keep the jobs")
+        wait_until(lambda: len(list(state.jobs(run.run_id))) == 2, 30, "the controller to keep the jobs")
         state.close()
         first.kill()
     distributor.tell(run, 3, "EXIT")

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskgen.amqp.messages import EventsMessage, Message, ProfileOfRun
-from taskgen.amqp.topology import controller_queue, sink_queue
+from taskgen.amqp.outbox import Change, Entry, Outbox
+from taskgen.amqp.topology import Queue, controller_queue, handler_queue, sink_queue
 from taskgen.run import now
+from taskgen.state.opening import open_state
 from tests.services import Service
 from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
-from tests.traffic import declare, ended, head, parked, publish, started, wait_stored
+from tests.traffic import BOARD, declare, depth, ended, head, parked, publish, started, wait_stored
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
-HALF_OF_A_SINK = 128 * 1024
-"""KiB; compose gives a sink 256 MB."""
-HALF_OF_THE_CONTROLLER = 256 * 1024
-"""KiB; compose gives the controller 512 MB."""
+HALF = 128 * 1024
+"""KiB; compose gives sinks, and a user's own handler, 256 MB ..."""
+HALF_OF_A_LARGE_ONE = 256 * 1024
+"""... and controllers and distributors 512."""
 
 PLAIN: dict[str, Any] = {}
 CHILDREN: dict[str, Any] = {
@@ -47,10 +50,10 @@ backlogs = pytest.mark.parametrize(
 )
 
 
-def run(messages: int, events: int, more: dict[str, Any]) -> Iterator[Message]:
+def run(messages: int, events: int, more: dict[str, Any]) -> list[Message]:
     """A run whose messages hold so many events each."""
     about = head()
-    yield started(about)
+    whole: list[Message] = [started(about)]
     for number in range(messages):
         first = number * events
         found = [
@@ -58,10 +61,9 @@ def run(messages: int, events: int, more: dict[str, Any]) -> Iterator[Message]:
             for seq in range(first, first + events)
         ]
         profile = {"profile": {"events": {"event": found}}}
-        yield EventsMessage(
-            run=about, profiles=[ProfileOfRun(first_seq=first, received_at=now(), profile=profile)]
-        )
-    yield ended(about, messages * events)
+        part = ProfileOfRun(first_seq=first, received_at=now(), profile=profile)
+        whole.append(EventsMessage(run=about, profiles=[part]))
+    return [*whole, ended(about, messages * events)]
 
 
 def most_memory(service: Service) -> int:
@@ -105,26 +107,103 @@ class Memory:
             memory = most_memory(service)
             assert service.stop() == 0
         assert parked(amqp_vhost_url, queue.name) == []
-        assert memory < HALF_OF_A_SINK
+        assert memory < HALF
 
 
-@backlogs
-def test_the_controller_works_off_a_backlog_in_little_memory(
-    backlog: Iterable[tuple[int, int, dict[str, Any]]], amqp_vhost_url: str, tmp_path: Path
-) -> None:
-    queue = controller_queue()
-    declare(amqp_vhost_url, queue)
-    for shape in backlog:
-        publish(amqp_vhost_url, run(*shape))
-    state = f"sqlite:{tmp_path / 'state.db'}"
-    with Service("controller", amqp_url=amqp_vhost_url, state_url=state) as service:
+class Follower:
+    """What holds for the services that follow runs: in whatever order, also when they start in the middle."""
+
+    queue: Queue
+    command: tuple[str, ...] = ("controller",)
+    half = HALF_OF_A_LARGE_ONE
+
+    @pytest.fixture
+    def state_url(self, tmp_path: Path) -> str:
+        return f"sqlite:{tmp_path / 'state.db'}"
+
+    def service(self, url: str, state_url: str) -> Service:
+        declare(url, self.queue)
+        return Service(*self.command, amqp_url=url, state_url=state_url)
+
+    def take_all(self, service: Service, events: int) -> None:
         service.wait_healthy()
-        total = sum(messages * events for messages, events, _ in backlog)
-        wait_until(lambda: counted(service, "taskgen_events_total") == total, 100, f"{total} events taken")
-        memory = most_memory(service)
+        wait_until(lambda: counted(service, "taskgen_events_total") == events, 120, f"{events} events taken")
+        assert most_memory(service) < self.half
+
+    def is_closed(self, state_url: str, message: Message) -> bool:
+        """Whether it has seen the whole run."""
+        assert isinstance(message, EventsMessage)
+        with closing(open_state(state_url, self.owner)) as state:
+            row = state.run(message.run.run_id)
+        return row is not None and row.is_closed
+
+    @property
+    def owner(self) -> str:
+        return self.queue.name.rpartition(".")[2]
+
+    @backlogs
+    def test_a_backlog_is_worked_off_in_little_memory_and_nothing_is_dead_lettered(
+        self, backlog: Iterable[tuple[int, int, dict[str, Any]]], amqp_vhost_url: str, state_url: str
+    ) -> None:
+        with self.service(amqp_vhost_url, state_url) as service:
+            for shape in backlog:
+                publish(amqp_vhost_url, run(*shape))
+            self.take_all(service, sum(messages * events for messages, events, _ in backlog))
+            assert service.stop() == 0
+        assert parked(amqp_vhost_url, self.queue.name) == []
+
+    def test_what_comes_before_its_turn_waits_in_the_state_and_not_in_memory(
+        self, amqp_vhost_url: str, state_url: str
+    ) -> None:
+        start, first, *rest = run(600, 500, PLAIN)
+        with self.service(amqp_vhost_url, state_url) as service:
+            publish(amqp_vhost_url, [start, *rest])
+            self.take_all(service, 599 * 500)
+            service.kill()
+        with self.service(amqp_vhost_url, state_url) as service:
+            publish(amqp_vhost_url, [first])
+            self.take_all(service, 500)
+            wait_until(lambda: self.is_closed(state_url, first), 120, "the whole run")
+            assert most_memory(service) < self.half
+            assert service.stop() == 0
+
+    def test_a_long_run_is_found_again_in_little_memory(self, amqp_vhost_url: str, state_url: str) -> None:
+        *most, last, end = run(1000, 500, PLAIN)
+        with self.service(amqp_vhost_url, state_url) as service:
+            publish(amqp_vhost_url, most)
+            self.take_all(service, 999 * 500)
+            service.kill()
+        with self.service(amqp_vhost_url, state_url) as service:
+            publish(amqp_vhost_url, [last, end])
+            self.take_all(service, 500)
+            wait_until(lambda: self.is_closed(state_url, last), 60, "the whole run")
+            assert most_memory(service) < self.half
+            assert service.stop() == 0
+
+
+class TestController(Follower):
+    queue = controller_queue()
+
+
+class TestHandler(Follower):
+    queue = handler_queue("mine")
+    command = ("taskgen", "handle", "taskgen.event:DefaultEventHandler", "--name", "mine")
+    half = HALF
+
+
+def test_a_distributor_publishes_what_others_have_left_in_little_memory(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    sizes = [4 * 1024] * 20_000 + [1024 * 1024] * 60
+    with Outbox(tmp_path, 2**40) as left:
+        left.write([Change(Entry(f"events.{BOARD}", str(n), b"x" * size)) for n, size in enumerate(sizes)])
+    queue = sink_queue("sqlite")
+    declare(amqp_vhost_url, queue)
+    nobody = "127.0.10.99:1"
+    with Service("distributor", amqp_url=amqp_vhost_url, boards=nobody, outbox_path=tmp_path) as service:
+        wait_until(lambda: depth(amqp_vhost_url, queue.name) == len(sizes), 120, "all to be published")
+        assert most_memory(service) < HALF_OF_A_LARGE_ONE
         assert service.stop() == 0
-    assert parked(amqp_vhost_url, queue.name) == []
-    assert memory < HALF_OF_THE_CONTROLLER
 
 
 class TestSqlite(SqliteKind, Memory):

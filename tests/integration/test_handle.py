@@ -170,6 +170,25 @@ def test_a_second_process_of_the_same_name_stands_by(
     assert list(by_run.values()) == [["start", "event", "event", "finish"]] * 2
 
 
+def test_two_processes_between_whom_a_long_queue_changes_handle_everything_once_and_in_order(
+    amqp_vhost_url: str, folder: Path, arguments: list[str]
+) -> None:
+    """Who asks for more messages at a time than before lets the other one go on."""
+    with handling(arguments, folder, "first") as first, handling(arguments, folder, "second") as second:
+        for _ in range(3):
+            publish(amqp_vhost_url, whole_run(700))
+        wait_until(lambda: len(told(folder)) >= 3 * 702, 60, "all calls")
+        stop(first)
+        publish(amqp_vhost_url, whole_run(1))
+        calls = until_told(folder, 3 * 702 + 3)
+        stop(second)
+    by_run: dict[str, list[int]] = {}
+    for call in calls:
+        by_run.setdefault(call["run"], []).append(call.get("first_seq", -1))
+    of_700 = [-1, *range(0, 1400, 2), -1]
+    assert list(by_run.values()) == [of_700, of_700, of_700, [-1, 0, -1]]
+
+
 @pytest.mark.parametrize(
     ("spec", "name"), [("own:Nobody", "mine"), ("nowhere:Mine", "mine"), ("own:Mine", "two words")]
 )

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EventsMessage, ProfileOfRun, RunHead, TaskSetMessage, read_message
+from taskgen.amqp.messages import (
+    EventsMessage,
+    ProfileOfRun,
+    RunHead,
+    StartedMessage,
+    TaskSetMessage,
+    read_message,
+)
 from taskgen.amqp.schemas import schemas
 from taskgen.errors import MessageError
 
@@ -48,6 +55,13 @@ def without(name: str) -> bytes:
     return json.dumps(fields).encode()
 
 
+def a_start(**of_run: str) -> bytes:
+    taskset = TaskSetMessage(taskset_id="t", tasks=[{"pkg": "hey"}])
+    fields = json.loads(StartedMessage(run=HEAD, taskset=taskset).body())
+    fields["run"] |= of_run
+    return json.dumps(fields).encode()
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -67,6 +81,9 @@ def without(name: str) -> bytes:
             ).body(),
             "valid events",
         ),
+        (a_start(taskset_id="another"), "disagree about taskset_id"),
+        (a_start(board="b" * 201), "board"),
+        (a_start(board="ü" * 101), "board"),
     ],
 )
 def test_what_is_no_message_is_refused_with_a_reason(body: bytes, reason: str) -> None:

@@ -205,6 +205,13 @@ def test_within_a_run_a_profile_counts_once_however_many_handlers_apply_it() -> 
     assert len(task.jobs) == 2
 
 
+def test_an_id_longer_than_any_number_is_refused_wherever_it_stands() -> None:
+    long = "9" * 5000
+    for tasks in ([{"pkg": "hey", "id": long}], [{"pkg": "hey", "id": long}, {"pkg": "hey"}]):
+        with pytest.raises(TaskSetError, match="id"):
+            TaskSet(tasks).checked()
+
+
 def test_copies_without_jobs_begin_anew() -> None:
     taskset = TaskSet([Task(pkg="hey")])
     taskset.apply(profile(("START", 0, 1), ("EXIT", 0, 2)))

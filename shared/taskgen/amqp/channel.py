@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pika
 from pika.channel import Channel as RawChannel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ShortStringTooLong
 
 from taskgen.errors import (
     BrokerError,
@@ -149,6 +149,9 @@ class Channel:
         )
         try:
             self._raw.basic_publish(exchange, key, body, properties, mandatory=self._is_confirming)
+        except ShortStringTooLong:
+            done.set_exception(UnroutableError(f"no queue has a key of {len(key)} characters: {key:.50}..."))
+            return done
         except AMQPError as error:
             done.set_exception(BrokerUnavailableError(f"the channel is closed: {error!r}"))
             return done

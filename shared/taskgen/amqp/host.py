@@ -149,7 +149,8 @@ class _Hosting:
                 async with self._turn:
                     filled = await self._stored(batch, out)
                 await self._parked(filled.poison, out)
-                incoming.acknowledge(batch[-1].tag, up_to=True)
+                if await intake.acknowledge(batch):
+                    await self.between_batches(self._processor.abandon)  # another one may be given the queue
                 _count(self._health.metrics, batch, filled)
         finally:
             self._health.set("consuming", False, "the connection to the broker broke")

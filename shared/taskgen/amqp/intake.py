@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from taskgen.amqp.channel import Channel, Delivery
 
-MOST_PREFETCH: Final = 1_000
-FIRST_PREFETCH: Final = 16
-"""Until the size of this queue's messages is known."""
-HELD_BYTES: Final = 16 * 1024 * 1024
+HELD_BYTES: Final = 8 * 1024 * 1024
 """Of bodies that wait here; a single message may be larger."""
+FIRST_PREFETCH: Final = 8
+"""Until the sizes of this queue's messages are known: as many as fit if all are of 1 MiB."""
+MOST_PREFETCH: Final = 256
+"""Enough for small messages; of those held when the process dies, each comes closer to its delivery limit."""
 BATCH_BYTES: Final = 1024 * 1024
 """Of bodies in one batch: once parsed, they take about ten times their size."""
-BATCH: Final = 500
+BATCH: Final = MOST_PREFETCH // 2
 
 
 class Intake:
-    """Subscribes to a queue with as large a prefetch as the size of its messages allows.
+    """Subscribes to a queue with as large a prefetch as the sizes of its latest messages allow.
 
-    Messages that would exceed the bound are not kept: they go back to the queue, and the subscription is
-    renewed with a smaller prefetch. A message goes back this way once, as it is the first to come again.
+    Should larger ones come then, those that exceed the bound are not kept. When everything before them has
+    been worked on they go back to the queue, and the subscription is renewed with a prefetch at which they
+    fit: each goes back once, and hardly ever a second time.
 
     Args:
         channel: used for this alone.
@@ -35,8 +38,8 @@ class Intake:
         self._held_bytes = 0
         self._surplus: list[int] = []
         """Tags of the messages that were not kept."""
-        self._largest = HELD_BYTES // FIRST_PREFETCH
-        """Size of the largest message lately; forgotten by half with each batch."""
+        self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * MOST_PREFETCH)
+        """Of the latest messages, as many as can be surplus together."""
         self._prefetch = FIRST_PREFETCH
         self._consumer = ""
 
@@ -47,7 +50,6 @@ class Intake:
 
     async def next_batch(self) -> list[Delivery]:
         """Wait for messages; at least one, and at most what may be in one batch."""
-        await self._adapt()
         batch = [await self._arrived.get()]
         size = len(batch[0].body)
         while len(batch) < BATCH and size < BATCH_BYTES and not self._arrived.empty():
@@ -56,24 +58,40 @@ class Intake:
         self._held_bytes -= size
         return batch
 
+    async def acknowledge(self, batch: list[Delivery]) -> bool:
+        """Give up the latest batch: it is stored.
+
+        Returns:
+            Whether the subscription was renewed: of consumers that take turns, another one may go on now.
+        """
+        is_new = False
+        if self._arrived.empty() and (self._surplus or len(batch) == self._prefetch):
+            is_new = await self._fit()
+        self._channel.acknowledge(batch[-1].tag, up_to=True)
+        return is_new
+
     def _take(self, delivery: Delivery) -> None:
         size = len(delivery.body)
-        self._largest = max(self._largest, size)
+        self._sizes.append(size)
         if self._surplus or (self._held_bytes and self._held_bytes + size > HELD_BYTES):
             self._surplus.append(delivery.tag)
             return
         self._held_bytes += size
         self._arrived.put_nowait(delivery)
 
-    async def _adapt(self) -> None:
-        """Subscribe anew where the prefetch no longer fits the size of the messages."""
-        fitting = min(max(HELD_BYTES // self._largest, 1), MOST_PREFETCH)
-        self._largest = max(self._largest // 2, 1)
-        if not self._surplus and self._prefetch // 2 < fitting < 2 * self._prefetch:
-            return
+    async def _fit(self) -> bool:
+        """Subscribe anew where messages were too large, or twice as many would fit.
+
+        Called while nothing waits here and the broker may send no more, so that hardly anything is on its
+        way: that would go back as well.
+        """
+        fitting = min(max(HELD_BYTES // max(self._sizes), 1), MOST_PREFETCH)
+        if not self._surplus and fitting < 2 * self._prefetch:
+            return False
         await self._channel.cancel(self._consumer)
         for tag in self._surplus:
             self._channel.give_back(tag)
         self._surplus.clear()
         self._prefetch = fitting
         await self.subscribe()
+        return True

@@ -100,6 +100,8 @@ class PublishingHandler(CommittingHandler):
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
         """Pass the profile on; the run goes on until the controller says otherwise, or it is cut."""
         super().__taskset_event__(taskset, event)
+        for task in taskset:
+            del task.jobs[:-1]  # how many have ended is all that is asked here
         run = _run(taskset)
         progress = self._runs[run.run_id]
         progress.given = run.first_seq + len(event["profile"]["events"]["event"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from taskgen.amqp.taskset_messages import BaseMessage, Count, Reason, TaskSetMessage
+from taskgen.amqp.taskset_messages import BaseMessage, Count, Name, Reason, TaskSetMessage
+from taskgen.event import Quarantined
 from taskgen.profile import are_valid_events
 from taskgen.run import Outcome, Run, new_id
 
@@ -17,14 +18,14 @@ class RunHead(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    run_id: str
-    taskset_id: str
+    run_id: Name
+    taskset_id: Name
     campaign_id: str = ""
-    board: str
+    board: Name
     attempt: Count
     variant: Count
     started_at: str
-    distributor: str
+    distributor: Name
     """Instance that runs it."""
 
     def run(self) -> Run:
@@ -45,6 +46,12 @@ class StartedMessage(BaseMessage):
     kind: Literal["taskgen.run.started"] = Field(default="taskgen.run.started", alias="schema")
     run: RunHead
     taskset: TaskSetMessage
+
+    @model_validator(mode="after")
+    def _is_of_one_taskset(self) -> Self:
+        if self.run.taskset_id != self.taskset.taskset_id:
+            raise ValueError("run and task-set disagree about taskset_id")
+        return self
 
     @property
     def message_id(self) -> str:
@@ -177,10 +184,11 @@ class QuarantinedMessage(BaseMessage):
         """One for each piece."""
         return self.quarantine_id
 
-    @property
-    def data(self) -> bytes:
-        """The bytes."""
-        return base64.b64decode(self.data_base64)
+    def quarantined(self) -> Quarantined:
+        """What handlers are given."""
+        run_id = self.run.run_id if self.run else None
+        data = base64.b64decode(self.data_base64)
+        return Quarantined(self.reason, data, self.board, self.received_at, run_id)
 
     @field_validator("data_base64")
     @classmethod

@@ -9,7 +9,6 @@ from taskgen.amqp.host import host
 from taskgen.amqp.messages import EndedMessage, EventsMessage, Message, QuarantinedMessage, StartedMessage
 from taskgen.amqp.topology import sink_queue
 from taskgen.errors import MessageError, StoreUnavailableError, TaskSetError
-from taskgen.event import Quarantined
 from taskgen.events.storing import StoringHandler
 from taskgen.monitoring import Health
 from taskgen.run import Outcome, Run
@@ -128,9 +127,8 @@ class SinkProcessor:
             self._store().__taskset_stop__(taskset)
 
     def _take_quarantined(self, message: QuarantinedMessage) -> None:
-        run_id = message.run.run_id if message.run else None
-        quarantined = Quarantined(message.reason, message.data, message.board, message.received_at, run_id)
-        self._store().__taskset_quarantine__(_shell(message.run.run()) if message.run else None, quarantined)
+        taskset = _shell(message.run.run()) if message.run else None
+        self._store().__taskset_quarantine__(taskset, message.quarantined())
 
 
 def _shell(run: Run) -> TaskSet:

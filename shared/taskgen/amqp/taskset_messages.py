@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +13,8 @@ from taskgen.showable import brief
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from taskgen.variants import has_choices
+
+_NAME_BYTES: Final = 200
 
 Tasks = list[dict[str, Any]]
 """The tasks' parameters, without open choices."""
@@ -24,6 +26,16 @@ Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 Reason = Annotated[str, AfterValidator(brief)]
 """What a service says may come from a board, and whoever publishes may say anything."""
+
+
+def _short(name: str) -> str:
+    if len(name.encode()) > _NAME_BYTES:
+        raise ValueError(f"has more than {_NAME_BYTES} bytes")
+    return name
+
+
+Name = Annotated[str, Field(max_length=_NAME_BYTES), AfterValidator(_short)]
+"""Becomes a part of keys, names of queues and ids of messages, each of which AMQP limits to 255 bytes."""
 
 
 class BaseMessage(BaseModel, ABC):
@@ -47,7 +59,7 @@ class TaskSetMessage(BaseMessage):
     """One variant of a task-set that waits for a board. Queue `taskgen.tasksets`."""
 
     kind: Literal["taskgen.taskset"] = Field(default="taskgen.taskset", alias="schema")
-    taskset_id: str = Field(default_factory=new_id)
+    taskset_id: Name = Field(default_factory=new_id)
     campaign_id: str = ""
     """All that one `taskgen submit` published."""
     source: str = "task-set"

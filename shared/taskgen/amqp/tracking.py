@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import deque
 from typing import Final
 
 from taskgen.amqp import tracks
 from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.early import Early
+from taskgen.amqp.known_runs import KnownRuns
 from taskgen.amqp.messages import (
     EndedMessage,
     EventsMessage,
@@ -18,19 +20,21 @@ from taskgen.amqp.messages import (
     StartedMessage,
     TaskSetMessage,
 )
-from taskgen.amqp.tracks import Early, Known, Taken, Track
+from taskgen.amqp.tracks import Known, Taken, Track
 from taskgen.calls import HandlerCalls
-from taskgen.errors import MessageError, StoreError, StoreUnavailableError
-from taskgen.event import AbstractEventHandler, Quarantined
+from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
+from taskgen.event import AbstractEventHandler
 from taskgen.events.storing import StoringHandler
 from taskgen.run import Outcome
-from taskgen.state.rows import Changes, EarlyRow, TaskSetRow, TaskSetState
+from taskgen.state.rows import Changes, EarlyRow, RunRow, TaskSetRow, TaskSetState
 from taskgen.state.state import State
 
 log = logging.getLogger(__name__)
 
 _MOST_BEFORE_START: Final = 1_000
 """So many messages are kept of a run whose start has not come; it began before the queue was there."""
+_EARLY_AT_ONCE: Final = 16
+"""So many early messages are worked on before what follows is written: a gap may have held up any number."""
 
 
 class TrackingProcessor:
@@ -48,10 +52,8 @@ class TrackingProcessor:
         self._calls = HandlerCalls([handler])
         self._store = handler if isinstance(handler, StoringHandler) else None
         self._state = state
-        self._taken: list[Taken] = []
-        self._tracks: dict[str, Track | None] = {}
-        """By run id; None: closed, a message that still comes is a duplicate."""
-        self._tasksets: dict[str, TaskSetRow] = {}
+        self._taken: deque[Taken] = deque()
+        self._runs = KnownRuns(state)
         self._passed_over: set[str] = set()
         self._changes = Changes()
         self._is_claimed = False
@@ -80,16 +82,19 @@ class TrackingProcessor:
         try:
             if self._taken:
                 self.claim()
-                self._load(self._taken)
-                taken, self._taken = self._taken, []
-                for message in taken:
-                    self._apply(message)
+            while self._taken:
+                self._apply(self._taken[0])
+                self._taken.popleft()
             self.flush()
         except StoreUnavailableError:
             raise
-        except StoreError:
+        except TaskgenError:
             self._forget()  # what was collected can never be written: begin again from the state
             raise
+        except Exception as error:  # whatever it is: one message must not end the service again and again
+            self._forget()
+            log.exception("a fault of taskgen's own, with one of %d messages", len(self._taken))
+            raise UnstorableError(f"a fault of taskgen's own: {error!r:.200}") from error
 
     def abandon(self) -> None:
         """See `Processor`: what was worked on stays, and is a duplicate when it is delivered again."""
@@ -112,68 +117,54 @@ class TrackingProcessor:
         if self._store is not None:
             self._store.commit()
             self._store.begin()
-        for track in self._tracks.values():
+        for track in self._runs.tracks.values():
             if track is not None and track.known is not None:
                 self._collect_jobs(track.known)
         if self._changes:
             self._state.write(self._changes)
             written, self._changes = self._changes, Changes()
             self._written(written)
-        self._release()
+        self._runs.release()
 
     def _written(self, changes: Changes) -> None:
         """Changes are durable now."""
 
     def _forget(self) -> None:
-        self._tracks.clear()
-        self._tasksets.clear()
+        self._runs.clear()
         self._changes = Changes()
         if self._store is not None:
             self._store.abandon()
             self._store.begin()
 
-    def _release(self) -> None:
-        """Let go of closed runs, and of the task-sets that no other run is of."""
-        self._tracks = {
-            run_id: track for run_id, track in self._tracks.items() if track and (track.known or track.early)
-        }
-        needed = {track.known.row.taskset_id for track in self._tracks.values() if track and track.known}
-        self._tasksets = {name: row for name, row in self._tasksets.items() if name in needed}
+    def _track(self, run_id: str) -> Track | None:
+        """A run; None if it is closed, or closed now, as what is known of it is unusable."""
+        try:
+            return self._runs.track(run_id)
+        except UnreadableError as error:
+            self._give_up_on(self._state.rest_of_run(run_id), error)
+            return None
 
-    def _load(self, messages: Iterable[Taken]) -> None:
-        """Read what is known of the runs and task-sets that messages are of."""
-        for message in messages:
-            if isinstance(message, RefusedMessage):
-                self._load_taskset(message.taskset.taskset_id)
-            elif message.run is not None:
-                self._load_taskset(message.run.taskset_id)
-                self._load_run(message.run.run_id)
-
-    def _load_taskset(self, taskset_id: str) -> None:
-        if taskset_id not in self._tasksets and (row := self._state.taskset(taskset_id)):
-            self._tasksets[taskset_id] = row
-
-    def _load_run(self, run_id: str) -> None:
-        if run_id in self._tracks:
-            return
-        row = self._state.run(run_id)
-        if row is not None and row.is_closed:
-            self._tracks[run_id] = None
-            return
-        if row is not None:
-            self._load_taskset(row.taskset_id)
-        message = self._tasksets[row.taskset_id].message if row is not None else ""
-        early = self._state.early(run_id)
-        self._tracks[run_id] = tracks.rebuilt(run_id, row, message, self._state.jobs(run_id), early)
+    def _give_up_on(self, row: RunRow, error: UnreadableError) -> None:
+        """Close a run of which the state holds what cannot be understood: the others go on."""
+        log.error("run %s is closed, as its state cannot be used: %s", row.run_id, error)
+        former, row.decision, row.is_closed = row.outcome, None, True
+        row.outcome = row.outcome or Outcome.DISTRIBUTOR_LOST.value
+        row.reason = row.reason or f"its state cannot be used: {error}"
+        self._changes.runs[row.run_id] = row
+        self._drop_early(row.run_id)
+        self._runs.tracks[row.run_id] = None
+        self._given_up(row, former)
 
     def _apply(self, message: Taken) -> None:
         if isinstance(message, QuarantinedMessage):
-            self._quarantine(message)
+            track = self._track(message.run.run_id) if message.run else None
+            taskset = track.known.taskset if track and track.known else None
+            self._calls.quarantine(taskset, message.quarantined())
             return
         if isinstance(message, RefusedMessage):
             self._refused(message)
             return
-        track = self._tracks[message.run.run_id]
+        track = self._track(message.run.run_id)
         if track is None or track.run_id in self._passed_over:
             return
         if isinstance(message, StartedMessage):
@@ -182,10 +173,27 @@ class TrackingProcessor:
             self._do(track, message)
         else:
             self._keep_early(track, message)
-        while early := track.next_early():
-            del track.early[early.message_id]
-            self._forget_early(early.message_id)
-            self._do(track, early)
+        self._do_early(track)
+
+    def _do_early(self, track: Track) -> None:
+        """Work on the early messages whose turn has come."""
+        number = 0
+        while track.known is not None and (message_id := track.early.due(track.known.row.next_seq)):
+            kept = self._changes.early.get(message_id)
+            body = kept.body if kept else self._state.early_message(message_id)
+            try:
+                message = track.early.read(message_id, body)
+            except UnreadableError as error:
+                self._give_up_on(track.known.row, error)
+                self._tell_end(track.known)
+                return
+            track.early.remove_due()
+            if self._changes.early.pop(message_id, None) is None:
+                self._changes.no_longer_early.add(message_id)
+            self._do(track, message)
+            number += 1
+            if number % _EARLY_AT_ONCE == 0:
+                self.flush()
 
     def _start(self, track: Track, message: StartedMessage) -> None:
         if track.known is not None:
@@ -235,54 +243,45 @@ class TrackingProcessor:
 
     def _close(self, track: Track, known: Known) -> None:
         """Tell the handler of the end; what is still early has no events that are new."""
-        known.close()
-        self._calls.end(known.taskset)
+        self._tell_end(known)
         known.row.is_closed = True
         self._collect_jobs(known)
-        self._drop_early(track)
-        self._tracks[track.run_id] = None
+        track.early.clear()
+        self._drop_early(track.run_id)
+        self._runs.tracks[track.run_id] = None
+
+    def _tell_end(self, known: Known) -> None:
+        known.close()
+        self._calls.end(known.taskset)
 
     def _collect_jobs(self, known: Known) -> None:
-        if known.touched:
-            for job in known.changed_jobs():
-                self._changes.jobs[job.run_id, job.task_id, job.job] = job
+        for job in known.changed_jobs():
+            self._changes.jobs[job.run_id, job.task_id, job.job] = job
 
     def _keep_early(self, track: Track, message: Early) -> None:
-        track.early[message.message_id] = message
+        if not track.early.add(message):
+            return
         row = EarlyRow(message.message_id, track.run_id, message.body().decode())
         self._changes.early[message.message_id] = row
         if track.known is None and len(track.early) > _MOST_BEFORE_START:
             log.warning("run %s: passed over: its start was not seen", track.run_id)
             self._passed_over.add(track.run_id)
-            self._drop_early(track)
+            track.early.clear()
+            self._drop_early(track.run_id)
 
-    def _drop_early(self, track: Track) -> None:
-        for message_id in track.early:
-            self._forget_early(message_id)
-        track.early.clear()
-
-    def _forget_early(self, message_id: str) -> None:
-        if self._changes.early.pop(message_id, None) is None:
-            self._changes.no_longer_early.add(message_id)
-
-    def _quarantine(self, message: QuarantinedMessage) -> None:
-        track = self._tracks.get(message.run.run_id) if message.run else None
-        quarantined = Quarantined(
-            message.reason,
-            message.data,
-            message.board,
-            message.received_at,
-            message.run.run_id if message.run else None,
-        )
-        self._calls.quarantine(track.known.taskset if track and track.known else None, quarantined)
+    def _drop_early(self, run_id: str) -> None:
+        """Nothing that is kept of a run's early messages is needed."""
+        early = self._changes.early
+        self._changes.early = {name: row for name, row in early.items() if row.run_id != run_id}
+        self._changes.without_early.add(run_id)
 
     def _started(self, known: Known, message: TaskSetMessage) -> None:
         """A run has begun."""
         row = known.row
-        if row.taskset_id not in self._tasksets:
+        if self._runs.taskset(row.taskset_id) is None:
             body, state = message.body().decode(), TaskSetState.RUNNING.value
             taskset = TaskSetRow(row.taskset_id, row.campaign_id, state, None, body)
-            self._tasksets[row.taskset_id] = self._changes.tasksets[row.taskset_id] = taskset
+            self._runs.tasksets[row.taskset_id] = self._changes.tasksets[row.taskset_id] = taskset
 
     def _decided(self, known: Known) -> None:
         """The handler has said for the first time that the run is over."""
@@ -292,3 +291,6 @@ class TrackingProcessor:
 
     def _refused(self, message: RefusedMessage) -> None:
         """A task-set will not be run."""
+
+    def _given_up(self, row: RunRow, former: str | None) -> None:
+        """A run was closed, as its state cannot be used; `former` is its outcome before."""

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
-from pydantic import ValidationError
-
+from taskgen.amqp.early import Early, EarlyMessages
 from taskgen.amqp.messages import (
     EndedMessage,
     EventsMessage,
@@ -18,16 +17,15 @@ from taskgen.amqp.messages import (
     RunHead,
     StartedMessage,
     TaskSetMessage,
-    read_message,
 )
-from taskgen.errors import MessageError, StoreError, TaskSetError
+from taskgen.errors import MessageError, TaskSetError, UnreadableError
+from taskgen.event_type import one_text
 from taskgen.run import Outcome, Run
 from taskgen.showable import brief
 from taskgen.state.rows import JobRow, RunRow
 from taskgen.task import Job
 from taskgen.taskset import Profile, TaskSet
 
-Early = EventsMessage | EndedMessage
 Taken = StartedMessage | Early | QuarantinedMessage | RefusedMessage
 
 
@@ -45,6 +43,8 @@ class Known:
 
     def changed_jobs(self) -> Iterator[JobRow]:
         """The jobs that have to be kept now; notes them as kept."""
+        if not self.touched:
+            return
         for task in self.taskset:
             name = str(task.id)
             if name not in self.touched:
@@ -70,13 +70,8 @@ class Track:
     """A run that is not closed."""
 
     run_id: str
+    early: EarlyMessages
     known: Known | None = None
-    early: dict[str, Early] = field(default_factory=dict)
-    """Messages that came before their turn, by id."""
-
-    def next_early(self) -> Early | None:
-        """The early message whose turn has come."""
-        return next((message for message in self.early.values() if self.is_its_turn(message)), None)
 
     def is_its_turn(self, message: Early) -> bool:
         """Whether a message can be worked on: how a run ended matters before its last events are there."""
@@ -100,30 +95,23 @@ def begun(head: RunHead, message: TaskSetMessage) -> Known:
     return _known(row, message.taskset())
 
 
-def rebuilt(run_id: str, row: RunRow | None, message: str, jobs: Iterable[JobRow], early: list[str]) -> Track:
+def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> Known:
     """A run from what was kept of it.
 
     Args:
-        run_id: of the run.
-        row: None if its start has not come yet.
+        row: of the run.
         message: JSON of its task-set's message.
         jobs: ordered by task and number.
-        early: JSON of the messages that came before their turn.
+
+    Raises:
+        UnreadableError: it cannot be understood.
     """
-    track = Track(run_id)
-    for body in early:
-        waiting = read_message(body.encode())
-        if isinstance(waiting, EventsMessage | EndedMessage):
-            track.early[waiting.message_id] = waiting
-    if row is None:
-        return track
     try:
-        taskset = TaskSetMessage.model_validate_json(message).taskset()
-    except (ValidationError, TaskSetError) as error:
-        raise StoreError(f"the state holds no usable task-set of run {run_id}: {error}") from error
-    track.known = _known(row, taskset)
-    _restore(track.known, jobs)
-    return track
+        known = _known(row, TaskSetMessage.model_validate_json(message).taskset())
+        _restore(known, jobs)
+    except (ValueError, TypeError, TaskSetError) as error:
+        raise UnreadableError(str(error)) from error
+    return known
 
 
 def _known(row: RunRow, taskset: TaskSet) -> Known:
@@ -142,7 +130,7 @@ def _known(row: RunRow, taskset: TaskSet) -> Known:
 def _restore(known: Known, rows: Iterable[JobRow]) -> None:
     done = set(json.loads(known.row.done_tasks))
     jobs = {
-        task_id: [Job(row.start_ms, row.end_ms, row.exit_type) for row in group]
+        task_id: [Job(row.start_ms, row.end_ms, row.exit_type and one_text(row.exit_type)) for row in group]
         for task_id, group in groupby(rows, key=lambda row: row.task_id)
     }
     for task in known.taskset:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from taskgen.run import new_id
+from pydantic import AfterValidator
+
+from taskgen.run import Outcome, new_id
 
 ALL: str = "all"
 """The tallies' scope for all runs."""
+
+OutcomeText = Annotated[str, AfterValidator(lambda text: Outcome(text).value)]
+"""The value of an `Outcome`."""
 
 
 class TaskSetState(StrEnum):
@@ -59,10 +64,10 @@ class RunRow:
     """Number of the first event that was not handled yet."""
     done_tasks: str = "[]"
     """JSON: ids of the tasks for which JOBS_DONE came."""
-    decision: str | None = None
+    decision: OutcomeText | None = None
     """The outcome that was decided."""
     decided_because: str = ""
-    outcome: str | None = None
+    outcome: OutcomeText | None = None
     """None while it is on."""
     reason: str = ""
     ended_at: str = ""
@@ -115,6 +120,9 @@ class Changes:
     jobs: dict[tuple[str, int, int], JobRow] = field(default_factory=dict)
     early: dict[str, EarlyRow] = field(default_factory=dict)
     no_longer_early: set[str] = field(default_factory=set)
+    """Ids of messages whose turn has come."""
+    without_early: set[str] = field(default_factory=set)
+    """Ids of runs of which no early message is needed any more."""
     sendings: list[Sending] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     """Ids of sendings that the broker has."""
@@ -122,6 +130,7 @@ class Changes:
     """By how much the number of a scope and name grows."""
 
     def __bool__(self) -> bool:
-        return any(
-            (self.tasksets, self.runs, self.jobs, self.early, self.no_longer_early, self.sendings, self.sent)
+        # What else there is only follows from these.
+        return any((self.tasksets, self.runs, self.jobs, self.early, self.sendings, self.sent)) or any(
+            (self.no_longer_early, self.without_early)
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import astuple, fields
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, fields, replace
+from typing import Any, Final, TypeVar, get_type_hints
 
-from taskgen.errors import StoreError, StoreUnavailableError
+from pydantic import TypeAdapter, ValidationError
+
+from taskgen.errors import StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import new_id
 from taskgen.state.database import Database, Writer
 from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
+
+R = TypeVar("R", RunRow, TaskSetRow)
 
 
 def _columns(row: type[Any]) -> tuple[str, ...]:
@@ -33,7 +37,16 @@ def _upsert(table: str, row: type[Any], *key: str) -> str:
 _TABLES: Final = ("ownership", "tasksets", "runs", "jobs", "early", "sendings", "tallies", "campaigns")
 _TASKSETS: Final = _select("tasksets", TaskSetRow)
 _RUNS: Final = _select("runs", RunRow)
-_JOBS: Final = _select("jobs", JobRow)
+_JOBS: Final = (
+    f"{_select('jobs', JobRow)} WHERE run_id = ? AND (task_id, job) > (?, ?) ORDER BY task_id, job LIMIT ?"
+)
+_JOBS_AT_ONCE: Final = 1_000
+_NO_RUN: Final = RunRow("", "", "", "", "", 0, 0, "")
+_NO_TASKSET: Final = TaskSetRow("", "", "", None, "")
+_KINDS: Final = {
+    row: {name: TypeAdapter[Any](kind) for name, kind in get_type_hints(row, include_extras=True).items()}
+    for row in (RunRow, TaskSetRow)
+}
 _SENDINGS: Final = _select("sendings", Sending)
 _KEEP_TASKSET: Final = _upsert("tasksets", TaskSetRow, "taskset_id")
 _KEEP_RUN: Final = _upsert("runs", RunRow, "run_id")
@@ -80,6 +93,7 @@ class State:
         with self._database.transaction() as writer:
             for table in _TABLES:
                 writer.run(f"DELETE FROM {table} WHERE 1 = 0")  # noqa: S608 - names of this library's own
+            writer.run("UPDATE ownership SET name = name")  # which waits for the disk
 
     def claim(self) -> bool:
         """Make this process the one that may write.
@@ -103,36 +117,61 @@ class State:
         return is_ours
 
     def run(self, run_id: str) -> RunRow | None:
-        """A run, if it is known."""
-        rows = self._runs("WHERE run_id = ?", run_id)
-        return rows[0] if rows else None
+        """A run, if it is known.
 
-    def live_runs(self) -> list[RunRow]:
-        """The runs that have no outcome yet, oldest first."""
-        return self._runs("WHERE outcome IS NULL ORDER BY run_id")
+        Raises:
+            UnreadableError: what is kept of it, unless it is closed, cannot be understood; see `rest_of_run`.
+        """
+        row, faults = self._run(run_id)
+        if row is not None and faults and not row.is_closed:
+            raise UnreadableError(f"its row has no usable {', '.join(faults)}")
+        return row
+
+    def rest_of_run(self, run_id: str) -> RunRow:
+        """What can be understood of a run's row, with nothing for the rest."""
+        row, _ = self._run(run_id)
+        return replace(row or _NO_RUN, run_id=run_id)
+
+    def live_runs(self) -> list[str]:
+        """The ids of the runs that have no outcome yet, oldest first."""
+        query = "SELECT run_id FROM runs WHERE outcome IS NULL ORDER BY run_id"
+        return [run_id for (run_id,) in self._database.rows(query) if isinstance(run_id, str)]
 
     def taskset(self, taskset_id: str) -> TaskSetRow | None:
-        """A task-set, if it is known."""
+        """A task-set, if it is known; with nothing where its row has what cannot be understood."""
         rows = self._database.rows(f"{_TASKSETS} WHERE taskset_id = ?", taskset_id)
-        return TaskSetRow(*rows[0]) if rows else None
+        return _understood(rows[0], _NO_TASKSET)[0] if rows else None
 
-    def jobs(self, run_id: str) -> list[JobRow]:
-        """A run's jobs, ordered by task and number."""
-        rows = self._database.rows(f"{_JOBS} WHERE run_id = ? ORDER BY task_id, job", run_id)
-        return [_job(*row) for row in rows]
+    def jobs(self, run_id: str) -> Iterator[JobRow]:
+        """A run's jobs, ordered by task and number; a few of them are in memory at a time.
 
-    def early(self, run_id: str) -> list[str]:
-        """A run's messages that came before their turn, in no order."""
-        return [body for (body,) in self._database.rows("SELECT body FROM early WHERE run_id = ?", run_id)]
+        Raises:
+            UnreadableError: one of them cannot be understood.
+        """
+        task_id, job = -1, -1
+        while rows := self._database.rows(_JOBS, run_id, task_id, job, _JOBS_AT_ONCE):
+            yield from map(_job, rows)
+            _, task_id, job, *_ = rows[-1]
+
+    def early_ids(self, run_id: str) -> list[str]:
+        """The ids of a run's messages that came before their turn, in no order."""
+        query = "SELECT message_id FROM early WHERE run_id = ?"
+        return [name for (name,) in self._database.rows(query, run_id) if isinstance(name, str)]
+
+    def early_message(self, message_id: str) -> str | None:
+        """The body of a message that came before its turn, if it is there."""
+        rows = self._database.rows("SELECT body FROM early WHERE message_id = ?", message_id)
+        return rows[0][0] if rows else None
 
     def sendings(self) -> list[Sending]:
-        """What the broker has not confirmed yet, oldest first."""
-        return [Sending(*row) for row in self._database.rows(f"{_SENDINGS} ORDER BY sending_id")]
+        """What the broker has not confirmed yet, oldest first; without what is no text."""
+        rows = self._database.rows(f"{_SENDINGS} ORDER BY sending_id")
+        return [Sending(*row) for row in rows if all(isinstance(value, str) for value in row)]
 
     def run_tallies(self) -> dict[str, int]:
         """How many runs there are by outcome, `running` those without; and `bad` task-sets."""
         rows = self._database.rows("SELECT name, number FROM tallies WHERE scope = ?", ALL)
-        return {name: number for name, number in rows if number}
+        return {name: number for name, number in rows if _is_tally(name, number) and number}
 
     def campaign_tallies(self, latest: int) -> dict[str, dict[str, int]]:
         """How many task-sets there are by state or outcome, by campaign.
@@ -145,7 +184,8 @@ class State:
         )
         campaigns: dict[str, dict[str, int]] = {}
         for scope, name, number in rows:
-            campaigns.setdefault(scope, {})[name] = number
+            if isinstance(scope, str) and _is_tally(name, number):
+                campaigns.setdefault(scope, {})[name] = number
         return campaigns
 
     def write(self, changes: Changes) -> None:
@@ -162,6 +202,7 @@ class State:
             writer.many(_KEEP_JOB, changes.jobs.values())
             writer.many(_KEEP_EARLY, changes.early.values())
             _delete(writer, "DELETE FROM early WHERE message_id = ?", changes.no_longer_early)
+            _delete(writer, "DELETE FROM early WHERE run_id = ?", changes.without_early)
             writer.many(_KEEP_SENDING, map(astuple, changes.sendings))
             _delete(writer, "DELETE FROM sendings WHERE sending_id = ?", changes.sent)
             grown = [(*key, number) for key, number in sorted(changes.tallies.items()) if number]
@@ -177,8 +218,10 @@ class State:
         """Hold the claim until the transaction ends; 0 if another process has it."""
         return writer.run("UPDATE ownership SET token = ? WHERE token = ?", self._token, self._token)
 
-    def _runs(self, condition: str, *values: str) -> list[RunRow]:
-        return [_run(*row) for row in self._database.rows(f"{_RUNS} {condition}", *values)]
+    def _run(self, run_id: str) -> tuple[RunRow | None, list[str]]:
+        """A run's row, and which of its values were not usable."""
+        rows = self._database.rows(f"{_RUNS} WHERE run_id = ?", run_id)
+        return _understood(rows[0], _NO_RUN) if rows else (None, [])
 
 
 def _delete(writer: Writer, statement: str, ids: Iterable[str]) -> None:
@@ -190,11 +233,25 @@ def _run_values(run: RunRow) -> tuple[Any, ...]:
     return tuple(int(value) if isinstance(value, bool) else value for value in astuple(run))
 
 
-def _run(*values: Any) -> RunRow:
-    return RunRow(*values[:-3], *map(bool, values[-3:]))
+def _understood(values: Sequence[Any], nothing: R) -> tuple[R, list[str]]:
+    """A row of what can be understood of its values, and the names of those that cannot."""
+    usable, faults = dict[str, Any](), list[str]()
+    for (name, kind), value in zip(_KINDS[type(nothing)].items(), values, strict=True):
+        try:
+            usable[name] = kind.validate_python(value)
+        except ValidationError:
+            faults.append(name)
+    return replace(nothing, **usable), faults
 
 
-def _job(*values: Any) -> JobRow:
-    run_id, task_id, job, start_ms, end_ms, exit_type = values
-    start, end = (None if time is None else int(time) for time in (start_ms, end_ms))
-    return JobRow(run_id, task_id, job, start, end, exit_type)
+def _is_tally(name: object, number: object) -> bool:
+    return isinstance(name, str) and isinstance(number, int)
+
+
+def _job(row: Sequence[Any]) -> JobRow:
+    run_id, task_id, job, start_ms, end_ms, exit_type = row
+    try:
+        start, end = (None if time is None else int(time) for time in (start_ms, end_ms))
+        return JobRow(run_id, int(task_id), int(job), start, end, exit_type and str(exit_type))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UnreadableError(f"job {job} of task {task_id} has no usable numbers: {error}") from error

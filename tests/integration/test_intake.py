@@ -1,0 +1,78 @@
+"""However the sizes of its messages change, a consumer holds few bytes, and costs them few deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from taskgen.amqp.channel import Delivery
+from taskgen.amqp.connection import connection
+from taskgen.amqp.intake import HELD_BYTES, Intake
+from taskgen.amqp.topology import sink_queue
+from tests.traffic import declare, publish_raw
+
+pytestmark = pytest.mark.servers
+
+QUEUE = sink_queue("sqlite")
+SMALL = [100] * 700
+"""So many that the consumer asks for as many as it ever does."""
+LARGE = [128 * 1024] * 300
+"""More than fit, and than it has asked for."""
+A_FEW = 3
+"""Of the 20 deliveries that a message has: it goes back once, and again if it was on its way just then."""
+
+
+def bodies(sizes: Sequence[int]) -> list[bytes]:
+    return [f"{number:06}".encode().ljust(size) for number, size in enumerate(sizes)]
+
+
+def taken(url: str, count: int) -> tuple[list[Delivery], int]:
+    """So many messages as they come, and how many bytes were held at most."""
+
+    async def take() -> tuple[list[Delivery], int]:
+        held, most_held, found = 0, 0, list[Delivery]()
+
+        class Watched(Intake):
+            def _take(self, delivery: Delivery) -> None:
+                nonlocal held, most_held
+                waiting = self._arrived.qsize()
+                super()._take(delivery)
+                held += len(delivery.body) if self._arrived.qsize() > waiting else 0
+                most_held = max(most_held, held)
+
+        async with connection(url, "test") as link:
+            channel = await link.channel()
+            intake = Watched(channel, QUEUE.name)
+            await intake.subscribe()
+            while len(found) < count:
+                batch = await intake.next_batch()
+                held -= sum(len(one.body) for one in batch)
+                await asyncio.sleep(0.01)  # as work does, so that the broker can send what it may
+                await intake.acknowledge(batch)
+                found += batch
+        return found, most_held
+
+    return asyncio.run(take())
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([*SMALL, *LARGE, *SMALL, *LARGE], id="small ones, then large ones"),
+        pytest.param([*SMALL, *LARGE[:100], *(4 * size for size in LARGE[:50])], id="ever larger ones"),
+        pytest.param([*SMALL, *((100, 512 * 1024) * 60)], id="small and large ones by turns"),
+        pytest.param([*SMALL, 2 * HELD_BYTES, *SMALL, 2 * HELD_BYTES, 100], id="single ones over the bound"),
+    ],
+)
+def test_every_message_comes_in_few_bytes_and_goes_back_hardly_ever(
+    sizes: list[int], amqp_vhost_url: str
+) -> None:
+    declare(amqp_vhost_url, QUEUE)
+    published = bodies(sizes)
+    publish_raw(amqp_vhost_url, QUEUE.name, published)
+    deliveries, most_held = taken(amqp_vhost_url, len(published))
+    assert sorted(one.body for one in deliveries) == published
+    assert most_held <= max(HELD_BYTES, *sizes)
+    assert max(one.headers.get("x-delivery-count", 0) for one in deliveries) <= A_FEW
