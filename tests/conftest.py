@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.restricted import Restricted
-from tests.servers.choose import Broker, Given, NoServerError, Server, find_broker, find_postgres
-from tests.servers.management import Management
+from tests.support.restricted_lab import Restricted
+from tests.support.servers.choose import Broker, Given, NoServerError, Server, find_broker, find_postgres
+from tests.support.servers.management import Management
 
 # The fixture that each of the public ones comes from, and what finds its server.
 _FINDERS: dict[str, Callable[[], Callable[[], Any]]] = {

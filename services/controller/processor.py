@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from services.controller import fates
-from services.controller.sendings import Sendings
+from services.controller import taskset_lifecycle as fates
+from services.controller.outgoing import Sendings
 from taskgen.amqp.channel import Channel, Delivery
-from taskgen.amqp.messages import (
+from taskgen.amqp.topology import COMMANDS
+from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.consumer.tracked_run import Known
+from taskgen.errors import StoreUnavailableError, UnreadableError
+from taskgen.event import AbstractEventHandler
+from taskgen.messages.codec import (
     CampaignReport,
     ControllerStatusMessage,
     DecisionMessage,
@@ -20,11 +25,6 @@ from taskgen.amqp.messages import (
     RefusedMessage,
     TaskSetMessage,
 )
-from taskgen.amqp.topology import COMMANDS
-from taskgen.amqp.tracking import TrackingProcessor
-from taskgen.amqp.tracks import Known
-from taskgen.errors import StoreUnavailableError, UnreadableError
-from taskgen.event import AbstractEventHandler
 from taskgen.run import Outcome, now
 from taskgen.state.rows import Changes, RunRow, Sending, TaskSetState
 from taskgen.state.state import State

@@ -10,18 +10,18 @@ from typing import Final
 
 from services.controller.processor import ControllerProcessor
 from services.controller.settings import ControllerSettings
-from services.controller.watch import Watch
+from services.controller.supervisor import Watch
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
-from taskgen.amqp.host import Hosted, host
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, tasksets_queue
 from taskgen.amqp.waiting import unless
+from taskgen.consumer.consumer import Hosted, host
 from taskgen.errors import LockedError, StoreUnavailableError
-from taskgen.events.storing import StoringHandler
-from taskgen.handlers import load_handler
-from taskgen.monitoring import Health
-from taskgen.settings import naming
+from taskgen.events.base import StoringHandler
+from taskgen.loading.handler_loader import load_handler
+from taskgen.runtime.health import Health
+from taskgen.runtime.settings import naming
 from taskgen.state.opening import open_state
 from taskgen.state.state import State
 

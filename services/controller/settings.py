@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskgen.settings import ServiceSettings, checked
+from taskgen.runtime.settings import ServiceSettings, checked
 from taskgen.state.opening import open_state
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from services.csv_sink.settings import CsvSinkSettings
-from taskgen.amqp.sink import sink
-from taskgen.events.parts import CsvPartsHandler
-from taskgen.monitoring import Health
-from taskgen.service import run_service
-from taskgen.settings import naming
+from taskgen.consumer.sink import sink
+from taskgen.events.csv_parts import CsvPartsHandler
+from taskgen.runtime.health import Health
+from taskgen.runtime.runner import run_service
+from taskgen.runtime.settings import naming
 
 
 async def serve(settings: CsvSinkSettings, health: Health) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskgen.settings import ServiceSettings
+from taskgen.runtime.settings import ServiceSettings
 
 
 class CsvSinkSettings(ServiceSettings):

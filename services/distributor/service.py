@@ -9,27 +9,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from services.distributor.leases import Command, Leases
+from services.distributor.outbox import OpenRun, Outbox
+from services.distributor.outbox_publisher import Publisher
+from services.distributor.publishing_handler import PublishingHandler
 from services.distributor.settings import DistributorSettings
 from services.distributor.status import report_status
+from services.distributor.taskset_source import TaskSetSource
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
-from taskgen.amqp.leases import Command, Leases
 from taskgen.amqp.management import add_limits
-from taskgen.amqp.messages import DecisionMessage, RefusedMessage
-from taskgen.amqp.outbox import OpenRun, Outbox
-from taskgen.amqp.publisher import Publisher
-from taskgen.amqp.publishing import PublishingHandler
 from taskgen.amqp.reconnect import stay_connected
-from taskgen.amqp.tasksets import TaskSetSource
 from taskgen.amqp.topology import controller_queue, tasksets_queue
-from taskgen.deadline import Deadline
-from taskgen.dispatch import Counters, Dispatcher
+from taskgen.boards.timeouts import Deadline
 from taskgen.errors import SessionError, StoreUnavailableError
-from taskgen.monitoring import Health
-from taskgen.open_files import allow_boards
-from taskgen.pool import Pool
+from taskgen.execution.board_pool import Pool
+from taskgen.execution.dispatcher import Counters, Dispatcher
+from taskgen.execution.file_limit import allow_boards
+from taskgen.messages.codec import DecisionMessage, RefusedMessage
 from taskgen.run import Outcome
-from taskgen.service import END_S
+from taskgen.runtime.health import Health
+from taskgen.runtime.runner import END_S
 
 log = logging.getLogger(__name__)
 

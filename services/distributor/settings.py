@@ -10,13 +10,13 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from taskgen.address import Address, parse_addresses
-from taskgen.binaries import binaries_folder
-from taskgen.board import BoardSettings
-from taskgen.limits import Limits
-from taskgen.power import PowerCommands
-from taskgen.session import SessionSettings
-from taskgen.settings import ServiceSettings, checked
+from taskgen.boards.address import Address, parse_addresses
+from taskgen.boards.binaries import binaries_folder
+from taskgen.boards.limits import Limits
+from taskgen.boards.session import SessionSettings
+from taskgen.execution.board import BoardSettings
+from taskgen.execution.power import PowerCommands
+from taskgen.runtime.settings import ServiceSettings, checked
 
 _PORT: Final = 3001
 

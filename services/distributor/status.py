@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from services.distributor.outbox import Outbox
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.messages import BoardReport, StatusMessage
-from taskgen.amqp.outbox import Outbox
 from taskgen.amqp.topology import EVENTS
 from taskgen.amqp.waiting import unless
-from taskgen.board import Board
-from taskgen.pool import Pool
+from taskgen.execution.board import Board
+from taskgen.execution.board_pool import Pool
+from taskgen.messages.codec import BoardReport, StatusMessage
 
 _PAUSE_S: Final = 2.0
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from services.postgres_sink.settings import PostgresSinkSettings
-from taskgen.amqp.sink import sink
+from taskgen.consumer.sink import sink
 from taskgen.events.postgres import PostgresHandler
-from taskgen.monitoring import Health
-from taskgen.service import run_service
+from taskgen.runtime.health import Health
+from taskgen.runtime.runner import run_service
 
 
 async def serve(settings: PostgresSinkSettings, health: Health) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from taskgen.events.postgres_server import PostgresServer
-from taskgen.settings import ServiceSettings, checked
+from taskgen.runtime.settings import ServiceSettings, checked
 
 
 class PostgresSinkSettings(ServiceSettings):

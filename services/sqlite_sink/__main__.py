@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from services.sqlite_sink.settings import SqliteSinkSettings
-from taskgen.amqp.sink import sink
+from taskgen.consumer.sink import sink
 from taskgen.events.sql import SqliteHandler
-from taskgen.monitoring import Health
-from taskgen.service import run_service
-from taskgen.settings import naming
+from taskgen.runtime.health import Health
+from taskgen.runtime.runner import run_service
+from taskgen.runtime.settings import naming
 
 
 async def serve(settings: SqliteSinkSettings, health: Health) -> None:

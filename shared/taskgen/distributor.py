@@ -7,20 +7,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from taskgen.address import parse_addresses
-from taskgen.binaries import binaries_folder, check_binaries
-from taskgen.board import BoardSettings
-from taskgen.campaign import Campaign
-from taskgen.dispatch import Counters
-from taskgen.engine import BoardStatus, Engine
+from taskgen.boards.address import parse_addresses
+from taskgen.boards.binaries import binaries_folder, check_binaries
+from taskgen.boards.limits import Limits
+from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.session import AbstractSession, SessionSettings
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import DistributorError, SettingsError, TaskSetError
 from taskgen.event import AbstractEventHandler, DefaultEventHandler
 from taskgen.events.quarantine import QuarantineFile, keeps_quarantine
-from taskgen.limits import Limits
-from taskgen.power import PowerCommands
-from taskgen.protocol import DEFAULT_PORT
-from taskgen.session import AbstractSession, SessionSettings
-from taskgen.taskloader import TaskloaderSession
+from taskgen.execution.board import BoardSettings
+from taskgen.execution.campaign import Campaign
+from taskgen.execution.dispatcher import Counters
+from taskgen.execution.engine import BoardStatus, Engine
+from taskgen.execution.power import PowerCommands
 from taskgen.taskset import TaskSet
 
 Handlers = AbstractEventHandler | Sequence[AbstractEventHandler]
@@ -173,7 +173,7 @@ class Distributor:
             if not isinstance(one, TaskSet):
                 raise TaskSetError(
                     f"{type(one).__name__} is no task-set; give TaskSet([task, ...]), or several of them; "
-                    "taskgen.reading.read_taskset reads a file"
+                    "taskgen.loading.taskset_files.read_taskset reads a file"
                 )
         self._settings.session_class.check(*session_params)
         checked = [self._check(one) for one in tasksets]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
-from taskgen.protocol import NAME_BYTES
+from taskgen.boards.protocol import NAME_BYTES
 
 _XML_NAME = re.compile(r"#text|@?[A-Za-z_][A-Za-z0-9_.-]*")
 _XML_TEXT = re.compile(r"[\t\n\r\x20-\x7e]*")

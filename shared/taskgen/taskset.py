@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from taskgen.errors import TaskSetError
 from taskgen.event_type import JOB_ENDS, EventType, one_text
 from taskgen.run import Run
-from taskgen.showable import brief
 from taskgen.task import ADAPTERS, Task
+from taskgen.untrusted_text import brief
 from taskgen.variants import (
     INSIDE,
     NOTHING,

@@ -6,13 +6,13 @@ import threading
 import time
 from pathlib import Path
 
-from taskgen.board import BoardState
 from taskgen.distributor import Distributor
+from taskgen.execution.board import BoardState
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.bench.children import child
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _BOARDS = 1000
 _AIM_KIB = 100

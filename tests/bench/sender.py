@@ -3,8 +3,8 @@
 import argparse
 import time
 
-from taskgen.protocol import Command
-from tests.scripted import Line, profile, scripted_board
+from taskgen.boards.protocol import Command
+from tests.support.scripted_board import Line, profile, scripted_board
 
 
 def frame(events: int) -> bytes:

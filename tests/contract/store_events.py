@@ -9,11 +9,11 @@ import xmltodict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskgen.boards.profile import read_profile
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
-from taskgen.profile import read_profile
-from taskgen.verify import compare
-from tests.contract.stores import Store, end, event, give, profile, stored, stored_run, taskset
+from taskgen.events.verify import compare
+from tests.support.store_events import Store, end, event, give, profile, stored, stored_run, taskset
 
 _ATTEMPTS = settings(max_examples=40, deadline=None, database=None)
 

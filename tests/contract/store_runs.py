@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from taskgen.errors import StoreError
-from taskgen.events.storing import StoringHandler
+from taskgen.events.base import StoringHandler
 from taskgen.run import Outcome, Run
-from tests.contract.stores import Store, end, event, give, run_id, stored, stored_run, taskset
+from tests.support.store_events import Store, end, event, give, run_id, stored, stored_run, taskset
 
 
 class RunsContract:

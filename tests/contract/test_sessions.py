@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from taskgen.address import Address
+from taskgen.boards.address import Address
+from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.errors import BoardLostError
-from taskgen.session import AbstractSession, SessionSettings
 from taskgen.simulation import Dialect, run_boards
 from taskgen.taskset import TaskSet
-from tests.contract.sessions import QUICK, endless, finite, read_events, rest, session, told
-from tests.scripted import profile
+from tests.support.board_sessions import QUICK, endless, finite, read_events, rest, session, told
+from tests.support.scripted_board import profile
 
 
 class MemorySession(AbstractSession):

@@ -4,13 +4,13 @@ import time
 
 import pytest
 
+from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, BoardSilentError
-from taskgen.protocol import Command
 from taskgen.task import Task
-from taskgen.taskloader import TaskloaderSession
 from taskgen.taskset import TaskSet
-from tests.contract.sessions import endless, rest, talk
-from tests.scripted import Line, scripted_board
+from tests.support.board_sessions import endless, rest, talk
+from tests.support.scripted_board import Line, scripted_board
 
 _ANSWER_S = 0.3
 _OFFSETS = [400, 500]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from taskgen.boards.protocol import WORD, Answer, Command
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, TaskSetError
-from taskgen.protocol import WORD, Answer, Command
-from taskgen.taskloader import TaskloaderSession
-from tests.contract.sessions import finite, talk
-from tests.scripted import Line, profile, scripted_board
+from tests.support.board_sessions import finite, talk
+from tests.support.scripted_board import Line, profile, scripted_board
 
 _LATE = profile(("EXIT_EXTERNAL", 0, 1)).ljust(Answer.GO_SEND, b"\0")
 

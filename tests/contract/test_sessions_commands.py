@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from taskgen.protocol import WORD, Answer, Command
-from taskgen.taskloader import TaskloaderSession
-from tests.contract.sessions import QUICK, finite, rest, talk
-from tests.scripted import Line, profile, scripted_board
+from taskgen.boards.protocol import WORD, Answer, Command
+from taskgen.boards.taskloader import TaskloaderSession
+from tests.support.board_sessions import QUICK, finite, rest, talk
+from tests.support.scripted_board import Line, profile, scripted_board
 
 
 def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
+from taskgen.boards.limits import MOST_STRAY_BYTES
+from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
-from taskgen.limits import MOST_STRAY_BYTES
-from taskgen.protocol import WORD, Command
-from taskgen.taskloader import TaskloaderSession
-from tests.contract.sessions import finite, rest, talk
-from tests.scripted import Line, profile, scripted_board
+from tests.support.board_sessions import finite, rest, talk
+from tests.support.scripted_board import Line, profile, scripted_board
 
 
 def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() -> None:

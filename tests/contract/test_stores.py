@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from taskgen.events.csv import CsvHandler
+from taskgen.events.csv_parts import CsvPartsHandler, open_parts
 from taskgen.events.csv_reader import CsvReader, Part
-from taskgen.events.parts import CsvPartsHandler, open_parts
 from taskgen.events.postgres import PostgresHandler, PostgresReader
 from taskgen.events.sql import SqliteHandler, SqliteReader
 from tests.contract.store_disk import FullDiskContract
 from tests.contract.store_events import EventsContract
 from tests.contract.store_runs import RunsContract
-from tests.contract.stores import Store
+from tests.support.store_events import Store
 
 
 class StoreContract(EventsContract, RunsContract):

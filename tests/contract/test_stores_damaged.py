@@ -17,14 +17,15 @@ import psycopg
 import pytest
 
 from taskgen.event import Quarantined
+from taskgen.events.base import StoringHandler
 from taskgen.events.csv import COLUMNS, CsvHandler
-from taskgen.events.parts import CsvPartsHandler
+from taskgen.events.csv_parts import CsvPartsHandler
 from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
-from taskgen.events.storing import StoringHandler
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.contract.damage import (
+from tests.support.command_line import taskset_file
+from tests.support.store_damage import (
     NO_TEXT,
     ODD_VALUES,
     bear,
@@ -34,8 +35,7 @@ from tests.contract.damage import (
     run_command,
     set_value,
 )
-from tests.contract.stores import end, event, give, taskset
-from tests.e2e.command_line import taskset_file
+from tests.support.store_events import end, event, give, taskset
 
 STORES = ("events.db", "parts/ledger.db")
 UNREAD = {"quarantine", "quarantined", "stored"}

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgen.event import JOB_ENDS
+from taskgen.events.base import StoringHandler
 from taskgen.events.postgres import PostgresHandler, PostgresReader
+from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteHandler, SqliteReader
-from taskgen.events.storing import StoringHandler
-from taskgen.events.tables import JobRow
 from taskgen.taskset import TaskSet
-from tests.contract.stores import event, give, run_id, taskset
+from tests.support.store_events import event, give, run_id, taskset
 
 _types = st.sampled_from(["START", "NOT_SCHEDULED", "JOBS_DONE", "EXTERNAL", "NEW", *sorted(JOB_ENDS)])
 # Twice as likely, so that many jobs are whole.

@@ -9,8 +9,8 @@ import pytest
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.events.csv import quarantine_path
-from taskgen.events.parts import CsvPartsHandler, open_parts
-from tests.contract.stores import event, give, run_id, taskset
+from taskgen.events.csv_parts import CsvPartsHandler, open_parts
+from tests.support.store_events import event, give, run_id, taskset
 
 
 def parts(folder: Path) -> list[Path]:

@@ -10,9 +10,9 @@ import pytest
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError
 from taskgen.events.postgres import PostgresHandler, PostgresReader
 from taskgen.events.postgres_server import PostgresServer
-from tests.contract.stores import event, give, run_id, taskset
-from tests.servers.choose import Server
-from tests.servers.process import free_port
+from tests.support.servers.choose import Server
+from tests.support.servers.process import free_port
+from tests.support.store_events import event, give, run_id, taskset
 
 
 def seqs(dsn: str, run: str) -> list[int]:

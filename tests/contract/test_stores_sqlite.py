@@ -14,7 +14,7 @@ import taskgen.sql
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.events.sql import SqliteHandler, read_events, read_jobs, read_runs, read_tasks
 from taskgen.taskset import TaskSet
-from tests.contract.stores import end, event, give, run_id, taskset
+from tests.support.store_events import end, event, give, run_id, taskset
 
 
 def test_a_file_that_is_another_database_is_refused_untouched(tmp_path: Path) -> None:

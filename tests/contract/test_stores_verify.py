@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from taskgen.errors import StoreError
+from taskgen.events.base import StoringHandler
 from taskgen.events.csv import CsvHandler
-from taskgen.events.parts import CsvPartsHandler
+from taskgen.events.csv_parts import CsvPartsHandler
 from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
-from taskgen.events.storing import StoringHandler
+from taskgen.events.verify import Problem, Report, verify
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from taskgen.verify import Problem, Report, verify
-from tests.contract.stores import end, event, give, run_id, taskset
+from tests.support.store_events import end, event, give, run_id, taskset
 
 
 def fill(handler: StoringHandler, runs: list[TaskSet]) -> None:

@@ -15,17 +15,17 @@ import pytest
 from taskgen.errors import StoreError
 from taskgen.events import accounts, csv_reader
 from taskgen.events.accounts import Holding, holding_of
+from taskgen.events.base import Batch, EventRow, StoringHandler
 from taskgen.events.csv import COLUMNS, CsvHandler
 from taskgen.events.csv_file import lines
+from taskgen.events.csv_parts import CsvPartsHandler, open_parts
 from taskgen.events.csv_reader import CsvReader, Part
-from taskgen.events.parts import CsvPartsHandler, open_parts
+from taskgen.events.findings import Finding, Report
 from taskgen.events.postgres import PostgresHandler
 from taskgen.events.ranges import Spans
 from taskgen.events.sql import SqliteHandler
-from taskgen.events.storing import Batch, EventRow, StoringHandler
-from taskgen.findings import Finding, Report
+from taskgen.events.verify import Problem, verify
 from taskgen.run import Outcome, Run, new_id, now
-from taskgen.verify import Problem, verify
 
 _TASKS = [{"id": 0, "pkg": "hey"}]
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskgen.events.sql import read_runs
 from taskgen.run import Outcome
-from tests.e2e.command_line import environment, stored, stored_in_csv, taskgen
+from tests.support.command_line import environment, stored, stored_in_csv, taskgen
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import taskgen
+from tests.support.command_line import taskgen
 
 TASKSETS = {
     "good": [{"pkg": "hey"}],

@@ -6,10 +6,10 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
-from taskgen.limits import Limits
-from taskgen.protocol import WORD, Command
-from tests.e2e.command_line import taskgen, taskset_file
-from tests.scripted import Line, scripted_board
+from taskgen.boards.limits import Limits
+from taskgen.boards.protocol import WORD, Command
+from tests.support.command_line import taskgen, taskset_file
+from tests.support.scripted_board import Line, scripted_board
 
 
 def floods(line: Line) -> None:

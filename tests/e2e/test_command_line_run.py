@@ -17,7 +17,7 @@ import pytest
 from taskgen.events.sql import read_runs
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
-from tests.e2e.command_line import (
+from tests.support.command_line import (
     environment,
     said,
     started,
@@ -26,7 +26,7 @@ from tests.e2e.command_line import (
     taskgen,
     taskset_file,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = {"pkg": "hey", "period": 20, "numberofjobs": 3}

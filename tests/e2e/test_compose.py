@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.compose import Compose, compose, engine_error
-from tests.waiting import wait_until
+from tests.support.compose import Compose, compose, engine_error
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
@@ -110,7 +110,7 @@ def test_an_image_holds_what_its_service_needs_and_no_more(lab, service):
 @pytest.mark.parametrize("queue", ["taskgen.sink.csv", "taskgen.tasksets", "taskgen.controller"])
 def test_a_sink_reads_no_queue_but_its_own(lab, queue):
     code = (
-        "import pika; from taskgen.settings import *;"
+        "import pika; from taskgen.runtime.settings import *;"
         "p = pika.URLParameters(load_settings(ServiceSettings).amqp_url);"
         f"pika.BlockingConnection(p).channel().basic_get({queue!r})"
     )

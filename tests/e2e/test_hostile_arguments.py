@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.live import Live
 
-from taskgen.board import BoardState
-from taskgen.campaign import BadTaskSet
 from taskgen.cli.progress import LiveDisplay, PlainDisplay, Progress
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
-from taskgen.dispatch import Counters
 from taskgen.events.sql import SqliteHandler
+from taskgen.execution.board import BoardState
+from taskgen.execution.campaign import BadTaskSet
+from taskgen.execution.dispatcher import Counters
 from taskgen.run import Run
-from tests.contract.stores import end, event, give, taskset
-from tests.e2e.command_line import taskgen, taskset_file
-from tests.hostile import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
+from tests.support.command_line import taskgen, taskset_file
+from tests.support.hostile_text import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
+from tests.support.store_events import end, event, give, taskset
 
 NO_UTF8 = "\udcff"
 """The byte 0xff, as Python has it in an argument."""

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EndedMessage, QuarantinedMessage, StartedMessage
+from taskgen.boards.protocol import Command
 from taskgen.events.sql import SqliteReader
-from taskgen.protocol import Command
+from taskgen.messages.codec import EndedMessage, QuarantinedMessage, StartedMessage
 from taskgen.run import Outcome
-from taskgen.showable import REASON_CHARACTERS
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.e2e.command_line import taskgen, taskset_file
-from tests.hostile import IN_XML, MARKUP, assert_harmless
+from taskgen.untrusted_text import REASON_CHARACTERS
 from tests.integration.test_distributor_service import decide
-from tests.scripted import Line, scripted_board
-from tests.services import Service
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.command_line import taskgen, taskset_file
+from tests.support.hostile_text import IN_XML, MARKUP, assert_harmless
+from tests.support.scripted_board import Line, scripted_board
+from tests.support.services import Service
 
 HUGE = "9" * 1_000_000
 FEW_BYTES = 20_000
@@ -103,9 +103,9 @@ def test_a_session_that_quotes_a_board_in_its_error_gives_short_reasons(tmp_path
     (tmp_path / "own.py").write_text(
         "from taskgen.distributor import Distributor\n"
         "from taskgen.errors import BoardProtocolError\n"
-        "from taskgen.logs import configure_logs\n"
+        "from taskgen.runtime.logs import configure_logs\n"
         "from taskgen.task import Task\n"
-        "from taskgen.taskloader import TaskloaderSession\n"
+        "from taskgen.boards.taskloader import TaskloaderSession\n"
         "from taskgen.taskset import TaskSet\n"
         "import sys\n"
         "class Session(TaskloaderSession):\n"

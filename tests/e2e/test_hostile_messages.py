@@ -13,7 +13,9 @@ from typing import Any
 import pika
 import pytest
 
-from taskgen.amqp.messages import (
+from taskgen.amqp.topology import EVENTS, sink_queue
+from taskgen.execution.board import BoardState
+from taskgen.messages.codec import (
     BoardReport,
     CampaignReport,
     ControllerStatusMessage,
@@ -21,17 +23,15 @@ from taskgen.amqp.messages import (
     RefusedMessage,
     StatusMessage,
 )
-from taskgen.amqp.topology import EVENTS, sink_queue
-from taskgen.board import BoardState
 from taskgen.run import Outcome, now
-from taskgen.showable import REASON_CHARACTERS
-from tests.e2e.command_line import started, taskgen, taskset_file
-from tests.hostile import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
-from tests.services import Service
-from tests.standin import StandIn
-from tests.traffic import declare, depth, head, parked
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from taskgen.untrusted_text import REASON_CHARACTERS
+from tests.support.broker_client import Wire, wire
+from tests.support.command_line import started, taskgen, taskset_file
+from tests.support.fake_distributor import StandIn
+from tests.support.hostile_text import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
+from tests.support.message_factory import declare, depth, head, parked
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

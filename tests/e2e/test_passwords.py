@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from taskgen.cli import main
 from taskgen.errors import TaskgenError
-from taskgen.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import ServiceSettings, load_settings
 from taskgen.state.opening import open_state
-from tests.e2e.command_line import taskgen, taskset_file
-from tests.services import Service
-from tests.waiting import wait_until
+from tests.support.command_line import taskgen, taskset_file
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 SECRET = "hunter2zq"
 CLOSED = "127.0.0.1:1"

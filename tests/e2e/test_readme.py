@@ -10,7 +10,7 @@ import pytest
 from taskgen.distributor import Distributor
 from taskgen.event import AbstractEventHandler
 from taskgen.events.sql import read_runs
-from taskgen.reading import read_taskset
+from taskgen.loading.taskset_files import read_taskset
 from taskgen.simulation import run_boards
 
 ROOT = Path(__file__).parents[2]

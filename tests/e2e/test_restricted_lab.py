@@ -11,21 +11,21 @@ from pathlib import Path
 import pika
 import pytest
 
-from taskgen.amqp.lab import LabReport
-from taskgen.amqp.messages import ControllerStatusMessage, EndedMessage, StartedMessage, TaskSetMessage
+from taskgen.client.lab_report import LabReport
+from taskgen.events.verify import verify
+from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, StartedMessage, TaskSetMessage
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
 from taskgen.state.rows import Changes, Sending
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from taskgen.verify import verify
-from tests.e2e.command_line import environment, taskgen, taskset_file
-from tests.restricted import Restricted
-from tests.services import Service
-from tests.traffic import depth, publish, publish_raw, wait_stored, whole_run
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from tests.support.broker_client import Wire, wire
+from tests.support.command_line import environment, taskgen, taskset_file
+from tests.support.message_factory import depth, publish, publish_raw, wait_stored, whole_run
+from tests.support.restricted_lab import Restricted
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

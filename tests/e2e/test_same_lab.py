@@ -9,14 +9,14 @@ import pytest
 
 from taskgen.distributor import Distributor
 from taskgen.events.sql import SqliteHandler, read_events, read_jobs, read_tasks
+from taskgen.events.verify import verify
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from taskgen.verify import verify
-from tests.e2e.lab import lab, results, stored_runs
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.lab import lab, results, stored_runs
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

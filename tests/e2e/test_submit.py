@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from taskgen.amqp.messages import ControllerStatusMessage, StartedMessage
+from taskgen.messages.codec import ControllerStatusMessage, StartedMessage
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
-from tests.e2e.command_line import started, taskgen, taskset_file
-from tests.e2e.lab import lab
-from tests.servers.process import free_port
-from tests.standin import TWO_JOBS, StandIn
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.command_line import started, taskgen, taskset_file
+from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.lab import lab
+from tests.support.servers.process import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

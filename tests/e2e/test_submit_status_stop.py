@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.lab import LabReport
-from taskgen.amqp.messages import ControllerStatusMessage, EndedMessage, StartedMessage
 from taskgen.amqp.topology import TASKSETS, handler_queue
+from taskgen.client.lab_report import LabReport
+from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.e2e.command_line import taskgen
-from tests.e2e.lab import lab
-from tests.traffic import declare
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from tests.support.broker_client import Wire, wire
+from tests.support.command_line import taskgen
+from tests.support.lab import lab
+from tests.support.message_factory import declare
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from taskgen.campaign import Campaign
+from taskgen.boards.profile import read_profile
 from taskgen.distributor import Distributor
 from taskgen.event import Quarantined
 from taskgen.events.sql import SqliteHandler, SqliteReader
-from taskgen.profile import read_profile
+from taskgen.execution.campaign import Campaign
 from taskgen.run import Outcome, Run
 from taskgen.simulation import Fault, run_boards
 from taskgen.task import Task

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import DecisionMessage, StartedMessage
 from taskgen.amqp.topology import TASKSETS
+from taskgen.messages.codec import DecisionMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.e2e.lab import lab, results
-from tests.servers.choose import Broker, Server
-from tests.services import Service
-from tests.standin import TWO_JOBS, StandIn
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.lab import lab, results
+from tests.support.servers.choose import Broker, Server
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 

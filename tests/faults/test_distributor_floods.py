@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import pytest
 
+from taskgen.boards.limits import Limits
+from taskgen.boards.protocol import WORD, Command
 from taskgen.distributor import Distributor
 from taskgen.event import Quarantined
-from taskgen.limits import Limits
-from taskgen.protocol import WORD, Command
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from tests.faults.distributor import Log, end_of_run, endless, finite
-from tests.scripted import Line, scripted_board
-from tests.waiting import wait_until
+from tests.support.distributors import Log, end_of_run, endless, finite
+from tests.support.scripted_board import Line, scripted_board
+from tests.support.waiting import wait_until
 
 FEW = Limits(quarantined_pieces=20)
 LITTLE = Limits(quarantined_bytes=2_000)

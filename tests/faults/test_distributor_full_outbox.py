@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EventsMessage, StartedMessage
+from taskgen.events.verify import verify
+from taskgen.messages.codec import EventsMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from taskgen.verify import verify
-from tests.e2e.lab import lab, stored_runs
-from tests.relay import Relay, relay
-from tests.servers.choose import Broker
-from tests.services import Service
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.handshake_cutter import Relay, relay
+from tests.support.lab import lab, stored_runs
+from tests.support.servers.choose import Broker
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.event import AbstractEventHandler, Profile
-from taskgen.protocol import Command
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.faults.distributor import Log, end_of_run, endless, finite
-from tests.scripted import Line, profile, scripted_board
-from tests.waiting import wait_until
+from tests.support.distributors import Log, end_of_run, endless, finite
+from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from taskgen.board import BoardState
+from taskgen.boards.protocol import WORD, Command
 from taskgen.distributor import Distributor
-from taskgen.protocol import WORD, Command
+from taskgen.execution.board import BoardState
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
-from tests.faults.distributor import Log, end_of_run, endless, finite
-from tests.scripted import Line, scripted_board
-from tests.servers.process import free_port
-from tests.waiting import wait_until
+from tests.support.distributors import Log, end_of_run, endless, finite
+from tests.support.scripted_board import Line, scripted_board
+from tests.support.servers.process import free_port
+from tests.support.waiting import wait_until
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from contextlib import suppress
 
 import pytest
 
+from taskgen.boards.protocol import WORD, Command
 from taskgen.distributor import Distributor
-from taskgen.protocol import WORD, Command
 from taskgen.run import Outcome
-from tests.faults.distributor import Log, end_of_run, finite
-from tests.scripted import Line, profile, scripted_board
-from tests.waiting import wait_until
+from tests.support.distributors import Log, end_of_run, finite
+from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.waiting import wait_until
 
 
 def good_board(line: Line) -> None:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EndedMessage, EventsMessage, QuarantinedMessage, StartedMessage
-from taskgen.limits import Limits
-from taskgen.protocol import WORD, Command
+from taskgen.boards.limits import Limits
+from taskgen.boards.protocol import WORD, Command
+from taskgen.messages.codec import EndedMessage, EventsMessage, QuarantinedMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide, events_of
-from tests.scripted import Line, scripted_board
-from tests.servers.choose import Broker
-from tests.services import Service
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.scripted_board import Line, scripted_board
+from tests.support.servers.choose import Broker
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
+from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
-from taskgen.protocol import Command
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.faults.distributor import Log, finite
-from tests.scripted import Line, profile, scripted_board
+from tests.support.distributors import Log, finite
+from tests.support.scripted_board import Line, profile, scripted_board
 
 _SHORT_S = 1.2
 """Longer than a CLEAR takes, shorter than the offsets below add up to."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.distributor import Distributor
 from taskgen.errors import DistributorError
 from taskgen.simulation import run_boards
-from taskgen.taskloader import TaskloaderSession
 from taskgen.taskset import TaskSet
-from tests.integration.distributor import finite
+from tests.support.in_process import finite
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 
 from taskgen.amqp.connection import connection
 from taskgen.errors import BrokerUnavailableError
-from tests.relay import relay
-from tests.servers.choose import Broker
-from tests.services import Service
-from tests.waiting import wait_until
+from tests.support.handshake_cutter import relay
+from tests.support.servers.choose import Broker
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

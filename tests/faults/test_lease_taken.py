@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import EndedMessage, EventsMessage, StartedMessage
+from taskgen.messages.codec import EndedMessage, EventsMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide
-from tests.servers.choose import Broker
-from tests.services import Service
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.servers.choose import Broker
+from tests.support.services import Service
 
 pytestmark = pytest.mark.servers
 

@@ -10,15 +10,25 @@ from typing import Any
 
 import pytest
 
-from taskgen.amqp.messages import EventsMessage, Message, ProfileOfRun
-from taskgen.amqp.outbox import Change, Entry, Outbox
+from services.distributor.outbox import Change, Entry, Outbox
 from taskgen.amqp.topology import Queue, controller_queue, handler_queue, sink_queue
+from taskgen.messages.codec import EventsMessage, Message, ProfileOfRun
 from taskgen.run import now
 from taskgen.state.opening import open_state
-from tests.services import Service
-from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
-from tests.traffic import BOARD, declare, depth, ended, head, parked, publish, started, wait_stored
-from tests.waiting import wait_until
+from tests.support.message_factory import (
+    BOARD,
+    declare,
+    depth,
+    ended,
+    head,
+    parked,
+    publish,
+    started,
+    wait_stored,
+)
+from tests.support.services import Service
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

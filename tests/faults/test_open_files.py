@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from taskgen.simulation import run_boards
-from tests.e2e.command_line import DEADLINE_S, environment, taskset_file
+from tests.support.command_line import DEADLINE_S, environment, taskset_file
 
 BOARDS = 100
 

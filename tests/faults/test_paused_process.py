@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskgen.protocol import WORD, Answer, Command
-from tests.scripted import Line, profile, scripted_board
-from tests.waiting import wait_until
+from taskgen.boards.protocol import WORD, Answer, Command
+from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.waiting import wait_until
 
 _TIMEOUT_S = 0.5
 _PROCESS = f"""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
-from taskgen.protocol import Command
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.scripted import Line, scripted_board
-from tests.waiting import wait_until
+from tests.support.scripted_board import Line, scripted_board
+from tests.support.waiting import wait_until
 
 
 def freeze(line: Line) -> None:

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.address import Address
+from services.distributor.leases import Leases
 from taskgen.amqp.connection import connection
-from taskgen.amqp.leases import Leases
-from taskgen.amqp.messages import EndedMessage, StartedMessage
 from taskgen.amqp.topology import TASKSETS
+from taskgen.boards.address import Address
+from taskgen.messages.codec import EndedMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide
-from tests.servers.choose import Broker, Server
-from tests.services import Service
-from tests.standin import TWO_JOBS, StandIn
-from tests.traffic import publish, wait_stored, whole_run
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.message_factory import publish, wait_stored, whole_run
+from tests.support.servers.choose import Broker, Server
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -14,10 +14,10 @@ import pytest
 from taskgen.amqp.management import Management
 from taskgen.amqp.policies import for_queue
 from taskgen.amqp.topology import sink_queue
-from tests.services import Service
-from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
-from tests.traffic import declare, depth, parked, publish, wait_stored, whole_run
-from tests.waiting import wait_until
+from tests.support.message_factory import declare, depth, parked, publish, wait_stored, whole_run
+from tests.support.services import Service
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from taskgen.amqp.topology import sink_queue
-from tests.servers.choose import Broker, Server
-from tests.services import Service
-from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
-from tests.traffic import depth, publish, wait_stored, whole_run
-from tests.waiting import wait_until
+from tests.support.message_factory import depth, publish, wait_stored, whole_run
+from tests.support.servers.choose import Broker, Server
+from tests.support.services import Service
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.events.reading import open_store
-from taskgen.verify import verify
-from tests.contract.stores import end, give, taskset
-from tests.faults.store_writer import MAKERS, numbered
+from taskgen.events.readers import open_store
+from taskgen.events.verify import verify
+from tests.support.store_events import end, give, taskset
+from tests.support.store_writer import MAKERS, numbered
 
 _ROOT = Path(__file__).parents[2]
 _KILLS = 6
@@ -24,7 +24,7 @@ _SLOWEST_S = 60
 @contextmanager
 def writer(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """The process, which is gone at the end."""
-    command = [sys.executable, "-m", "tests.faults.store_writer", *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.support.store_writer", *map(str, arguments)]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -90,7 +90,7 @@ class SharedStoreContract(KilledStoreContract):
         with writer(self.kind, place, runs[0], 0, 99) as victim:
             processes = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.faults.store_writer", *map(str, command)],
+                    [sys.executable, "-m", "tests.support.store_writer", *map(str, command)],
                     cwd=_ROOT,
                     stdout=subprocess.DEVNULL,
                 )

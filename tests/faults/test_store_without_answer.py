@@ -13,20 +13,20 @@ import psycopg
 import pytest
 
 from taskgen.amqp.channel import Delivery
-from taskgen.amqp.sink import SinkProcessor
+from taskgen.consumer.sink import SinkProcessor
 from taskgen.errors import StoreUnavailableError
 from taskgen.events.sql import SqliteHandler
-from taskgen.verify import verify
-from tests.contract.stores import full_disk
-from tests.services import Service
-from tests.traffic import publish, wait_stored, whole_run
-from tests.waiting import wait_until
+from taskgen.events.verify import verify
+from tests.support.message_factory import publish, wait_stored, whole_run
+from tests.support.services import Service
+from tests.support.store_events import full_disk
+from tests.support.waiting import wait_until
 
 DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 STUCK = """
 import asyncio, time
-from taskgen import service
-from taskgen.settings import ServiceSettings
+from taskgen.runtime import runner as service
+from taskgen.runtime.settings import ServiceSettings
 
 async def serve(settings, health):
     health.set("consuming", True)

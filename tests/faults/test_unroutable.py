@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import (
+from services.distributor.outbox import Change, Entry
+from taskgen.amqp.topology import CONTROLLER
+from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     QuarantinedMessage,
     StartedMessage,
     StatusMessage,
 )
-from taskgen.amqp.outbox import Change, Entry
-from taskgen.amqp.topology import CONTROLLER
 from taskgen.run import Outcome, now
 from taskgen.simulation import run_boards
 from tests.integration.test_distributor_service import SHORT, decide, events_of
-from tests.services import Service
+from tests.support.broker_client import wire
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 from tests.unit.test_outbox import left_behind
-from tests.waiting import wait_until
-from tests.wire import wire
 
 pytestmark = pytest.mark.servers
 

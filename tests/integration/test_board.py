@@ -8,12 +8,12 @@ import threading
 import pytest
 import xmltodict
 
+from taskgen.boards.protocol import Answer, Command, binary, command
 from taskgen.errors import AddressError
-from taskgen.protocol import Answer, Command, binary, command
 from taskgen.simulation import SimulatedBoard, run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.board_client import AVAILABLE, FAST, GO_SEND, board, client, kinds
+from tests.support.board_client import AVAILABLE, FAST, GO_SEND, board, client, kinds
 
 
 def test_a_task_set_runs_and_its_events_come_with_the_boards_time():

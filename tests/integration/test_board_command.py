@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskgen.protocol import Command
+from taskgen.boards.protocol import Command
 from taskgen.simulation import Dialect, run_boards
-from tests.integration.board_client import AVAILABLE, client
+from tests.support.board_client import AVAILABLE, client
 
 CODE = "import typer; from taskgen.cli.board import board; app = typer.Typer(); app.command()(board); app()"
 

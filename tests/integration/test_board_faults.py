@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from taskgen.protocol import Answer, Command, binary, command
+from taskgen.boards.protocol import Answer, Command, binary, command
 from taskgen.simulation import run_boards
 from taskgen.task import Task
-from tests.integration.board_client import FAST, GO_SEND, Client, client, kinds
+from tests.support.board_client import FAST, GO_SEND, Client, client, kinds
 
 WORK = (Task(pkg="hey", period=50, numberofjobs=3), Task(pkg="pi", coreoffset=1, offset=7))
 LAST = (("JOBS_DONE", "0"), ("JOBS_DONE", "1"))

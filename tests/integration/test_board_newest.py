@@ -5,11 +5,11 @@ import struct
 
 import pytest
 
-from taskgen.protocol import Answer, Command, binary, command
+from taskgen.boards.protocol import Answer, Command, binary, command
 from taskgen.simulation import SimulatedBoard
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.board_client import AVAILABLE, FAST, Client, board
+from tests.support.board_client import AVAILABLE, FAST, Client, board
 
 OFFSET_MS = 200_000
 """0.2 s of ours: long enough for an answer that comes too early to be seen."""

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import ControllerStatusMessage, RefusedMessage, TaskSetMessage
 from taskgen.amqp.topology import EVENTS, TASKSETS
+from taskgen.messages.codec import ControllerStatusMessage, RefusedMessage, TaskSetMessage
 from taskgen.run import Outcome, new_id
 from taskgen.state.opening import open_state
 from taskgen.state.rows import RunRow
-from tests.services import Service
-from tests.standin import BOARD, TWO_JOBS, StandIn
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from tests.support.broker_client import Wire, wire
+from tests.support.fake_distributor import BOARD, TWO_JOBS, StandIn
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
@@ -94,7 +94,7 @@ def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
 def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
     amqp_vhost_url: str, state_url: str, lab: Wire, distributor: StandIn
 ) -> None:
-    handler = "tests.integration.own_handlers:StopAtFirstExit"
+    handler = "tests.support.own_handlers:StopAtFirstExit"
     with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, handler=handler) as controller:
         controller.wait_healthy()
         submitted(lab)

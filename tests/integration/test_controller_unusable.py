@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import RunHead, StartedMessage, TaskSetMessage
 from taskgen.amqp.topology import CONTROLLER, EVENTS
+from taskgen.messages.codec import RunHead, StartedMessage, TaskSetMessage
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
 from taskgen.state.rows import RunRow
-from tests.services import Service
-from tests.standin import TWO_JOBS, StandIn
-from tests.traffic import parked
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.message_factory import parked
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -8,8 +8,8 @@ import pytest
 
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import all_queues, declare
-from tests.restricted import USERS, Restricted
-from tests.servers.management import Management
+from tests.support.restricted_lab import USERS, Restricted
+from tests.support.servers.management import Management
 
 pytestmark = pytest.mark.servers
 

@@ -2,14 +2,14 @@
 
 import threading
 
-from taskgen.board import BoardState
 from taskgen.distributor import Distributor
+from taskgen.execution.board import BoardState
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.integration.distributor import Log, finite
-from tests.servers.process import free_port
-from tests.waiting import wait_until
+from tests.support.in_process import Log, finite
+from tests.support.servers.process import free_port
+from tests.support.waiting import wait_until
 
 
 def test_several_boards_share_the_variants_and_no_call_overlaps_another() -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from taskgen.address import parse_addresses
-from taskgen.assignment import Assignment
-from taskgen.board import BoardSettings
-from taskgen.dispatch import Dispatcher
-from taskgen.limits import Limits
-from taskgen.pool import Pool
+from taskgen.boards.address import parse_addresses
+from taskgen.boards.limits import Limits
+from taskgen.execution.assignment import Assignment
+from taskgen.execution.board import BoardSettings
+from taskgen.execution.board_pool import Pool
+from taskgen.execution.dispatcher import Dispatcher
 from taskgen.run import Outcome, Run
 from taskgen.simulation import run_boards
 from taskgen.task import Task

@@ -10,7 +10,7 @@ from taskgen.distributor import Distributor
 from taskgen.errors import AddressError, DistributorError, SettingsError, TaskSetError
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.distributor import Log
+from tests.support.in_process import Log
 
 
 @pytest.mark.parametrize(

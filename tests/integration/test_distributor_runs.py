@@ -5,7 +5,7 @@ import threading
 from taskgen.distributor import Distributor
 from taskgen.run import Outcome
 from taskgen.taskset import Profile, TaskSet
-from tests.integration.distributor import Log, endless, finite
+from tests.support.in_process import Log, endless, finite
 
 
 def test_start_returns_when_every_variant_has_a_result(board: str) -> None:

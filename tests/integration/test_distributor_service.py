@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import (
+from taskgen.amqp.topology import COMMANDS, TASKSETS
+from taskgen.messages.codec import (
     DecisionMessage,
     EndedMessage,
     EventsMessage,
@@ -14,14 +15,13 @@ from taskgen.amqp.messages import (
     StartedMessage,
     StatusMessage,
 )
-from taskgen.amqp.topology import COMMANDS, TASKSETS
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.services import Service
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from tests.support.broker_client import Wire, wire
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -4,16 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from taskgen.address import Address
+from taskgen.boards.address import Address
+from taskgen.boards.protocol import Command
+from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.distributor import Distributor
 from taskgen.errors import BoardLostError
-from taskgen.protocol import Command
 from taskgen.run import Outcome
-from taskgen.session import AbstractSession, SessionSettings
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.distributor import Log, finite
-from tests.scripted import Line, profile, scripted_board
+from tests.support.in_process import Log, finite
+from tests.support.scripted_board import Line, profile, scripted_board
 
 
 class InMemory(AbstractSession):

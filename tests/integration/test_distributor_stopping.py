@@ -8,8 +8,8 @@ from taskgen.distributor import Distributor
 from taskgen.errors import DistributorError
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from tests.integration.distributor import Log, endless, finite, wait_for_run
-from tests.waiting import wait_until
+from tests.support.in_process import Log, endless, finite, wait_for_run
+from tests.support.waiting import wait_until
 
 
 def test_stop_ends_what_runs_and_calls_off_the_rest(board: str) -> None:

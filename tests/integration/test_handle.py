@@ -14,11 +14,20 @@ from typing import Any
 import pytest
 
 from taskgen.amqp.topology import handler_queue
-from tests.e2e.command_line import taskgen
-from tests.traffic import BOARD, declare, events, head, parked, publish, publish_raw, whole_run
-from tests.traffic import ended as end_of
-from tests.traffic import started as start_of
-from tests.waiting import wait_until
+from tests.support.command_line import taskgen
+from tests.support.message_factory import (
+    BOARD,
+    declare,
+    events,
+    head,
+    parked,
+    publish,
+    publish_raw,
+    whole_run,
+)
+from tests.support.message_factory import ended as end_of
+from tests.support.message_factory import started as start_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -9,9 +9,9 @@ import pytest
 
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
-from taskgen.amqp.intake import HELD_BYTES, Intake
 from taskgen.amqp.topology import sink_queue
-from tests.traffic import declare, publish_raw
+from taskgen.consumer.prefetch import HELD_BYTES, Intake
+from tests.support.message_factory import declare, publish_raw
 
 pytestmark = pytest.mark.servers
 

@@ -13,8 +13,8 @@ import pytest
 from taskgen.amqp.management import Management
 from taskgen.amqp.policies import policies
 from taskgen.errors import BrokerUnavailableError, CredentialsError
-from tests.e2e.command_line import taskgen
-from tests.services import Service
+from tests.support.command_line import taskgen
+from tests.support.services import Service
 
 CUT_OFF = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[{"name":'
 CUT_OFF_REFUSAL = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n{"

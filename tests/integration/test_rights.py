@@ -13,9 +13,9 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
 
-from tests.restricted import USERS, Restricted
-from tests.waiting import wait_until
-from tests.wire import wire
+from tests.support.broker_client import wire
+from tests.support.restricted_lab import USERS, Restricted
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -7,8 +7,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.restricted import USERS, Restricted
-from tests.servers.management import Management
+from tests.support.restricted_lab import USERS, Restricted
+from tests.support.servers.management import Management
 
 pytestmark = pytest.mark.servers
 

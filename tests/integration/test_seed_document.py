@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from taskgen.boards.profile import read_profile
 from taskgen.distributor import Distributor
 from taskgen.event import AbstractEventHandler, DefaultEventHandler
 from taskgen.events.sql import SqliteReader
-from taskgen.profile import read_profile
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task

@@ -10,8 +10,8 @@ import pika
 import psycopg
 import pytest
 
-from tests.servers.management import Management
-from tests.waiting import wait_until
+from tests.support.servers.management import Management
+from tests.support.waiting import wait_until
 
 QUORUM = {"x-queue-type": "quorum"}
 PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
@@ -85,7 +85,8 @@ def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     script = (
-        "import sys, time; from pathlib import Path; from tests.servers.process import ServerProcess\n"
+        "import sys, time; from pathlib import Path\n"
+        "from tests.support.servers.process import ServerProcess\n"
         f"server = ServerProcess(['sleep', '600'], Path({str(tmp_path / 'log')!r}), Path({str(scratch)!r}))\n"
         "print(server.pid, flush=True); time.sleep(600)"
     )

@@ -14,12 +14,12 @@ from taskgen.amqp.management import Management
 from taskgen.amqp.policies import policies
 from taskgen.amqp.topology import TASKSETS, all_queues, handler_queue, sink_queue
 from taskgen.errors import BrokerUnavailableError
-from tests.e2e.command_line import taskgen
-from tests.servers.management import Management as Api
-from tests.servers.process import free_port
-from tests.services import Service
-from tests.traffic import depth
-from tests.waiting import wait_until
+from tests.support.command_line import taskgen
+from tests.support.message_factory import depth
+from tests.support.servers.management import Management as Api
+from tests.support.servers.process import free_port
+from tests.support.services import Service
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

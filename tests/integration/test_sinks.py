@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from taskgen.amqp.messages import Message, QuarantinedMessage
 from taskgen.amqp.topology import sink_queue
-from taskgen.events.reading import open_store
+from taskgen.events.readers import open_store
+from taskgen.events.verify import verify
+from taskgen.messages.codec import Message, QuarantinedMessage
 from taskgen.run import Outcome, now
-from taskgen.verify import verify
-from tests.services import Service
-from tests.sink_kinds import CsvKind, PostgresKind, SqliteKind
-from tests.traffic import (
+from tests.support.message_factory import (
     BOARD,
     depth,
     ended,
@@ -31,7 +29,9 @@ from tests.traffic import (
     wait_stored,
     whole_run,
 )
-from tests.waiting import wait_until
+from tests.support.services import Service
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import pytest
 
 from taskgen.amqp.client import as_client
-from taskgen.amqp.messages import TaskSetMessage, read_message
-from taskgen.amqp.submitting import Submission
 from taskgen.amqp.topology import TASKSETS
+from taskgen.client.submit import Submission
 from taskgen.errors import BrokerUnavailableError, TaskSetError
+from taskgen.messages.codec import TaskSetMessage, read_message
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.servers.choose import Broker
-from tests.servers.process import free_port
-from tests.waiting import wait_until
-from tests.wire import Wire, wire
+from tests.support.broker_client import Wire, wire
+from tests.support.servers.choose import Broker
+from tests.support.servers.process import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

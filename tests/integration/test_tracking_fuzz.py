@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 
 from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Delivery
-from taskgen.amqp.messages import (
+from taskgen.amqp.topology import COMMANDS
+from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.errors import MessageError
+from taskgen.event import DefaultEventHandler
+from taskgen.messages.codec import (
     EndedMessage,
     QuarantinedMessage,
     RefusedMessage,
@@ -26,15 +30,11 @@ from taskgen.amqp.messages import (
     TaskSetMessage,
     read_message,
 )
-from taskgen.amqp.topology import COMMANDS
-from taskgen.amqp.tracking import TrackingProcessor
-from taskgen.errors import MessageError
-from taskgen.event import DefaultEventHandler
 from taskgen.run import Outcome, now
 from taskgen.state.opening import open_state
 from taskgen.state.state import State
 from taskgen.task import Task
-from tests.traffic import BOARD, events, head
+from tests.support.message_factory import BOARD, events, head
 
 DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 TASKS = [

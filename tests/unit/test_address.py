@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskgen.address import Address, parse_addresses
+from taskgen.boards.address import Address, parse_addresses
 from taskgen.errors import AddressError
 
 

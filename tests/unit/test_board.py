@@ -3,14 +3,14 @@
 import asyncio
 from typing import Any
 
-from taskgen.address import Address
-from taskgen.assignment import Assignment
-from taskgen.board import Board, BoardSettings
-from taskgen.dispatch import Dispatcher
+from taskgen.boards.address import Address
+from taskgen.boards.limits import Limits
+from taskgen.boards.session import AbstractSession
 from taskgen.errors import BoardLostError
-from taskgen.limits import Limits
+from taskgen.execution.assignment import Assignment
+from taskgen.execution.board import Board, BoardSettings
+from taskgen.execution.dispatcher import Dispatcher
 from taskgen.run import Run
-from taskgen.session import AbstractSession
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 

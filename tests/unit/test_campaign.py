@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgen.assignment import Assignment
-from taskgen.campaign import Campaign
+from taskgen.execution.assignment import Assignment
+from taskgen.execution.campaign import Campaign
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet

@@ -4,11 +4,11 @@ import io
 
 import pytest
 
-from taskgen.campaign import BadTaskSet
 from taskgen.cli.progress import Rate
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
-from taskgen.dispatch import Counters
+from taskgen.execution.campaign import BadTaskSet
+from taskgen.execution.dispatcher import Counters
 
 BAD = BadTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
 

@@ -4,7 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
-from taskgen.settings import PREFIX, ServiceSettings
+from taskgen.runtime.settings import PREFIX, ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from taskgen.boards.limits import Allowance, Limits
 from taskgen.errors import SettingsError
-from taskgen.limits import Allowance, Limits
 
 
 def test_all_is_kept_up_to_the_number_of_pieces() -> None:

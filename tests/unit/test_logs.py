@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from taskgen.calls import HandlerCalls
 from taskgen.errors import SettingsError, StoreError
 from taskgen.event import CommittingHandler
-from taskgen.logs import configure_logs
+from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.runtime.logs import configure_logs
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.messages import (
+from taskgen.errors import MessageError
+from taskgen.messages.codec import (
     EventsMessage,
     ProfileOfRun,
     RunHead,
@@ -15,8 +16,7 @@ from taskgen.amqp.messages import (
     TaskSetMessage,
     read_message,
 )
-from taskgen.amqp.schemas import schemas
-from taskgen.errors import MessageError
+from taskgen.messages.schemas import schemas
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "messages"
 HEAD = RunHead(
@@ -29,7 +29,7 @@ def profile(*events: dict[str, str]) -> dict[str, object]:
 
 
 def test_the_published_schemas_are_those_of_the_models() -> None:
-    """After a change of a model: `python -m taskgen.amqp.schemas docs/messages`, and think of its version."""
+    """After changing a model, run `python -m taskgen.messages.schemas docs/messages`; mind its version."""
     assert {path.name: path.read_text() for path in PUBLISHED.glob("*.json")} == schemas()
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.outbox import Change, Entry, OpenRun, Outbox, Stored
+from services.distributor.outbox import Change, Entry, OpenRun, Outbox, Stored
 from taskgen.errors import SettingsError, StoreUnavailableError
-from tests.contract.stores import full_disk
+from tests.support.store_events import full_disk
 
 LARGE = 10**6
 MIB = 1024 * 1024

@@ -9,9 +9,9 @@ import xmltodict
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from taskgen.boards.limits import Limits
+from taskgen.boards.profile import read_profile
 from taskgen.errors import ProfileError, SettingsError
-from taskgen.limits import Limits
-from taskgen.profile import read_profile
 
 _START = {"@type": "START", "@task-id": "0", "@time-stamp": "276427"}
 _EXIT = {"@type": "EXIT", "@task-id": "0", "@time-stamp": "277087"}

@@ -3,7 +3,7 @@
 import pytest
 
 from taskgen.errors import SettingsError
-from taskgen.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import ServiceSettings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import miss
-from tests.servers.choose import Given, NoServerError, find_broker, find_postgres
+from tests.support.servers.choose import Given, NoServerError, find_broker, find_postgres
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from services.controller.settings import ControllerSettings
 from services.distributor.settings import DistributorSettings
 from services.postgres_sink.settings import PostgresSinkSettings
 from taskgen.errors import SettingsError
-from taskgen.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import ServiceSettings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskgen.errors import SettingsError
-from taskgen.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import ServiceSettings, load_settings
 
 
 class OwnSettings(ServiceSettings):

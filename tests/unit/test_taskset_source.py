@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskgen.amqp.tasksets import TaskSetSource, _Taken
+from services.distributor.taskset_source import TaskSetSource, _Taken
 from taskgen.errors import BoardLeasedError
 from taskgen.taskset import TaskSet
 

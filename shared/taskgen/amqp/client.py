@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from taskgen.amqp.connection import Connection, connection
+from taskgen.backoff import growing_pauses
 from taskgen.errors import BrokerUnavailableError, first_error
-from taskgen.pauses import growing_pauses
 
 log = logging.getLogger(__name__)
 

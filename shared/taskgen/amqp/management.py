@@ -19,8 +19,8 @@ from urllib.request import Request, urlopen
 from taskgen.amqp.policies import Policy, for_all_others, for_queue
 from taskgen.amqp.topology import Queue
 from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, TopologyError
-from taskgen.settings import ServiceSettings
-from taskgen.showable import brief
+from taskgen.runtime.settings import ServiceSettings
+from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 

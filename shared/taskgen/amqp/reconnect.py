@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from taskgen.amqp.connection import Connection, connection
+from taskgen.backoff import growing_pauses
 from taskgen.errors import BrokerUnavailableError, first_error
-from taskgen.monitoring import Health
-from taskgen.pauses import growing_pauses
+from taskgen.runtime.health import Health
 
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 15.0

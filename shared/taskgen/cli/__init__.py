@@ -25,9 +25,9 @@ from taskgen.cli.stop import stop
 from taskgen.cli.submit import submit
 from taskgen.cli.verify import verify
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
-from taskgen.logs import configure_logs
 from taskgen.redaction import without_password
-from taskgen.showable import showable
+from taskgen.runtime.logs import configure_logs
+from taskgen.untrusted_text import showable
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

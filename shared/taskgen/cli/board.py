@@ -9,14 +9,14 @@ from typing import Annotated, Final
 
 import typer
 
+from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError, SettingsError
-from taskgen.protocol import DEFAULT_PORT
-from taskgen.showable import showable
 from taskgen.simulation.background import make_boards, open_boards
 from taskgen.simulation.board import SimulatedBoard
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
 from taskgen.simulation.listening import places
+from taskgen.untrusted_text import showable
 
 _MOST_LINES: Final = 16
 

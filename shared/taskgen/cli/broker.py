@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from taskgen.errors import SettingsError
-from taskgen.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import ServiceSettings, load_settings
 
 AmqpUrl = Annotated[
     str | None,

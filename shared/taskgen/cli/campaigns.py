@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from taskgen.campaign import Campaign
 from taskgen.cli.interruption import Interruption
 from taskgen.cli.progress import display, progress_of
 from taskgen.cli.summary import Summary, summary_of
 from taskgen.cli.terminal import progress_console
 from taskgen.distributor import Distributor
+from taskgen.execution.campaign import Campaign
 from taskgen.taskset import TaskSet
 
 _LOOK_EVERY_S: Final = 0.125

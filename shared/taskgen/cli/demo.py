@@ -22,10 +22,10 @@ from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler, SqliteReader
-from taskgen.showable import showable
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import showable
 
 _SPEED: Final = 3.0
 _QUERY: Final = "SELECT pkg, exit_type, count(*) FROM jobs JOIN tasks USING (run_id, task_id) GROUP BY 1, 2"

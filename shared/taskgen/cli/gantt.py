@@ -13,8 +13,8 @@ from typing import Final
 from rich.text import Text
 
 from taskgen.event_type import EventType
-from taskgen.events.tables import JobRow
-from taskgen.showable import showable
+from taskgen.events.rows import JobRow
+from taskgen.untrusted_text import showable
 
 _NOT_SEEN: Final = "end not seen"
 _LETTERS: Final = {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskgen.cli.broker import AmqpUrl, amqp_extra
-from taskgen.handlers import load_handler
+from taskgen.loading.handler_loader import load_handler
 
 
 def handle(
@@ -38,8 +38,8 @@ def handle(
     wrong use.
     """
     with amqp_extra():
-        from taskgen.amqp.handling import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra
-        from taskgen.service import run_service  # noqa: PLC0415 - as above
+        from taskgen.consumer.handler_service import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra
+        from taskgen.runtime.runner import run_service  # noqa: PLC0415 - as above
     given = {"state_url": state_url, "http_port": http_port, "amqp_url": amqp_url}
     run_service(
         f"handle {name}",

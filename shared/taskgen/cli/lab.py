@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from taskgen.board import BoardState
 from taskgen.cli.terminal import result_console, styled
-from taskgen.showable import brief
+from taskgen.execution.board import BoardState
+from taskgen.untrusted_text import brief
 
 if TYPE_CHECKING:
-    from taskgen.amqp.lab import LabReport
+    from taskgen.client.lab_report import LabReport
 
 _LATEST_CAMPAIGNS: Final = 5
 _COLORS: Final = {BoardState.LOST: "red", BoardState.RUNNING: "green", BoardState.LEASED_ELSEWHERE: "yellow"}

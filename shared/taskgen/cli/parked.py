@@ -12,11 +12,11 @@ from rich.table import Table
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings, broker_url
 from taskgen.cli.terminal import result_console
 from taskgen.errors import TopologyError
-from taskgen.showable import brief, showable
+from taskgen.untrusted_text import brief, showable
 
 if TYPE_CHECKING:
     from taskgen.amqp.connection import Connection
-    from taskgen.amqp.parking import Parked
+    from taskgen.amqp.dead_letters import Parked
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a consumer could not understand.")
 
@@ -65,7 +65,7 @@ def show(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl =
 def redrive(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl = None) -> None:
     """Put parked messages back into their queue, for a consumer that understands them by now."""
     with amqp_extra():
-        from taskgen.amqp import parking  # noqa: PLC0415 - needs an extra
+        from taskgen.amqp import dead_letters as parking  # noqa: PLC0415 - needs an extra
     name = _without_suffix(queue)
     count = _asked(amqp_url, lambda link: parking.redrive(link, name, _chosen(message_id)))
     typer.echo(f"{count} messages put back into {showable(name)}")
@@ -81,7 +81,7 @@ def drop(
 ) -> None:
     """Delete parked messages for good."""
     with amqp_extra():
-        from taskgen.amqp import parking  # noqa: PLC0415 - needs an extra
+        from taskgen.amqp import dead_letters as parking  # noqa: PLC0415 - needs an extra
     name = _without_suffix(queue)
     what = f"{len(message_id)} messages" if message_id else "all messages"
     if not is_sure:
@@ -129,7 +129,7 @@ def _list_messages(queue: str, amqp_url: str | None) -> None:
 
 def _parked(queue: str, message_ids: list[str] | None, amqp_url: str | None) -> list[Parked]:
     with amqp_extra():
-        from taskgen.amqp import parking  # noqa: PLC0415 - needs an extra
+        from taskgen.amqp import dead_letters as parking  # noqa: PLC0415 - needs an extra
     is_chosen = _chosen(message_ids)
     found = _asked(amqp_url, lambda link: parking.parked_messages(link, _without_suffix(queue)))
     return [one for one in found if is_chosen(one)]

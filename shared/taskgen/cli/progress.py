@@ -16,10 +16,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from taskgen.board import BoardState
-from taskgen.campaign import Campaign
 from taskgen.distributor import Distributor
-from taskgen.showable import showable
+from taskgen.execution.board import BoardState
+from taskgen.execution.campaign import Campaign
+from taskgen.untrusted_text import showable
 
 _PLAIN_EVERY_S: Final = 2.0
 _RATE_OVER_S: Final = 2.0

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from taskgen.address import parse_addresses
+from taskgen.boards.address import parse_addresses
+from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.cli.broker import AmqpUrl, amqp_extra, broker_url
 from taskgen.cli.terminal import result_console
-from taskgen.protocol import DEFAULT_PORT
 
 
 def reboot(
@@ -27,6 +27,6 @@ def reboot(
 async def _reboot(url: str, board: str) -> None:
     with amqp_extra():
         from taskgen.amqp.connection import connection  # noqa: PLC0415 - needs an extra
-        from taskgen.amqp.stopping import reboot_board  # noqa: PLC0415 - as above
+        from taskgen.client.stop import reboot_board  # noqa: PLC0415 - as above
     async with connection(url, "taskgen reboot") as link:
         await reboot_board(link, board)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from taskgen.binaries import binaries_folder, check_binaries
+from taskgen.boards.binaries import binaries_folder, check_binaries
+from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.cli.campaigns import run_campaign
 from taskgen.cli.interruption import Interruption
 from taskgen.cli.terminal import result_console
@@ -17,10 +18,9 @@ from taskgen.distributor import Distributor
 from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
-from taskgen.handlers import load_handler
-from taskgen.protocol import DEFAULT_PORT
-from taskgen.reading import read_admission_control, read_taskset
-from taskgen.showable import showable
+from taskgen.loading.handler_loader import load_handler
+from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.untrusted_text import showable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
 

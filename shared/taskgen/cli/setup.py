@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings
-from taskgen.showable import showable
+from taskgen.untrusted_text import showable
 
 
 def setup(

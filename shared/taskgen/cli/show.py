@@ -17,10 +17,10 @@ from taskgen.cli.gantt import ASCII_STROKES, Strokes, gantt
 from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
+from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteReader
-from taskgen.events.tables import JobRow
 from taskgen.run import Outcome, Run
-from taskgen.showable import showable
+from taskgen.untrusted_text import showable
 
 _RUNS: Final = 20
 _JOBS: Final = 40

@@ -13,7 +13,7 @@ from taskgen.cli.lab import Screen
 
 if TYPE_CHECKING:
     from taskgen.amqp.connection import Connection
-    from taskgen.settings import ServiceSettings
+    from taskgen.runtime.settings import ServiceSettings
 
 
 def status(
@@ -34,8 +34,8 @@ async def _show(
 ) -> None:
     with amqp_extra():
         from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
-        from taskgen.amqp.lab import lab_report, other_queues, queue_lines  # noqa: PLC0415 - as above
-        from taskgen.amqp.watching import Watching  # noqa: PLC0415 - as above
+        from taskgen.client.lab_report import lab_report, other_queues, queue_lines  # noqa: PLC0415 - as above
+        from taskgen.client.status_listener import Watching  # noqa: PLC0415 - as above
     others = await asyncio.to_thread(other_queues, settings)
     watching, screen = Watching(), Screen(as_json=as_json, is_watching=is_watching)
 

@@ -12,7 +12,7 @@ from taskgen.cli.terminal import progress_console, result_console
 from taskgen.errors import SettingsError
 
 if TYPE_CHECKING:
-    from taskgen.amqp.stopping import Stopped
+    from taskgen.client.stop import Stopped
 
 
 def stop(
@@ -43,6 +43,6 @@ def stop(
 async def _stop(url: str, name: str | None) -> Stopped:
     with amqp_extra():
         from taskgen.amqp.connection import connection  # noqa: PLC0415 - needs an extra
-        from taskgen.amqp.stopping import stop_all, stop_one  # noqa: PLC0415 - as above
+        from taskgen.client.stop import stop_all, stop_one  # noqa: PLC0415 - as above
     async with connection(url, "taskgen stop") as link:
         return await (stop_all(link) if name is None else stop_one(link, name))

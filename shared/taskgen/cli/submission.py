@@ -10,13 +10,13 @@ from typing import Final
 from rich.text import Text
 
 from taskgen.amqp.client import as_client
-from taskgen.amqp.messages import CampaignReport, EndedMessage, Message, RefusedMessage
-from taskgen.amqp.submitting import Submission
-from taskgen.amqp.watching import Watching
-from taskgen.board import BoardState
 from taskgen.cli.interruption import EXIT_CODE, Interruption
 from taskgen.cli.progress import Progress, display
 from taskgen.cli.terminal import progress_console, result_console, styled
+from taskgen.client.status_listener import Watching
+from taskgen.client.submit import Submission
+from taskgen.execution.board import BoardState
+from taskgen.messages.codec import CampaignReport, EndedMessage, Message, RefusedMessage
 from taskgen.run import Outcome
 
 _LOOK_EVERY_S: Final = 0.125

@@ -10,7 +10,7 @@ import typer
 
 from taskgen.cli.broker import AmqpUrl, amqp_extra, broker_url
 from taskgen.cli.interruption import Interruption
-from taskgen.reading import read_admission_control, read_taskset
+from taskgen.loading.taskset_files import read_admission_control, read_taskset
 
 
 def submit(
@@ -34,8 +34,8 @@ def submit(
     --wait: some are bad, timed out or were stopped), 2 wrong use, 130 interrupted.
     """
     with amqp_extra():
-        from taskgen.amqp.submitting import Submission  # noqa: PLC0415 - as above
         from taskgen.cli.submission import submit_all, wait_for_all  # noqa: PLC0415 - needs an extra
+        from taskgen.client.submit import Submission  # noqa: PLC0415 - as above
     read = [read_taskset(spec) for spec in tasksets]
     submission = Submission(
         read,

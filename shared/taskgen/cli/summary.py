@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from taskgen.campaign import BadTaskSet, Campaign
 from taskgen.cli import interruption
 from taskgen.cli.terminal import styled
-from taskgen.dispatch import Counters
 from taskgen.distributor import Distributor
+from taskgen.execution.campaign import BadTaskSet, Campaign
+from taskgen.execution.dispatcher import Counters
 from taskgen.run import Outcome
 
 _MOST_BAD_SHOWN: Final = 20

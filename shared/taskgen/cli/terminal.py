@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from taskgen.showable import showable
+from taskgen.untrusted_text import showable
 
 _FILE_WIDTH: Final = 200
 """Of tables in a pipe or file, which have no width of their own."""

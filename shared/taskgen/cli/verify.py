@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from taskgen.cli.terminal import progress_console, result_console, styled
-from taskgen.showable import showable
-from taskgen.verify import Report, Say
-from taskgen.verify import verify as compare_stores
+from taskgen.events.verify import Report, Say
+from taskgen.events.verify import verify as compare_stores
+from taskgen.untrusted_text import showable
 
 _PLAIN_EVERY_S: Final = 5.0
 

@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from taskgen.errors import StoreError
+from taskgen.events.base import EventRow
 from taskgen.events.decoding import shown
 from taskgen.events.ranges import Spans
-from taskgen.events.storing import EventRow
 from taskgen.run import Run
 
 _T = TypeVar("_T")

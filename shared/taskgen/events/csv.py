@@ -10,13 +10,13 @@ from typing import Final
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
+from taskgen.events.base import Batch, EventRow, StoringHandler, one_line
 from taskgen.events.csv_file import CsvFile, lines
 from taskgen.events.csv_records import CsvRecords, Line
 from taskgen.events.decoding import number
 from taskgen.events.ranges import Ranges
+from taskgen.events.rows import quarantine_digest
 from taskgen.events.sqlite_file import check_place
-from taskgen.events.storing import Batch, EventRow, StoringHandler, one_line
-from taskgen.events.tables import quarantine_digest
 from taskgen.run import Run
 
 COLUMNS: Final = (

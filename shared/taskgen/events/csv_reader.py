@@ -22,12 +22,12 @@ from taskgen.events.accounts import (
     counted,
     in_order_of_runs,
 )
+from taskgen.events.base import EventRow
 from taskgen.events.csv import COLUMNS, read_quarantined, row_of, run_of, seq_of
 from taskgen.events.csv_file import LINE_END, lines
+from taskgen.events.csv_ledger import Ledger
 from taskgen.events.csv_records import CsvRecords, Line
-from taskgen.events.ledger import Ledger
 from taskgen.events.sqlite_file import check_place
-from taskgen.events.storing import EventRow
 from taskgen.run import Run
 
 _BLOCKS: Final = 256
@@ -88,7 +88,7 @@ class _Stretch(NamedTuple):
 
 
 class CsvReader:
-    """Reads a file or the parts of one; see `taskgen.events.reading.StoreReader`.
+    """Reads a file or the parts of one; see `taskgen.events.readers.StoreReader`.
 
     Lines that come while it is open are not seen. A place counts through all files. The events of one run are
     put in order 100,000 at a time, from the stretches of lines that can have them: of lines that came nearly

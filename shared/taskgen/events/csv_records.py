@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from taskgen.boards.limits import LARGEST_FRAME_BYTES
 from taskgen.errors import StoreError
 from taskgen.events.csv_file import LINE_END, lines, translated
 from taskgen.events.decoding import decoded
-from taskgen.limits import LARGEST_FRAME_BYTES
 
 _T = TypeVar("_T")
 

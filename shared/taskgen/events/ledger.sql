@@ -1,4 +1,4 @@
--- What the parts of a CSV store hold: taskgen.events.ledger.Ledger; `runs` is in runs.sql.
+-- What the parts of a CSV store hold: taskgen.events.csv_ledger.Ledger; `runs` is in runs.sql.
 
 -- Events that are stored: of a run, `count` of them from `first_seq` on. Rows of a run never touch.
 CREATE TABLE stored (

@@ -22,11 +22,10 @@ from taskgen.events.accounts import (
     counted,
     in_order_of_runs,
 )
+from taskgen.events.base import Batch, EventRow, StoringHandler
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
-from taskgen.events.sql import STRAYS
-from taskgen.events.storing import Batch, EventRow, StoringHandler
-from taskgen.events.tables import (
+from taskgen.events.rows import (
     JobRow,
     end_values,
     ended_runs,
@@ -41,6 +40,7 @@ from taskgen.events.tables import (
     task_of_run,
     task_values,
 )
+from taskgen.events.sql import STRAYS
 from taskgen.run import Run
 
 _T = TypeVar("_T")
@@ -181,7 +181,7 @@ def _is_made(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> bool:
 
 
 class PostgresReader:
-    """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
+    """Reads such a database as it is at one moment; see `taskgen.events.readers.StoreReader`."""
 
     knows_ends: Final = True
     keeps_tasks: Final = True

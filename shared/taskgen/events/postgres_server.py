@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError, TaskgenError, UnstorableError
 from taskgen.redaction import without_password
-from taskgen.showable import brief
+from taskgen.untrusted_text import brief
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -21,9 +21,8 @@ from taskgen.events.accounts import (
     counted,
     holding_of,
 )
-from taskgen.events.sqlite_file import Kind, SqliteFile
-from taskgen.events.storing import Batch, EventRow, StoringHandler
-from taskgen.events.tables import (
+from taskgen.events.base import Batch, EventRow, StoringHandler
+from taskgen.events.rows import (
     SQLITE_MAX,
     JobRow,
     end_values,
@@ -39,6 +38,7 @@ from taskgen.events.tables import (
     task_of_run,
     task_values,
 )
+from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.run import Run
 
 _KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "sqlite.sql", "jobs.sql"))
@@ -119,7 +119,7 @@ def event_stored(row: EventRow) -> tuple[Any, ...]:
 
 
 class SqliteReader:
-    """Reads such a database as it is at one moment; see `taskgen.events.reading.StoreReader`."""
+    """Reads such a database as it is at one moment; see `taskgen.events.readers.StoreReader`."""
 
     knows_ends: Final = True
     keeps_tasks: Final = True

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from taskgen.open_files import OTHER_FILES, allow_open_files
+from taskgen.execution.file_limit import OTHER_FILES, allow_open_files
 from taskgen.simulation.board import BoardSettings, SimulatedBoard
 from taskgen.simulation.listening import places
 

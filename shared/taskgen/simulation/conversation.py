@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
+from taskgen.boards.protocol import NAME_BYTES, WORD, Answer, Command
 from taskgen.event_type import EventType
-from taskgen.protocol import NAME_BYTES, WORD, Answer, Command
 from taskgen.simulation import frames
 from taskgen.simulation.description import read_tasks
 from taskgen.simulation.dialect import Dialect

@@ -6,8 +6,8 @@ import ipaddress
 from itertools import islice
 from typing import Final
 
+from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError
-from taskgen.protocol import DEFAULT_PORT
 
 _LAST_PORT: Final = 65535
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, Protocol
 
+from taskgen.boards.protocol import Answer
 from taskgen.event_type import JOB_ENDS, EventType
-from taskgen.protocol import Answer
 from taskgen.simulation import frames
 from taskgen.simulation.clock import Clock
 from taskgen.simulation.dialect import Dialect

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from taskgen.errors import StoreError
 from taskgen.events.postgres_server import Connection, PostgresServer
-from taskgen.events.tables import schema
+from taskgen.events.rows import schema
 from taskgen.state.database import Values
 
 _VERSION: Final = 2

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from taskgen.events.rows import SQLITE_MAX
 from taskgen.events.sqlite_file import Kind, SqliteFile
-from taskgen.events.tables import SQLITE_MAX
 from taskgen.state.database import Values
 
 _KIND: Final = Kind(

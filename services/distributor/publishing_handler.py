@@ -1,0 +1,243 @@
+"""The handler through which a distributor says everything: into its outbox, and from there to the broker."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from services.distributor.outbox import Change, Entry, OpenRun, Outbox
+from services.distributor.run_progress import RunProgress
+from taskgen.errors import DistributorError, StoreUnavailableError
+from taskgen.event import CommittingHandler, Profile, Quarantined
+from taskgen.messages.codec import (
+    EndedMessage,
+    EventsMessage,
+    ProfileOfRun,
+    QuarantinedMessage,
+    RefusedMessage,
+    RunHead,
+    StartedMessage,
+    TaskSetMessage,
+)
+from taskgen.run import Outcome, Run, now
+from taskgen.runtime.health import Health
+from taskgen.taskset import TaskSet
+
+log = logging.getLogger(__name__)
+
+_EVENTS_IN_A_MESSAGE: Final = 500
+_MESSAGE_BYTES: Final = 64 * 1024
+"""A larger message is split, so that consumers can hold many; a single event may be larger."""
+
+
+class PublishingHandler(CommittingHandler):
+    """Turns the callbacks of runs into messages; who decides is at the other end of the queue.
+
+    Args:
+        outbox: where messages are kept until the broker has them.
+        instance: name of this distributor.
+        health: told whether the outbox takes messages.
+        on_commit: called, in the handlers' thread, when there is something to publish.
+    """
+
+    def __init__(self, outbox: Outbox, instance: str, health: Health, on_commit: Callable[[], None]) -> None:
+        super().__init__()
+        self._outbox = outbox
+        self._instance = instance
+        self._health = health
+        self._on_commit = on_commit
+        self._changes: list[Change] = []
+        self._runs: dict[str, RunProgress] = {}
+
+    def begin(self) -> None:
+        """Nothing to do: callbacks only collect."""
+
+    def commit(self) -> None:
+        """Write what was collected to the outbox; what finds no room stays collected.
+
+        Raises:
+            StoreUnavailableError: it has no room now.
+        """
+        for run in self._runs.values():
+            self._flush(run)
+        if not self._changes:
+            return
+        try:
+            while self._changes:
+                self._write_some()
+        except StoreUnavailableError as error:
+            self._health.set("outbox", is_ok=False, reason=str(error))
+            raise
+        self._health.set("outbox", is_ok=True)
+
+    def give_up(self, reason: str) -> None:
+        """See `CommittingHandler`; an end that cannot be written either is told by who adopts the outbox."""
+        lost = self._changes
+        self._changes = [one for one in lost if one.is_end and one.run and one.run.run_id not in self._runs]
+        for run in list(self._runs.values()):
+            run.give_up(reason)
+            if run.end is not None:
+                self._add_end_of(run, run.end)
+        if count := sum(change.entry.kind == "quarantined" for change in lost):
+            log.error("quarantined messages that could not be written, and are lost: %d", count)
+        with suppress(StoreUnavailableError):  # which the caller has told
+            self.commit()
+
+    def __taskset_start__(self, taskset: TaskSet) -> None:
+        """Say that the run begins."""
+        run = _run(taskset)
+        if not isinstance(run.origin, TaskSetMessage):
+            raise DistributorError("only task-sets that came by a message can be published")
+        head = self._head(run)
+        message = StartedMessage(run=head, taskset=run.origin)
+        self._runs[run.run_id] = RunProgress(head)
+        entry = Entry(f"started.{run.board}", message.message_id, message.body())
+        self._changes.append(Change(entry, _open(head, 0)))
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        """Pass the profile on; the run goes on until the controller says otherwise, or it is cut."""
+        super().__taskset_event__(taskset, event)
+        for task in taskset:
+            del task.jobs[:-1]  # how many have ended is all that is asked here
+        run = _run(taskset)
+        progress = self._runs[run.run_id]
+        progress.given = run.first_seq + len(event["profile"]["events"]["event"])
+        if run.first_seq != progress.kept:
+            progress.cut("a profile before could not be taken")
+        if progress.cut_because:
+            return False
+        profile = ProfileOfRun(first_seq=run.first_seq, received_at=run.received_at, profile=event)
+        progress.profiles.append(profile)
+        progress.kept = profile.next_seq
+        if progress.kept - progress.profiles[0].first_seq >= _EVENTS_IN_A_MESSAGE:
+            self._flush(progress)
+        return True
+
+    def __taskset_finish__(self, taskset: TaskSet) -> None:
+        """Say how the run ended."""
+        self._end(taskset)
+
+    def __taskset_stop__(self, taskset: TaskSet) -> None:
+        """Say how the run ended."""
+        self._end(taskset)
+
+    def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
+        """Pass on bytes that are no events."""
+        is_of_run = taskset is not None and taskset.run is not None and quarantined.run_id is not None
+        message = QuarantinedMessage(
+            run=self._head(_run(taskset)) if taskset is not None and is_of_run else None,
+            board=quarantined.board,
+            reason=quarantined.reason,
+            received_at=quarantined.received_at,
+            data_base64=base64.b64encode(quarantined.data).decode(),
+        )
+        self._add(f"quarantined.{quarantined.board}", message)
+
+    def refuse(self, message: RefusedMessage) -> None:
+        """Say that a task-set cannot be run; call it in the handlers' thread."""
+        self._add(f"refused.{message.taskset.taskset_id}", message)
+
+    def report_lost(self, run: OpenRun, reason: str) -> None:
+        """Close a run of a former life, whose end nobody saw; call it in the handlers' thread."""
+        self._add_end(_lost(RunHead.model_validate_json(run.head), run.events, reason))
+
+    def close_runs(self, reason: str) -> None:
+        """Close the runs whose end nobody will see; call it in the handlers' thread when no more can come."""
+        for run in list(self._runs.values()):
+            if run.end is None:
+                self._close(run, _lost(run.head, run.given, reason))
+
+    def _end(self, taskset: TaskSet) -> None:
+        run = _run(taskset)
+        progress = self._runs[run.run_id]
+        message = EndedMessage(
+            run=progress.head,
+            ended_at=run.ended_at,
+            outcome=run.outcome or Outcome.BOARD_LOST,
+            reason=run.reason,
+            events=run.events,
+        )
+        self._close(progress, message)
+
+    def _close(self, run: RunProgress, end: EndedMessage) -> None:
+        self._flush(run)
+        run.given = end.events
+        if run.kept != run.given:
+            run.cut("a profile could not be taken")
+        run.end = end
+        self._add_end_of(run, end)
+
+    def _flush(self, run: RunProgress) -> None:
+        """Make one message of a run's collected profiles."""
+        profiles, run.profiles = run.profiles, []
+        if profiles:
+            self._add_events(EventsMessage(run=run.head, profiles=profiles))
+
+    def _add_events(self, message: EventsMessage) -> None:
+        """Add a message, or its halves where it is too large."""
+        body = message.body()
+        halves = message.halves() if len(body) > _MESSAGE_BYTES else ()
+        for half in halves:
+            self._add_events(half)
+        if not halves:
+            entry = Entry(f"events.{message.run.board}", message.message_id, body)
+            self._changes.append(Change(entry, _open(message.run, message.next_seq)))
+
+    def _add_end_of(self, run: RunProgress, end: EndedMessage) -> None:
+        """Add a run's end, as far as the run itself could be written."""
+        if run.is_unknown:
+            del self._runs[run.head.run_id]
+        else:
+            self._add_end(run.shortened(end))
+
+    def _add_end(self, message: EndedMessage) -> None:
+        what = "finished" if message.outcome is Outcome.FINISHED else "stopped"
+        entry = Entry(f"{what}.{message.run.board}", message.message_id, message.body())
+        self._changes.append(Change(entry, _open(message.run, message.events), is_end=True))
+
+    def _add(self, key: str, message: QuarantinedMessage | RefusedMessage) -> None:
+        self._changes.append(Change(Entry(key, message.message_id, message.body())))
+
+    def _write_some(self) -> None:
+        """Write what there is room for, and note how far each run has come."""
+        count = self._outbox.write(self._changes)
+        written, self._changes = self._changes[:count], self._changes[count:]
+        for _, state, is_end in written:
+            run = self._runs.get(state.run_id) if state is not None else None
+            if run is not None and state is not None:
+                run.written = state.events
+                if is_end:
+                    del self._runs[state.run_id]
+        self._on_commit()
+
+    def _head(self, run: Run) -> RunHead:
+        campaign_id = run.origin.campaign_id if isinstance(run.origin, TaskSetMessage) else ""
+        return RunHead(
+            run_id=run.run_id,
+            taskset_id=run.taskset_id,
+            campaign_id=campaign_id,
+            board=run.board,
+            attempt=run.attempt,
+            variant=run.variant,
+            started_at=run.started_at,
+            distributor=self._instance,
+        )
+
+
+def _run(taskset: TaskSet) -> Run:
+    if taskset.run is None:
+        raise DistributorError("the task-set is not being run")
+    return taskset.run
+
+
+def _open(head: RunHead, events: int) -> OpenRun:
+    return OpenRun(head.run_id, head.model_dump_json(), events)
+
+
+def _lost(head: RunHead, events: int, reason: str) -> EndedMessage:
+    return EndedMessage(
+        run=head, ended_at=now(), outcome=Outcome.DISTRIBUTOR_LOST, reason=reason, events=events
+    )

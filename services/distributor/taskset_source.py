@@ -1,0 +1,214 @@
+"""The `Source` of a distributor service: task-sets from the queue, one for each board that is free."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.dead_letters import park
+from taskgen.amqp.declaring import declare
+from taskgen.amqp.topology import TASKSETS, tasksets_queue
+from taskgen.amqp.waiting import unless
+from taskgen.boards.binaries import check_binaries
+from taskgen.errors import BrokerUnavailableError, MessageError, TaskSetError
+from taskgen.execution.assignment import Assignment
+from taskgen.messages.codec import RefusedMessage, StartedMessage, TaskSetMessage, read_message
+from taskgen.run import Run
+from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import brief
+
+log = logging.getLogger(__name__)
+
+_EMPTY_PAUSE_S: Final = 0.25
+_LONGEST_HELD_S: Final = 60.0
+"""So long a task-set waits for a board that has not lost it yet; the broker would wait 30 minutes."""
+
+
+@dataclass(slots=True)
+class _Taken(Assignment):
+    """A task-set that is ours and unacknowledged, and the delivery that brought it."""
+
+    tag: int = 0
+    channel: Channel | None = None
+    since: float = 0.0
+
+
+class TaskSetSource:
+    """Takes one task-set from the queue for each free board; it is acknowledged when its start is confirmed.
+
+    Args:
+        binaries: folder of the tasks' binaries, if they have to be sent.
+        has_others: whether a board of ours is there besides the ones given.
+        lost: a future of a board that gets an error when its lease is lost.
+        refuse: publishes that a task-set cannot be run.
+    """
+
+    def __init__(
+        self,
+        binaries: Path | None,
+        has_others: Callable[[set[str]], bool],
+        lost: Callable[[str], asyncio.Future[None]],
+        refuse: Callable[[RefusedMessage], None],
+    ) -> None:
+        self._binaries = binaries
+        self._has_others = has_others
+        self._lost = lost
+        self._refuse = refuse
+        self._waiting: dict[str, asyncio.Future[Assignment]] = {}
+        self._is_wanted = asyncio.Event()
+        self._is_closed = False
+        self._held: list[_Taken] = []
+        self._unconfirmed: dict[str, _Taken] = {}
+        """By the id of the message whose confirm allows to acknowledge it."""
+        self._running: dict[tuple[str, int], str] = {}
+        """Run ids, by task-set and attempt."""
+
+    async def serve(self, connection: Connection) -> None:
+        """Take task-sets over this connection until it breaks; what is not begun then is forgotten.
+
+        Raises:
+            BrokerError: it broke.
+        """
+        await declare(connection, [tasksets_queue()])
+        channel = await connection.channel(confirms=True)
+        try:
+            while True:
+                await unless(self._is_wanted.wait(), channel.lost)
+                self._hand_out()
+                if self._is_closed or not self._waiting:
+                    self._is_wanted.clear()
+                elif not await self._fetch(channel):
+                    await unless(asyncio.sleep(_EMPTY_PAUSE_S), channel.lost)
+        finally:
+            self._held.clear()
+
+    def close(self) -> None:
+        """Take nothing more; what is held goes back to the queue with the connection."""
+        self._is_closed = True
+
+    async def take(self, board: str) -> Assignment:
+        """See `Source`; raises `BoardLeasedError` when the board is no longer ours."""
+        turn: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
+        lost = self._lost(board)
+        ends: set[asyncio.Future[Any]] = {turn, lost}
+        self._waiting[board] = turn
+        self._is_wanted.set()
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if turn.done():
+                self.give_back(turn.result())
+            raise
+        finally:
+            self._waiting.pop(board, None)
+        if lost.done():
+            if turn.done():
+                self.give_back(turn.result())
+            await lost
+        return turn.result()
+
+    def give_back(self, assignment: Assignment) -> None:
+        """See `Source`."""
+        if isinstance(assignment, _Taken) and assignment.channel is not None:
+            _unless_broken(assignment.channel.give_back, assignment.tag)
+
+    def begun(self, assignment: Assignment, run: Run) -> None:
+        """See `Source`: from the confirm of its start on, the controller answers for it."""
+        if isinstance(assignment, _Taken):
+            self._unconfirmed[StartedMessage.id_of(run.run_id)] = assignment
+            self._running[assignment.taskset_id, assignment.attempt] = run.run_id
+
+    def ended(self, assignment: Assignment, run: Run) -> None:
+        """See `Source`: the controller hears of it by the events, and decides about another attempt."""
+        self._running.pop((assignment.taskset_id, assignment.attempt), None)
+
+    def boards_changed(self) -> None:
+        """See `Source`."""
+        self._hand_out()
+
+    def confirmed(self, message_id: str) -> None:
+        """The broker has a message of ours; if a task-set's fate is in it, that is answered for."""
+        taken = self._unconfirmed.pop(message_id, None)
+        if taken is not None and taken.channel is not None:
+            _unless_broken(taken.channel.acknowledge, taken.tag)
+
+    async def _fetch(self, channel: Channel) -> bool:
+        """Take one task-set, if there is one."""
+        delivery = await channel.get(TASKSETS)
+        if delivery is None:
+            return False
+        try:
+            self._take_over(delivery, channel)
+        except MessageError as error:
+            await park(channel, TASKSETS, delivery, str(error))
+            channel.acknowledge(delivery.tag)
+        return True
+
+    def _take_over(self, delivery: Delivery, channel: Channel) -> None:
+        message = read_message(delivery.body)
+        if not isinstance(message, TaskSetMessage):
+            raise MessageError(f"a {message.kind} is no task-set")
+        if self._is_running_already(message, delivery.tag, channel):
+            return
+        try:
+            taskset = message.taskset()
+            check_binaries(taskset, self._binaries)
+            taskset.xml()
+        except TaskSetError as error:
+            refused = RefusedMessage(taskset=message, reason=brief(error))
+            self._unconfirmed[refused.message_id] = _Taken(TaskSet(), tag=delivery.tag, channel=channel)
+            self._refuse(refused)
+            return
+        self._held.append(
+            _Taken(
+                taskset,
+                tuple(message.session_params),
+                message.variant,
+                message.attempt,
+                message.taskset_id,
+                origin=message,
+                tried=set(message.tried),
+                tag=delivery.tag,
+                channel=channel,
+                since=time.monotonic(),
+            )
+        )
+        self._hand_out()
+
+    def _is_running_already(self, message: TaskSetMessage, tag: int, channel: Channel) -> bool:
+        """Whether this came before, over a connection that broke, and is being run by us all the same."""
+        run_id = self._running.get((message.taskset_id, message.attempt))
+        if run_id is None:
+            return False
+        taken = self._unconfirmed.get(StartedMessage.id_of(run_id))
+        if taken is None:
+            channel.acknowledge(tag)
+        else:
+            taken.tag, taken.channel = tag, channel
+        return True
+
+    def _hand_out(self) -> None:
+        """Give what is held to boards that wait, if possible to ones that have not lost it yet."""
+        for taken in [] if self._is_closed else list(self._held):
+            free = [board for board, turn in self._waiting.items() if not turn.done()]
+            fresh = [board for board in free if board not in taken.tried]
+            is_patient = self._has_others(taken.tried) and time.monotonic() - taken.since < _LONGEST_HELD_S
+            chosen = fresh or ([] if is_patient else free)
+            if chosen:
+                self._held.remove(taken)
+                self._waiting[chosen[0]].set_result(taken)
+
+
+def _unless_broken(tell: Callable[[int], None], tag: int) -> None:
+    """Tell the broker what becomes of a delivery; a broken channel has given it back already."""
+    try:
+        tell(tag)
+    except BrokerUnavailableError as error:
+        log.info("a task-set will be delivered again: %s", error)

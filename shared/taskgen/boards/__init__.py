@@ -1,0 +1,1 @@
+"""The conversation with a target: its protocol, its frames, its addresses."""

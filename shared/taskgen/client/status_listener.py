@@ -1,0 +1,142 @@
+"""What the services say of themselves every 2 s, as it is heard on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self
+
+from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
+from taskgen.amqp.topology import EVENTS
+from taskgen.errors import MessageError
+from taskgen.execution.board import BoardState
+from taskgen.messages.codec import (
+    BoardReport,
+    CampaignReport,
+    ControllerStatusMessage,
+    Message,
+    StatusMessage,
+    read_message,
+)
+
+_ROUND_S: Final = 2.5
+"""In which everybody who is there has said something; they do so every 2 s."""
+_FORGOTTEN_AFTER_S: Final = 10.0
+
+
+class Watching:
+    """Hears the statuses.
+
+    Args:
+        keys: of the exchange of events, to be heard besides.
+        on_message: called in the loop with what has such a key.
+    """
+
+    def __init__(
+        self, keys: Sequence[str] = (), on_message: Callable[[Message], None] = lambda _: None
+    ) -> None:
+        self._keys = ("status.#", *keys)
+        self._on_message = on_message
+        self._heard: dict[str, tuple[float, StatusMessage]] = {}
+        self._controller: tuple[float, ControllerStatusMessage] | None = None
+        self._began = time.monotonic()
+        self._is_hearing = asyncio.Event()
+        self._news = asyncio.Event()
+
+    @asynccontextmanager
+    async def over(self, connection: Connection) -> AsyncIterator[Self]:
+        """Hear while the context is open.
+
+        Raises:
+            BrokerError: it cannot be heard.
+        """
+        listening = asyncio.create_task(self.serve(connection))
+        hearing = asyncio.create_task(self._is_hearing.wait())
+        try:
+            await asyncio.wait({listening, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()
+            yield self
+        finally:
+            hearing.cancel()
+            listening.cancel()
+            await asyncio.wait({listening, hearing})
+
+    async def serve(self, connection: Connection) -> None:
+        """Hear until the connection breaks.
+
+        Raises:
+            BrokerError: it broke.
+        """
+        await declare(connection, [])
+        channel = await connection.channel()
+        queue = await channel.declare_queue("", durable=False, exclusive=True)
+        for key in self._keys:
+            await channel.bind(queue.name, EVENTS, key)
+        await channel.consume(queue.name, lambda delivery: self._hear(channel, delivery))
+        self._is_hearing.set()
+        await channel.lost
+
+    async def heard_all(self) -> None:
+        """Wait until everybody who is there has had the time to say something from now on."""
+        await self._is_hearing.wait()
+        await asyncio.sleep(_ROUND_S)
+
+    async def heard_of(self, name: str) -> None:
+        """Wait until a run or task-set is said to be on, but no longer than for everybody."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROUND_S):
+                while not any(name in {board.run_id, board.taskset_id} for _, board in self.boards.values()):
+                    self._news.clear()
+                    await self._news.wait()
+
+    @property
+    def distributors(self) -> list[StatusMessage]:
+        """The last word of every distributor, if it is not too old, by name."""
+        latest = time.monotonic() - _FORGOTTEN_AFTER_S
+        return [self._heard[name][1] for name in sorted(self._heard) if self._heard[name][0] > latest]
+
+    @property
+    def controller(self) -> ControllerStatusMessage | None:
+        """The last word of the active controller, if it is not too old."""
+        if self._controller is None or time.monotonic() - self._controller[0] > _FORGOTTEN_AFTER_S:
+            return None
+        return self._controller[1]
+
+    @property
+    def is_without_controller(self) -> bool:
+        """Whether there has been time enough to hear one, and none was heard lately."""
+        return time.monotonic() - self._began > _FORGOTTEN_AFTER_S and self.controller is None
+
+    @property
+    def boards(self) -> dict[str, tuple[str, BoardReport]]:
+        """Every board with its owner and what that says, or with somebody who could not have it."""
+        boards: dict[str, tuple[str, BoardReport]] = {}
+        for status in self.distributors:
+            for board in status.boards:
+                if board.name not in boards or board.state is not BoardState.LEASED_ELSEWHERE:
+                    boards[board.name] = (status.distributor, board)
+        return dict(sorted(boards.items()))
+
+    def campaign(self, campaign_id: str) -> CampaignReport | None:
+        """How far a campaign is, if the controller knows it."""
+        reports = self._controller[1].campaigns if self._controller else []
+        return next((report for report in reports if report.campaign_id == campaign_id), None)
+
+    def _hear(self, channel: Channel, delivery: Delivery) -> None:
+        channel.acknowledge(delivery.tag)
+        try:
+            message = read_message(delivery.body)
+        except MessageError:
+            return  # of a newer version; whoever has to understand it will say so
+        if isinstance(message, StatusMessage):
+            self._heard[message.distributor] = time.monotonic(), message
+            self._news.set()
+        elif isinstance(message, ControllerStatusMessage):
+            self._controller = time.monotonic(), message
+        else:
+            self._on_message(message)

@@ -1,0 +1,145 @@
+"""A user's word: runs are stopped, waiting task-sets called off, boards rebooted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
+from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, inbox, tasksets_queue
+from taskgen.client.status_listener import Watching
+from taskgen.errors import BrokerUnavailableError, DistributorError, MessageError, UnroutableError
+from taskgen.messages.codec import (
+    BoardReport,
+    DecisionMessage,
+    RebootMessage,
+    RefusedMessage,
+    TaskSetMessage,
+    read_message,
+)
+from taskgen.run import Outcome, new_id
+
+_REASON: Final = "by `taskgen stop`"
+_MOST_ROUNDS: Final = 5
+
+
+@dataclass(slots=True)
+class Stopped:
+    """What a stop has done."""
+
+    told: set[str] = field(default_factory=set)
+    """Runs whose distributor was told to stop them."""
+    called_off: int = 0
+    """Task-sets that waited for a board."""
+    away: set[str] = field(default_factory=set)
+    """Boards with a run whose distributor could not be told."""
+
+
+async def stop_one(connection: Connection, name: str) -> Stopped:
+    """Stop a run, or a task-set wherever it is, by its id."""
+    stopped = Stopped()
+    async with Watching().over(connection) as watching:
+        # First what waits, or a board that gets free would take it.
+        stopped.called_off = await call_off(connection, lambda waiting: waiting.taskset_id == name)
+        if not stopped.called_off:
+            await watching.heard_of(name)
+        await stop_runs(connection, watching, lambda board: name in {board.run_id, board.taskset_id}, stopped)
+    return stopped
+
+
+async def stop_all(connection: Connection) -> Stopped:
+    """Stop all runs and call off all that waits, until no more is found."""
+    stopped = Stopped()
+    async with Watching().over(connection) as watching:
+        for _ in range(_MOST_ROUNDS):
+            before = len(stopped.told), stopped.called_off
+            stopped.called_off += await call_off(connection, lambda _: True)
+            await watching.heard_all()  # what was taken just before is in the statuses then
+            await stop_runs(connection, watching, lambda _: True, stopped)
+            if (len(stopped.told), stopped.called_off) == before:
+                break
+    return stopped
+
+
+async def call_off(connection: Connection, is_meant: Callable[[TaskSetMessage], bool]) -> int:
+    """Take task-sets that wait for a board out of the queue; returns how many.
+
+    The others go round: each is put at the queue's end before it is taken from its front, so that none is
+    lost and in the end their order is as it was.
+
+    Raises:
+        CredentialsError: there is no queue of task-sets, and this user may not declare it.
+        BrokerUnavailableError: the connection broke; nothing is lost.
+    """
+    await declare(connection, [tasksets_queue()])
+    channel = await connection.channel(confirms=True)
+    waiting = (await channel.queue_state(TASKSETS)).messages
+    count = 0
+    for _ in range(waiting):
+        delivery = await channel.get(TASKSETS)
+        if delivery is None:
+            break
+        message = _meant(delivery, is_meant)
+        if message is None:
+            await _pass_round(channel, delivery)
+            continue
+        refused = RefusedMessage(taskset=message, reason=_REASON, is_called_off=True)
+        await channel.publish(EVENTS, f"refused.{message.taskset_id}", refused.body(), refused.message_id)
+        channel.acknowledge(delivery.tag)
+        count += 1
+    await channel.close()
+    return count
+
+
+def _meant(delivery: Delivery, is_meant: Callable[[TaskSetMessage], bool]) -> TaskSetMessage | None:
+    try:
+        message = read_message(delivery.body)
+    except MessageError:
+        return None  # a distributor will park it
+    return message if isinstance(message, TaskSetMessage) and is_meant(message) else None
+
+
+async def _pass_round(channel: Channel, delivery: Delivery) -> None:
+    name = delivery.message_id or new_id()
+    try:
+        await channel.publish(inbox(TASKSETS), TASKSETS, delivery.body, name, headers=delivery.headers)
+    except BrokerUnavailableError:
+        if channel.lost.done():
+            raise
+        channel.give_back(delivery.tag)  # the queue is full
+    else:
+        channel.acknowledge(delivery.tag)
+
+
+async def stop_runs(
+    connection: Connection, watching: Watching, is_meant: Callable[[BoardReport], bool], stopped: Stopped
+) -> None:
+    """Have runs stopped, as far as the distributors' statuses tell of them."""
+    channel = await connection.channel(confirms=True)
+    for _, board in watching.boards.values():
+        if not board.run_id or not is_meant(board):
+            continue
+        decision = DecisionMessage(run_id=board.run_id, outcome=Outcome.STOPPED_BY_USER, reason=_REASON)
+        try:
+            await channel.publish(COMMANDS, board.name, decision.body(), decision.message_id)
+            stopped.told.add(board.run_id)
+        except UnroutableError:
+            stopped.away.add(board.name)
+    await channel.close()
+
+
+async def reboot_board(connection: Connection, board: str) -> None:
+    """Have a board rebooted by whoever serves it; a run on it is lost, and tried again.
+
+    Raises:
+        DistributorError: nobody serves it.
+    """
+    channel = await connection.channel(confirms=True)
+    message = RebootMessage(board=board)
+    try:
+        await channel.publish(COMMANDS, board, message.body(), message.message_id)
+    except UnroutableError as error:
+        raise DistributorError(f"no distributor serves {board}; `taskgen status` shows the boards") from error

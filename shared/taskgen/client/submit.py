@@ -1,0 +1,123 @@
+"""Task-sets into the queue: drawn lazily, confirmed, and held back while the queue is full."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from taskgen.amqp.channel import Channel
+from taskgen.amqp.connection import Connection
+from taskgen.amqp.declaring import declare
+from taskgen.amqp.topology import TASKSETS, controller_queue, inbox, tasksets_queue
+from taskgen.amqp.waiting import unless
+from taskgen.backoff import growing_pauses
+from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
+from taskgen.messages.codec import TaskSetMessage
+from taskgen.run import new_id
+from taskgen.taskset import TaskSet
+
+_WINDOW: Final = 200
+"""So many are drawn and published before their confirms are waited for."""
+_DRAW_S: Final = 0.25
+"""A window is cut short where a generator takes its time."""
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 3.0
+
+
+class Submission:
+    """All variants of some task-sets, as one campaign.
+
+    Args:
+        tasksets: validated; drawn from one after the other.
+        repeat: how often each variant is submitted.
+        max_attempts: for each.
+        session_params: for the session, with every variant.
+    """
+
+    def __init__(
+        self,
+        tasksets: Sequence[TaskSet],
+        *,
+        repeat: int = 1,
+        max_attempts: int = 3,
+        session_params: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.campaign_id = new_id()
+        self.submitted = 0
+        """How many the broker has."""
+        self.is_done = False
+        self.is_held_back = False
+        """Whether the queue is full."""
+        self.is_stopped = False
+        """Set it, and nothing more is drawn."""
+        self.error: TaskSetError | None = None
+        """Why the rest was not submitted: a value that could not be drawn, or is wrong."""
+        self._tasksets = tasksets
+        self._repeat = repeat
+        self._max_attempts = max_attempts
+        self._session_params = list(session_params)
+        self._messages = self._draw()
+        self._unconfirmed: list[TaskSetMessage] = []
+
+    async def serve(self, connection: Connection) -> None:
+        """Submit what is left; after a broken connection, call it again with another one.
+
+        Raises:
+            BrokerError: the connection broke, the queue was deleted, or may not be declared.
+        """
+        # The controller's too, or the first `started` would find no queue.
+        await declare(connection, [tasksets_queue(), controller_queue()])
+        channel = await connection.channel(confirms=True)
+        pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        while not self.is_done:
+            if not self._unconfirmed:
+                self._unconfirmed = await asyncio.to_thread(self._next_window)
+                self.is_done = not self._unconfirmed
+            self.is_held_back = await self._is_refused(channel)
+            if self.is_held_back:
+                await unless(asyncio.sleep(next(pauses)), channel.lost)
+            else:
+                pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+
+    async def _is_refused(self, channel: Channel) -> bool:
+        """Publish the window; whether the queue had no room for all of it."""
+        window = self._unconfirmed
+        where = inbox(TASKSETS), TASKSETS
+        confirms = [channel.publish(*where, one.body(), one.message_id) for one in window]
+        results = await asyncio.gather(*confirms, return_exceptions=True)
+        self._unconfirmed = [one for one, result in zip(window, results, strict=True) if result is not None]
+        self.submitted += len(window) - len(self._unconfirmed)
+        if channel.lost.done():
+            await channel.lost
+        if any(isinstance(result, UnroutableError) for result in results):
+            raise BrokerUnavailableError(f"the queue {TASKSETS} was deleted")  # it is declared again
+        return bool(self._unconfirmed)
+
+    def _next_window(self) -> list[TaskSetMessage]:
+        window: list[TaskSetMessage] = []
+        deadline = time.monotonic() + _DRAW_S
+        try:
+            for message in islice(self._messages, _WINDOW):
+                window.append(message)
+                if self.is_stopped or time.monotonic() > deadline:
+                    break
+        except TaskSetError as error:
+            self.error = error
+        return [] if self.is_stopped else window
+
+    def _draw(self) -> Iterator[TaskSetMessage]:
+        for taskset in self._tasksets:
+            for number, variant in enumerate(taskset.variants()):
+                tasks = [dict(task) for task in variant.checked()]
+                for _ in range(self._repeat):
+                    yield TaskSetMessage(
+                        campaign_id=self.campaign_id,
+                        source=taskset.source,
+                        variant=number,
+                        max_attempts=self._max_attempts,
+                        tasks=tasks,
+                        session_params=self._session_params,
+                    )

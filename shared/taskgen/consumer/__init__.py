@@ -1,0 +1,1 @@
+"""A handler behind a queue: prefetch, batches, commit before acknowledge."""

@@ -1,0 +1,42 @@
+"""A user's own handler behind a queue of its own; `taskgen handle`."""
+
+from __future__ import annotations
+
+from taskgen.amqp.topology import handler_queue
+from taskgen.consumer.consumer import host
+from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.event import AbstractEventHandler
+from taskgen.events.base import StoringHandler
+from taskgen.runtime.health import Health
+from taskgen.runtime.settings import ServiceSettings
+from taskgen.state.opening import open_state
+
+
+class HandlerSettings(ServiceSettings):
+    """Where a handler's service remembers the task-sets that are running."""
+
+    state_url: str = ""
+    """`sqlite:PATH` or `postgresql://...`; empty: a SQLite file in the current folder."""
+
+
+async def serve_handler(
+    handler: AbstractEventHandler, name: str, settings: HandlerSettings, health: Health
+) -> None:
+    """Call a handler for all runs, in order per run, until cancelled.
+
+    Args:
+        handler: closed in the end if it stores.
+        name: of its queue and of its state.
+        settings: where broker and state are.
+        health: as `host` sets it.
+
+    Raises:
+        TaskgenError: as `host` and `open_state` do.
+    """
+    state = open_state(settings.state_url or f"sqlite:{name}.state.db", name)
+    try:
+        await host(settings, handler_queue(name), TrackingProcessor(handler, state), health)
+    finally:
+        state.close()
+        if isinstance(handler, StoringHandler):
+            handler.close()

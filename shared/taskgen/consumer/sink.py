@@ -1,0 +1,138 @@
+"""A store behind a queue: each message is given to a handler that stores, as in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.topology import sink_queue
+from taskgen.consumer.consumer import host
+from taskgen.errors import MessageError, StoreUnavailableError, TaskSetError
+from taskgen.events.base import StoringHandler
+from taskgen.messages.codec import EndedMessage, EventsMessage, Message, QuarantinedMessage, StartedMessage
+from taskgen.run import Outcome, Run
+from taskgen.runtime.health import Health
+from taskgen.runtime.settings import ServiceSettings
+from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import brief
+
+
+async def sink(
+    settings: ServiceSettings, name: str, make: Callable[[], StoringHandler], health: Health
+) -> None:
+    """Store what comes into a sink's queue, until cancelled.
+
+    Args:
+        settings: where the broker is.
+        name: of the kind of sink: all replicas of it share the queue.
+        make: opens the store; called until it does not raise `StoreUnavailableError`.
+        health: as `host` sets it.
+
+    Raises:
+        TaskgenError: as `host` does, and what else `make` raises.
+    """
+    processor = SinkProcessor(make)
+    try:
+        await host(settings, sink_queue(name), processor, health)
+    finally:
+        processor.close()
+
+
+class SinkProcessor:
+    """Gives messages to a handler that stores; keeps no jobs, so that a message can come at any time."""
+
+    def __init__(self, make: Callable[[], StoringHandler]) -> None:
+        self._make = make
+        self._handler: StoringHandler | None = None
+        self._is_owed = False
+
+    def check(self) -> None:
+        """See that the store takes writes; commit first what it could not take before."""
+        if self._is_owed:
+            self.commit()
+        self._store().check()
+
+    def begin(self) -> None:
+        """Begin a batch; open the store before the first one, and commit what it could not take before."""
+        if self._is_owed:
+            self.commit()
+        self._store().begin()
+
+    def take(self, message: Message, _: Delivery) -> None:
+        """Give one message to the store."""
+        match message:
+            case StartedMessage():
+                self._take_start(message)
+            case EventsMessage():
+                self._take_events(message)
+            case EndedMessage():
+                self._take_end(message)
+            case QuarantinedMessage():
+                self._take_quarantined(message)
+            case _:
+                raise MessageError(f"{message.kind} is not for a sink")
+
+    def commit(self) -> None:
+        """Store the batch."""
+        self._is_owed = False
+        try:
+            self._store().commit()
+        except StoreUnavailableError:
+            self._is_owed = True
+            raise
+
+    def abandon(self) -> None:
+        """Forget the batch, unless the store has no room for it now.
+
+        The broker takes back what is not acknowledged in time. Were it asked for again at once, it would come
+        until the limit of deliveries, and be parked, in every long outage; stored first, it comes once more.
+        """
+        if not self._is_owed:
+            self._store().abandon()
+
+    async def committed(self, channel: Channel) -> None:
+        """Nothing follows."""
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._handler is not None:
+            self._handler.abandon()  # not acknowledged, so it comes again
+            self._handler.close()
+
+    def _store(self) -> StoringHandler:
+        if self._handler is None:
+            self._handler = self._make()
+        return self._handler
+
+    def _take_start(self, message: StartedMessage) -> None:
+        try:
+            taskset = message.taskset.taskset()
+        except TaskSetError as error:
+            raise MessageError(brief(error)) from error
+        taskset.run = message.run.run()
+        self._store().__taskset_start__(taskset)
+
+    def _take_events(self, message: EventsMessage) -> None:
+        run = message.run.run()
+        taskset = _shell(run)
+        for one in message.profiles:
+            run.first_seq, run.received_at = one.first_seq, one.received_at
+            self._store().__taskset_event__(taskset, one.profile)
+
+    def _take_end(self, message: EndedMessage) -> None:
+        taskset = _shell(message.full_run())
+        if message.outcome is Outcome.FINISHED:
+            self._store().__taskset_finish__(taskset)
+        else:
+            self._store().__taskset_stop__(taskset)
+
+    def _take_quarantined(self, message: QuarantinedMessage) -> None:
+        taskset = _shell(message.run.run()) if message.run else None
+        self._store().__taskset_quarantine__(taskset, message.quarantined())
+
+
+def _shell(run: Run) -> TaskSet:
+    """A task-set that only says which run it is of."""
+    taskset = TaskSet()
+    taskset.run = run
+    return taskset

@@ -1,0 +1,122 @@
+"""The ledger beside the parts of a CSV store: a SQLite file that says what they hold, and up to where."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from taskgen.event import Quarantined
+from taskgen.events.base import Batch
+from taskgen.events.decoding import decoded, number, shown, text
+from taskgen.events.ranges import Ranges
+from taskgen.events.rows import (
+    end_values,
+    ended_runs,
+    known_runs,
+    quarantine_digest,
+    run_from,
+    run_values,
+)
+from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS
+from taskgen.events.sqlite_file import Kind, SqliteFile
+from taskgen.run import Run
+
+NAME: Final = "ledger.db"
+_KIND: Final = Kind("a ledger of taskgen's CSV files", 0x74676C64, 1, ("runs.sql", "ledger.sql"))
+
+
+class Ledger:
+    """What is stored by all replicas together."""
+
+    def __init__(self, directory: Path, busy_timeout_s: float, *, is_read_only: bool = False) -> None:
+        """Open the ledger of a folder, and make it if it is not there."""
+        self._file = SqliteFile(directory / NAME, _KIND, busy_timeout_s, is_read_only=is_read_only)
+
+    @contextmanager
+    def entry(self) -> Iterator[Entry]:
+        """Write as the only one; all of it is kept, or nothing if there is an error."""
+        with self._file.transaction() as connection:
+            yield Entry(connection)
+
+    def lengths(self) -> dict[str, int]:
+        """The names of all files, and how many bytes of each count."""
+        return dict(self._file.read("files", _length_of, "SELECT name, length FROM files"))
+
+    def runs(self) -> Iterator[Run]:
+        """All runs that are known, ordered by id."""
+        return self._file.read("runs", run_from, RUNS)
+
+    def check_writable(self) -> None:
+        """See `SqliteFile.check_writable`."""
+        self._file.check_writable()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+class Entry:
+    """What is written into the ledger for one batch."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def know_runs(self, batch: Batch) -> None:
+        """Note which runs a batch tells of, and how they ended."""
+        self._connection.executemany(KNOW_RUN, map(run_values, known_runs(batch)))
+        self._connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
+
+    def stored(self, run_id: str, first: int, end: int) -> Ranges:
+        """Which events of a run are stored, of those that are, or touch, `first` to `end`."""
+        rows = self._connection.execute(
+            "SELECT first_seq, first_seq + count FROM stored "
+            "WHERE run_id = ? AND first_seq <= ? AND first_seq + count >= ? ORDER BY first_seq",
+            (run_id, end, first),
+        )
+        return Ranges(decoded(rows, _range_of, lambda row: f"{NAME}: stored, run {shown(run_id)}, row {row}"))
+
+    def set_stored(self, run_id: str, ranges: Ranges) -> None:
+        """Replace what `stored` has told by what it has become."""
+        first, end = ranges.first, ranges.end
+        self._connection.execute(
+            "DELETE FROM stored WHERE run_id = ? AND first_seq BETWEEN ? AND ?", (run_id, first, end)
+        )
+        self._connection.executemany(
+            "INSERT INTO stored (run_id, first_seq, count) VALUES (?, ?, ?)",
+            ((run_id, first, end - first) for first, end in ranges),
+        )
+
+    def new_quarantined(self, quarantined: list[Quarantined]) -> list[Quarantined]:
+        """Those of them that are not stored yet; from now on they are."""
+        return [one for one in quarantined if self._is_new(quarantine_digest(one))]
+
+    def set_length(self, path: Path, length: int) -> None:
+        """Note up to where a file counts."""
+        self._connection.execute(
+            "INSERT INTO files (name, length) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET length = excluded.length",
+            (path.name, length),
+        )
+
+    def _is_new(self, digest: str) -> bool:
+        cursor = self._connection.execute(
+            "INSERT INTO quarantined (digest) VALUES (?) ON CONFLICT DO NOTHING", (digest,)
+        )
+        return cursor.rowcount == 1
+
+
+def _length_of(row: tuple[Any, ...]) -> tuple[str, int]:
+    name, length = row
+    if Path(text("name", name)).name != name or "\0" in name:
+        raise ValueError(f"name is {shown(name)}, not the name of a file")
+    if number("length", length) < 0:
+        raise ValueError(f"length is {length}, less than nothing")
+    return name, length
+
+
+def _range_of(row: tuple[Any, ...]) -> tuple[int, int]:
+    first, end = row
+    return number("first_seq", first), number("first_seq + count", end)

@@ -1,0 +1,203 @@
+"""What the tables of the SQL stores hold: the columns' values of runs, tasks and quarantine, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+from taskgen.event import Quarantined
+from taskgen.events.base import Batch, EventRow, one_line
+from taskgen.events.decoding import number, or_none, shown, text
+from taskgen.run import Outcome, Run
+
+SQLITE_MAX: Final = 2**63 - 1
+"""The largest number that SQLite's INTEGER holds."""
+
+_TASK_COLUMNS: Final = (
+    "pkg",
+    "executiontime",
+    "criticaltime",
+    "priority",
+    "deadline",
+    "period",
+    "offset",
+    "numberofjobs",
+    "quota",
+    "caps",
+    "cores",
+    "coreoffset",
+)
+
+_USUAL_EVENTS: Final = {(str, int, int, str, int, str, more) for more in (str, type(None))}
+
+
+class JobRow(NamedTuple):
+    """One job, as the view `jobs` pairs the events."""
+
+    run_id: str
+    task_id: int
+    job: int
+    """Number among the task's jobs, from 0."""
+    start_ms: int | None
+    """The board's clock; None: not seen."""
+    end_ms: int | None
+    exit_type: str | None
+    run_time_ms: int | None
+    """None where start or end is, or where the clock was set back."""
+
+
+def schema(name: str, package: str = __package__) -> str:
+    """The text of one of the `.sql` files in a package, this one by default."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def run_values(run: Run) -> tuple[str | int, ...]:
+    """What is known of a run from its beginning, in the order of the table's columns."""
+    return run.run_id, run.taskset_id, run.board, run.attempt, run.variant, run.started_at
+
+
+def end_values(run: Run) -> tuple[str | int | None, ...]:
+    """All columns of a run that ended."""
+    return *run_values(run), run.ended_at, run.outcome and run.outcome.value, run.reason, run.events
+
+
+def known_runs(batch: Batch) -> list[Run]:
+    """The runs that a batch's starts and events tell of, each once, in the order of their ids.
+
+    Events alone are enough to know a run: another replica may have stored its start, or nobody yet. The
+    order is the same for every writer, so that two of them cannot wait for each other.
+    """
+    runs = {run.run_id: run for run, _ in (*batch.started, *batch.events)}
+    return [runs[run_id] for run_id in sorted(runs)]
+
+
+def ended_runs(batch: Batch) -> list[Run]:
+    """The runs that ended, in the order of their ids; for each its first end."""
+    runs = {run.run_id: run for run in reversed(batch.ended)}
+    return [runs[run_id] for run_id in sorted(runs)]
+
+
+def run_from(row: tuple[Any, ...]) -> Run:
+    """The run of a row with all columns; `outcome` is None while it has not ended.
+
+    Raises:
+        TypeError, ValueError: as all these functions that read rows do, if a value is none for its column.
+    """
+    run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events = row
+    return Run(
+        board=text("board", board),
+        run_id=text("run_id", run_id),
+        taskset_id=text("taskset_id", taskset_id),
+        attempt=number("attempt", attempt),
+        variant=number("variant", variant),
+        started_at=text("started_at", started_at),
+        ended_at=or_none(text, "ended_at", ended_at) or "",
+        outcome=or_none(_outcome, "outcome", outcome),
+        reason=or_none(text, "reason", reason) or "",
+        events=or_none(number, "events", events) or 0,
+    )
+
+
+def _outcome(name: str, value: object) -> Outcome:
+    if value not in set(Outcome):
+        raise ValueError(f"{name} is {shown(value)}, and not one of {', '.join(Outcome)}")
+    return Outcome(str(value))
+
+
+def event_from(row: tuple[Any, ...]) -> EventRow:
+    """The event of a row with all columns."""
+    if tuple(map(type, row)) in _USUAL_EVENTS:  # quickly, as this is done for every event
+        return EventRow._make(row)
+    run_id, seq, task_id, kind, time_stamp, received_at, attributes = row
+    return EventRow(
+        text("run_id", run_id),
+        number("seq", seq),
+        number("task_id", task_id),
+        text("type", kind),
+        number("time_stamp", time_stamp),
+        text("received_at", received_at),
+        or_none(text, "attributes", attributes),
+    )
+
+
+def task_values(run: Run, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A task's parameters in the order of the table's columns; `config` is JSON."""
+    values = {name: parameters.get(name) for name in _TASK_COLUMNS}
+    if values["quota"] is not None:
+        values["quota"] = str(values["quota"])  # a column of text, for "1M"
+    return run.run_id, parameters["id"], *values.values(), json.dumps(parameters.get("config"), default=str)
+
+
+def task_from(row: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters of a row without its run: as `Task` takes them."""
+    task_id, *values, config = row
+    named = dict(zip(_TASK_COLUMNS, values, strict=True))
+    or_none(text, "pkg", named["pkg"])
+    try:
+        named["config"] = json.loads(config)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"config is {shown(config)}, not JSON") from error
+    return {"id": number("task_id", task_id)} | named
+
+
+def task_of_run(row: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    """A run's id and the parameters of one of its tasks, of a row with all columns."""
+    run_id, *task = row
+    return text("run_id", run_id), task_from(tuple(task))
+
+
+def stray_from(row: tuple[Any, ...]) -> tuple[str, int]:
+    """The key of an event."""
+    run_id, seq = row
+    return text("run_id", run_id), number("seq", seq)
+
+
+def job_from(row: tuple[Any, ...]) -> JobRow:
+    """Of a row of the view, whatever the database makes of large numbers."""
+    run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms = row
+    start, end, run_time = (None if t is None else int(t) for t in (start_ms, end_ms, run_time_ms))
+    return JobRow(
+        text("run_id", run_id),
+        number("task_id", task_id),
+        job,
+        start,
+        end,
+        or_none(text, "exit_type", exit_type),
+        run_time,
+    )
+
+
+def quarantine_digest(quarantined: Quarantined) -> str:
+    """Names what was quarantined: the same bytes of the same moment are kept once."""
+    reason = one_line(quarantined.reason)
+    named = (quarantined.received_at, quarantined.board, quarantined.run_id, reason)
+    return hashlib.sha256(json.dumps(named).encode() + quarantined.data).hexdigest()
+
+
+def quarantine_values(quarantined: Quarantined) -> tuple[str | bytes | None, ...]:
+    """The row of a quarantine table."""
+    return (
+        quarantine_digest(quarantined),
+        quarantined.received_at,
+        quarantined.board,
+        quarantined.run_id,
+        one_line(quarantined.reason),
+        quarantined.data,
+    )
+
+
+def quarantined_from(row: tuple[Any, ...]) -> Quarantined:
+    """Of a row without its digest."""
+    received_at, board, run_id, reason, data = row
+    if not isinstance(data, bytes):
+        raise TypeError(f"data is {shown(data)}, not bytes")
+    return Quarantined(
+        text("reason", reason),
+        data,
+        text("board", board),
+        text("received_at", received_at),
+        or_none(text, "run_id", run_id),
+    )

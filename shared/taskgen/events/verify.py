@@ -1,0 +1,236 @@
+"""Whether stores hold every event exactly once, and agree: the promise of the project, looked up."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from itertools import groupby
+from typing import Any, Final
+
+from taskgen.events.accounts import Account
+from taskgen.events.base import EventRow
+from taskgen.events.decoding import shown
+from taskgen.events.findings import Finding, Problem, Report
+from taskgen.events.ranges import Spans
+from taskgen.events.readers import StoreReader, open_store
+from taskgen.run import Run
+
+__all__ = ["Finding", "Problem", "Report", "compare", "verify"]
+
+_FIXED: Final = ("taskset_id", "board", "attempt", "variant")
+_SHOWN_TASKS: Final = 5
+_ENOUGH_TO_DIFFER: Final = 2
+_END: Final = ("started_at", "ended_at", "outcome", "reason", "events")
+
+Say = Callable[[str], None]
+"""Is told, in words, how far it is."""
+
+
+def verify(stores: Sequence[str], say: Say = lambda _: None) -> Report:
+    """Compare stores with what the runs' closing messages say, and with one another.
+
+    Args:
+        stores: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; see `open_store`. Every store is read as it
+            is at one moment, so one that is still being filled is behind the others.
+        say: is told now and then how far it is.
+
+    Raises:
+        StoreError: a store cannot be opened or read.
+        CredentialsError: a database refuses its user.
+    """
+    with ExitStack() as opened:
+        return compare([opened.enter_context(closing(open_store(spec))) for spec in stores], say)
+
+
+def compare(readers: Sequence[StoreReader], say: Say = lambda _: None) -> Report:
+    """Do `verify` with open stores, in constant memory however large they are.
+
+    Every store is read once. Only the events of runs that are not the same in all of them are then read
+    again, side by side, to say which ones.
+    """
+    report = Report([reader.name for reader in readers], events={reader.name: 0 for reader in readers})
+    report.notes += [
+        f"{reader.name}: does not say how many events a run has"
+        for reader in readers
+        if not reader.knows_ends
+    ]
+    streams = [_numbered(number, reader, say) for number, reader in enumerate(readers)]
+    merged = heapq.merge(*streams, key=lambda entry: entry[1].run_id)
+    for _, entries in groupby(merged, key=lambda entry: entry[1].run_id):
+        _check_run(report, readers, dict(entries), say)
+    return report
+
+
+def _numbered(number: int, reader: StoreReader, say: Say) -> Iterator[tuple[int, Account]]:
+    read = 0
+
+    def progress(more: int) -> None:
+        nonlocal read
+        read += more
+        say(f"{read:,} events read in {reader.name}")
+
+    return ((number, account) for account in reader.accounts(progress))
+
+
+def _check_run(
+    report: Report, readers: Sequence[StoreReader], accounts: Mapping[int, Account], say: Say
+) -> None:
+    """Look at one run in all stores; `accounts` has it for those that have anything of it."""
+    here = [(readers[number], account) for number, account in accounts.items()]
+    ended = next((run for _, account in here if (run := account.run) and run.outcome is not None), None)
+    if ended is None and any(account.run and reader.knows_ends for reader, account in here):
+        report.not_ended += 1
+        report.add(_without_run(reader, account) for reader, account in here if account.run is None)
+        return
+    report.ended += ended is not None
+    expected = None if ended is None else ended.events
+    for number, reader in enumerate(readers):
+        if number not in accounts and (reader.knows_ends or expected != 0):
+            report.add([Finding(here[0][1].run_id, reader.name, Problem.NO_RUN)])
+    told = ended or _told(account for _, account in here)
+    for reader, account in here:
+        report.events[reader.name] += account.events.count
+        report.add(_check_told(reader, account, told, is_known=ended is not None))
+    report.add(_check_tasks([one for one in here if one[0].keeps_tasks]))
+    report.add(_check_events(here, expected, say))
+
+
+def _told(accounts: Iterable[Account]) -> Run | None:
+    """What the first store that says anything of a run says of it."""
+    return next(
+        (run for account in accounts for run in (account.run, *account.told) if run is not None), None
+    )
+
+
+def _without_run(reader: StoreReader, account: Account) -> Finding:
+    """A run that a store does not know, though it has something of it."""
+    left = [f"{account.events.count:,} of its events are there"] if account.events.count else []
+    left += ["its tasks are there"] if account.tasks else []
+    return Finding(account.run_id, reader.name, Problem.NO_RUN, detail=f"but {' and '.join(left)}")
+
+
+def _check_told(
+    reader: StoreReader, account: Account, told: Run | None, *, is_known: bool
+) -> Iterator[Finding]:
+    """Compare what a store says of a run with what the first one said."""
+    run = account.run
+    if run is None:
+        found = Finding(account.run_id, reader.name, Problem.NO_RUN)
+        yield found if is_known else _without_run(reader, account)
+    elif reader.knows_ends and run.outcome is None:
+        yield Finding(account.run_id, reader.name, Problem.NO_END)
+    has_end = reader.knows_ends and run is not None and run.outcome is not None
+    for said in (run, *(line for line in account.told if line is not run)):
+        names = _FIXED + _END if has_end and said is run else _FIXED
+        others = [
+            f"{name} {getattr(said, name)!s} instead of {getattr(told, name)!s}"
+            for name in names
+            if said is not None and getattr(said, name) != getattr(told, name)
+        ]
+        if others:
+            whose = "" if said is run else "its lines have "
+            yield Finding(account.run_id, reader.name, Problem.OTHER_RUN, detail=whose + ", ".join(others))
+
+
+def _check_tasks(kept: Sequence[tuple[StoreReader, Account]]) -> Iterator[Finding]:
+    """Compare the parameters of the run's tasks, and see that its events are of these tasks."""
+    told = next((account.tasks for _, account in kept if account.tasks), {})
+    for reader, account in kept:
+        # Who came too late for the first event, came too late for the tasks: that is told as events missing.
+        if not account.tasks and account.run and (told or account.events.has_first):
+            yield Finding(account.run_id, reader.name, Problem.NO_TASKS)
+        elif account.tasks and (others := _other_tasks(told, account.tasks)):
+            more = ", ..." if len(others) > _SHOWN_TASKS else ""
+            detail = ", ".join(others[:_SHOWN_TASKS]) + more
+            yield Finding(account.run_id, reader.name, Problem.OTHER_TASKS, detail=detail)
+        if account.strays.count:
+            yield Finding.of_events(account.run_id, reader.name, Problem.STRAY, account.strays)
+
+
+def _other_tasks(told: dict[int, dict[str, Any]], tasks: dict[int, dict[str, Any]]) -> list[str]:
+    others = []
+    for task_id in sorted(told.keys() | tasks.keys()):
+        if task_id not in tasks:
+            others.append(f"no task {task_id}")
+        elif task_id not in told:
+            others.append(f"task {task_id}, which is not in the other stores")
+        else:
+            others += [
+                f"task {task_id}: {name} {shown(value)} instead of {shown(told[task_id][name])}"
+                for name, value in tasks[task_id].items()
+                if repr(value) != repr(told[task_id][name])  # NaN is not equal to itself
+            ]
+    return others
+
+
+class _Tally:
+    """What one store has of one run, event by event."""
+
+    def __init__(self, expected: int | None) -> None:
+        self._expected = expected
+        self._next = 0
+        self._found = {problem: Spans() for problem in (Problem.MISSING, Problem.DOUBLE, Problem.SURPLUS)}
+
+    def take(self, seq: int, times: int) -> None:
+        """The event is there, so many times; events come in their order."""
+        is_surplus = seq < 0 or (self._expected is not None and seq >= self._expected)
+        if is_surplus:
+            self._found[Problem.SURPLUS].add(seq, seq)
+        else:
+            self._pass_to(seq)
+            self._next = seq + 1
+        if times > 1:
+            self._found[Problem.DOUBLE].add(seq, seq)
+
+    def findings(self, run_id: str, store: str) -> Iterator[Finding]:
+        """What is wrong, after the last event."""
+        if self._expected is not None:
+            self._pass_to(self._expected)
+        for problem, spans in self._found.items():
+            if spans.count:
+                yield Finding.of_events(run_id, store, problem, spans)
+
+    def _pass_to(self, seq: int) -> None:
+        if seq > self._next:
+            self._found[Problem.MISSING].add(self._next, seq - 1)
+
+
+def _check_events(
+    here: Sequence[tuple[StoreReader, Account]], expected: int | None, say: Say
+) -> Iterator[Finding]:
+    """Compare what was counted; where that differs, go through the events of all stores side by side."""
+    present = [(reader, one) for reader, one in here if one.run or one.events.count]
+    held = [account.events for _, account in present]
+    if all(events.is_whole(expected) and events.equals(held[0]) for events in held):
+        return
+    run_id = present[0][1].run_id
+    say(f"run {run_id} differs: its events are compared one by one")
+    yield from _compare_events(run_id, [reader for reader, _ in present], expected)
+
+
+def _compare_events(run_id: str, readers: Sequence[StoreReader], expected: int | None) -> Iterator[Finding]:
+    tallies = [_Tally(expected) for _ in readers]
+    others = Spans()
+    streams = [_rows(number, reader, run_id) for number, reader in enumerate(readers)]
+    for seq, entries in groupby(heapq.merge(*streams, key=lambda e: e[1].seq), key=lambda e: e[1].seq):
+        times: Counter[int] = Counter()
+        rows: set[EventRow] = set()
+        for number, row in entries:
+            times[number] += 1
+            if len(rows) < _ENOUGH_TO_DIFFER:
+                rows.add(row)
+        for number, count in times.items():
+            tallies[number].take(seq, count)
+        if len(rows) == _ENOUGH_TO_DIFFER:
+            others.add(seq, seq)
+    for reader, tally in zip(readers, tallies, strict=True):
+        yield from tally.findings(run_id, reader.name)
+    if others.count:
+        names = " and ".join(reader.name for reader in readers)
+        yield Finding.of_events(run_id, names, Problem.OTHER_EVENTS, others)
+
+
+def _rows(number: int, reader: StoreReader, run_id: str) -> Iterator[tuple[int, EventRow]]:
+    return ((number, row) for row in reader.events(run_id))

@@ -1,0 +1,148 @@
+"""The thread that holds every board of one process, and the ways into it from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from taskgen.boards.address import Address
+from taskgen.errors import DistributorError, first_error
+from taskgen.event import AbstractEventHandler
+from taskgen.execution.board import BoardSettings, BoardState
+from taskgen.execution.board_pool import Pool
+from taskgen.execution.campaign import Campaign
+from taskgen.execution.campaign_source import Workload
+from taskgen.execution.dispatcher import Dispatcher
+from taskgen.execution.file_limit import allow_boards
+from taskgen.run import Outcome
+
+
+class BoardStatus(NamedTuple):
+    """What a board is doing."""
+
+    name: str
+    state: BoardState
+    since: str
+    """When that began; host's time, UTC, ISO 8601."""
+    reason: str
+    """Why it is lost."""
+
+
+class Engine:
+    """An asyncio loop in a thread of its own, in which a pool works through campaigns.
+
+    All methods may be called from any other thread.
+
+    Raises:
+        SettingsError: there are more boards than this process may have open files.
+        DistributorError: the thread could not begin.
+    """
+
+    def __init__(self, addresses: Sequence[Address], settings: BoardSettings) -> None:
+        allow_boards(len(addresses))
+        self.dispatcher = Dispatcher(settings.session.limits)
+        self._closing = asyncio.Event()
+        self._workload = Workload(self._has_others)
+        self._pool = Pool(addresses, settings, self._workload, self.dispatcher)
+        self._failure: BaseException | None = None
+        self._is_ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="taskgen-boards", daemon=True)
+        self._thread.start()
+        self._is_ready.wait()
+        self._check_alive()
+
+    def begin(self, campaign: Campaign, handlers: Sequence[AbstractEventHandler]) -> None:
+        """Have the boards work on a campaign; the one before is done.
+
+        Raises:
+            DistributorError: the thread has died.
+        """
+        self._check_alive()
+        self.dispatcher.use(handlers)
+        asyncio.run_coroutine_threadsafe(self._begin(campaign), self._loop).result()
+
+    def stop(self) -> None:
+        """End the runs that are on, and give out no more of the campaign."""
+        self._call(self._stop)
+
+    def close(self) -> None:
+        """Stop, let go of the boards, end the threads."""
+        self._call(self._closing.set)
+
+    def wait_done(self, timeout_s: float | None) -> bool:
+        """Wait for the end of the campaign; False if it does not come in time.
+
+        Raises:
+            DistributorError: the thread has died; or the caller is a handler.
+        """
+        self.dispatcher.check_may_wait()
+        is_done = self._workload.done.wait(timeout_s)
+        self._check_alive()
+        return is_done
+
+    def wait_closed(self, timeout_s: float | None) -> bool:
+        """Wait for the end of the threads; False if it does not come in time."""
+        self.dispatcher.check_may_wait()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def boards(self) -> list[BoardStatus]:
+        """What each board is doing."""
+        return [
+            BoardStatus(board.name, board.state, board.since, board.reason)
+            for board in self._pool.boards.values()
+        ]
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            reason = first_error(self._failure)
+            raise DistributorError(f"the thread of the boards has died: {reason!r}") from self._failure
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - raised where others wait for this thread
+            self._failure = error
+        finally:
+            self.dispatcher.close()
+            self._workload.done.set()
+            self._is_ready.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._serve()
+        except BaseException as error:
+            self._failure = error  # before those wake who wait for `done`
+            raise
+        finally:
+            self._workload.done.set()
+            await asyncio.to_thread(self.dispatcher.close)
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(self._pool.serve())
+            self._is_ready.set()
+            await self._closing.wait()
+            self._stop()
+            await asyncio.to_thread(self._workload.done.wait)
+            serving.cancel()
+
+    async def _begin(self, campaign: Campaign) -> None:
+        self._workload.begin(campaign)
+
+    def _has_others(self, tried: set[str]) -> bool:
+        return self._pool.has_others(tried)
+
+    def _stop(self) -> None:
+        self._workload.stop()
+        self._pool.stop_runs(Outcome.STOPPED_BY_USER)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        if self._thread.is_alive():
+            with suppress(RuntimeError):  # its loop has ended just now
+                self._loop.call_soon_threadsafe(call)

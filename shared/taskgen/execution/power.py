@@ -1,0 +1,82 @@
+"""Command lines of the lab that switch a board on, or off and on again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from taskgen.boards.address import Address
+from taskgen.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCommands:
+    """Run for a board that stays lost; `{host}`, `{port}` and `{board}` stand for the board's."""
+
+    cycle: str | None = None
+    """For a board that was there before."""
+    on: str | None = None
+    """For a board that was never there."""
+    after_s: float = 120.0
+    """How long a board has to be lost, and how long there is between two tries."""
+
+    def __post_init__(self) -> None:
+        for line in (self.cycle, self.on):
+            if line is not None:
+                _words(line, Address("host", 1))
+
+    async def run(self, address: Address, *, was_there: bool) -> None:
+        """Run the one that fits; what it prints when it fails goes to the log."""
+        line = self.cycle if was_there else self.on
+        if line is None:
+            return
+        words = _words(line, address)
+        log.warning("%s: stays lost; running %s", address, shlex.join(words), extra={"board": str(address)})
+        try:
+            await _run(words, address)
+        except OSError:
+            log.exception("%s: %s cannot be run", address, words[0], extra={"board": str(address)})
+
+
+async def _run(words: list[str], address: Address) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        log.warning("%s: %s did not end within %g s", address, words[0], _LONGEST_S)
+    else:
+        if process.returncode:
+            text = output.decode(errors="replace").strip()
+            log.error("%s: %s failed with exit code %d: %s", address, words[0], process.returncode, text)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _words(line: str, address: Address) -> list[str]:
+    try:
+        words = [
+            word.format(host=address.host, port=address.port, board=str(address))
+            for word in shlex.split(line)
+        ]
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise SettingsError(
+            f"power command {line!r}: {error}; it may hold {{host}}, {{port}} and {{board}}"
+        ) from error
+    if not words:
+        raise SettingsError("a power command is empty; give a program and its arguments")
+    return words

@@ -1,0 +1,1 @@
+"""Task-sets and handlers from files and from `module:name`."""

@@ -1,0 +1,199 @@
+"""Task-sets from where users keep them: Taskloader XML, JSON of the same structure, Python objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+from xml.parsers.expat import ExpatError
+
+import xmltodict
+from pydantic import ValidationError
+
+from taskgen.errors import SettingsError, TaskgenError, TaskSetError
+from taskgen.loading.import_string import called, named_object
+from taskgen.task import ADAPTERS, Task
+from taskgen.taskset import TaskSet, to_xml
+
+_LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
+_MAX_DEPTH: Final = 32
+_LONGEST_SHOWN: Final = 60
+_DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")
+
+
+def read_taskset(spec: str) -> TaskSet:
+    """Read and validate a task-set.
+
+    Args:
+        spec: path of a `.xml` or `.json` file of the structure in docs/taskloader.md, section 2, or
+            `module:name` of a `TaskSet`, an iterable of `Task`s, or what gives one when it is called.
+            In JSON a list as a value makes variants. In XML repeated elements inside `<config>` are one
+            value, a tuple.
+
+    Raises:
+        TaskSetError: names file, task and field.
+    """
+    kind = Path(spec).suffix.lower()
+    if kind == ".json":
+        taskset = _described(spec, _read_json(Path(spec), TaskSetError))
+    elif kind == ".xml":
+        taskset = _described(spec, _read_xml(Path(spec), TaskSetError))
+    elif ":" in spec:
+        taskset = _of_python(spec)
+    else:
+        raise TaskSetError(f"{spec}: is no task-set; give a .xml or .json file, or MODULE:NAME of Python")
+    taskset.source = spec
+    return taskset.checked()
+
+
+def read_admission_control(path: Path) -> dict[str, Any]:
+    """Read the admission control's data: any nested elements, from a `.json` or `.xml` file.
+
+    Raises:
+        SettingsError: it cannot be read, or is not nested elements.
+    """
+    kind = path.suffix.lower()
+    if kind not in {".json", ".xml"}:
+        raise SettingsError(f"{path}: give a .json or .xml file")
+    data = (_read_json if kind == ".json" else _read_xml)(path, SettingsError)
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: has to be an object of nested elements, not {_shown(data)}")
+    try:
+        to_xml(data)
+    except TaskSetError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return data
+
+
+def _read_json(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - whatever the file holds
+    text = _read_text(path, error)
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as fault:
+        raise error(f"{path}: not JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}") from fault
+    except _RepeatedError as fault:
+        raise error(f"{path}: {fault}") from fault
+    except ValueError as fault:  # Python converts no integer of more than 4,300 digits
+        raise error(f"{path}: a number in it has too many digits") from fault
+    except RecursionError as fault:
+        raise error(f"{path}: nested too deep") from fault
+
+
+def _read_xml(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - whatever the file holds
+    text = _read_text(path, error)
+    if _DECLARATION.search(text):
+        raise error(f"{path}: has a declaration (<!...), such as a DOCTYPE or an entity; take it out")
+    try:
+        return xmltodict.parse(text)
+    except (ExpatError, ValueError) as fault:
+        raise error(f"{path}: not XML: {fault}") from fault
+
+
+def _read_text(path: Path, error: type[TaskgenError]) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            raise error(f"{path}: larger than {_LARGEST_FILE_BYTES // 2**20} MiB")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as fault:
+        raise error(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+    except UnicodeDecodeError as fault:
+        raise error(f"{path}: is no UTF-8 text: {fault.reason} at byte {fault.start}") from fault
+
+
+class _RepeatedError(ValueError):
+    """A name stands twice in one JSON object: one of the values would be lost."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RepeatedError(f"{name!r} stands twice in one object; a list of values makes variants")
+        found[name] = value
+    return found
+
+
+def _described(spec: str, description: Any) -> TaskSet:  # noqa: ANN401 - whatever the file holds
+    """The task-set of a description, from either kind of file."""
+    tasks = _only_child(
+        spec, _only_child(spec, description, "at its root", "taskset"), "in taskset", "periodictask"
+    )
+    taskset = TaskSet()
+    taskset.source = spec
+    is_xml = spec.lower().endswith(".xml")
+    for number, parameters in enumerate(tasks if isinstance(tasks, list) else [tasks]):
+        where = f"{spec}: task {number}"
+        if not isinstance(parameters, Mapping):
+            raise TaskSetError(f"{where}: has to be an object of parameters, not {_shown(parameters)}")
+        taskset.append(Task(_from_xml(parameters, where) if is_xml else _known(parameters, where)))
+    return taskset
+
+
+def _only_child(spec: str, parent: Any, place: str, name: str) -> Any:  # noqa: ANN401 - as above
+    """The one thing that stands in an element."""
+    if not isinstance(parent, Mapping) or set(parent) != {name}:
+        found = ", ".join(parent) if isinstance(parent, Mapping) else _shown(parent)
+        raise TaskSetError(
+            f"{spec}: {place} there has to be {name!r} and nothing else, not {found or 'nothing'}"
+        )
+    return parent[name]
+
+
+def _known(parameters: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The parameters, if they are such, with an id that others can be numbered after."""
+    for name in parameters:
+        if name not in ADAPTERS:
+            raise TaskSetError(f"{where}: {name}: no such parameter; there are {', '.join(sorted(ADAPTERS))}")
+    try:
+        ADAPTERS["id"].validate_python(parameters.get("id") or 0)
+    except ValidationError as error:
+        raise TaskSetError(f"{where}: id: has to be one number, not {_shown(parameters['id'])}") from error
+    return parameters
+
+
+def _from_xml(parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """One task's parameters; an element that is repeated is no choice of values in XML."""
+    for name, value in _known(parameters, where).items():
+        if isinstance(value, list):
+            raise TaskSetError(f"{where}: {name}: stands {len(value)} times; variants are written in JSON")
+    config = parameters.get("config") or {}
+    return {**parameters, "config": _one_value(config, where, _MAX_DEPTH)}
+
+
+def _one_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - any value of a config
+    """Repeated elements as a tuple, which is one value, at every depth."""
+    if not depth:
+        raise TaskSetError(f"{where}: config: nested deeper than {_MAX_DEPTH}")
+    if isinstance(value, Mapping):
+        return {name: _one_value(inner, where, depth - 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return tuple(_one_value(inner, where, depth) for inner in value)
+    return value
+
+
+def _of_python(spec: str) -> TaskSet:
+    found = named_object(spec, TaskSetError)
+    if callable(found):
+        found = called(spec, found, TaskSetError)
+    if isinstance(found, TaskSet):
+        return found
+    if isinstance(found, Task):
+        return TaskSet([found])
+    if isinstance(found, Iterable) and not isinstance(found, str | bytes | Mapping):
+        return _of_tasks(spec, found)
+    raise TaskSetError(f"{spec}: {_shown(found)} is neither a TaskSet nor an iterable of Tasks")
+
+
+def _of_tasks(spec: str, tasks: Iterable[Task]) -> TaskSet:
+    taskset = TaskSet()
+    taskset.source = spec
+    for task in called(spec, lambda: list(tasks), TaskSetError):
+        taskset.append(task)
+    return taskset
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

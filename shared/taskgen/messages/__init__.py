@@ -1,0 +1,1 @@
+"""What the services say to each other; knows nothing of how it is carried."""

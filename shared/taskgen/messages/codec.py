@@ -1,0 +1,82 @@
+"""What the services say to each other: JSON of these models; their schemas are in docs/messages/."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from taskgen.errors import MessageError
+from taskgen.messages.run import (
+    EndedMessage,
+    EventsMessage,
+    ProfileOfRun,
+    QuarantinedMessage,
+    RunHead,
+    StartedMessage,
+)
+from taskgen.messages.status import (
+    BoardReport,
+    CampaignReport,
+    ControllerStatusMessage,
+    DecisionMessage,
+    RebootMessage,
+    StatusMessage,
+)
+from taskgen.messages.taskset import RefusedMessage, Tasks, TaskSetMessage, rebuilt
+from taskgen.untrusted_text import brief
+
+__all__ = [
+    "BoardReport",
+    "CampaignReport",
+    "ControllerStatusMessage",
+    "DecisionMessage",
+    "EndedMessage",
+    "EventsMessage",
+    "Message",
+    "ProfileOfRun",
+    "QuarantinedMessage",
+    "RebootMessage",
+    "RefusedMessage",
+    "RunHead",
+    "StartedMessage",
+    "StatusMessage",
+    "TaskSetMessage",
+    "Tasks",
+    "read_message",
+    "rebuilt",
+]
+
+Message = Annotated[
+    TaskSetMessage
+    | StartedMessage
+    | EventsMessage
+    | EndedMessage
+    | QuarantinedMessage
+    | RefusedMessage
+    | StatusMessage
+    | ControllerStatusMessage
+    | DecisionMessage
+    | RebootMessage,
+    Field(discriminator="kind"),
+]
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_ANY: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+def read_message(body: bytes) -> Message:
+    """Understand a message.
+
+    Raises:
+        MessageError: it is not JSON, of an unknown schema or version, fails validation, or no store could
+            keep it.
+    """
+    if rb"\u0000" in body and _NUL.search(body):
+        raise MessageError("has a NUL in a text, which databases cannot keep")
+    try:
+        return _ANY.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MessageError(brief(f"{where}: {first['msg']}" if where else first["msg"])) from error

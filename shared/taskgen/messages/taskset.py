@@ -1,0 +1,118 @@
+"""What every message has, and those about task-sets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from taskgen.errors import TaskSetError
+from taskgen.run import new_id, now
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import brief
+from taskgen.variants import has_choices
+
+_NAME_BYTES: Final = 200
+
+Tasks = list[dict[str, Any]]
+"""The tasks' parameters, without open choices."""
+
+
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""As large as JSON's numbers are exact everywhere (RFC 8259, section 6); every store can hold it."""
+
+
+Reason = Annotated[str, AfterValidator(brief)]
+"""What a service says may come from a board, and whoever publishes may say anything."""
+
+
+def _short(name: str) -> str:
+    if len(name.encode()) > _NAME_BYTES:
+        raise ValueError(f"has more than {_NAME_BYTES} bytes")
+    return name
+
+
+Name = Annotated[str, Field(max_length=_NAME_BYTES), AfterValidator(_short)]
+"""Becomes a part of keys, names of queues and ids of messages, each of which AMQP limits to 255 bytes."""
+
+
+class BaseMessage(BaseModel, ABC):
+    """Base: a schema's name and version in every message; fields that a later version adds are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
+
+    version: Literal[1] = 1
+
+    @property
+    @abstractmethod
+    def message_id(self) -> str:
+        """The same however often the message is published."""
+
+    def body(self) -> bytes:
+        """The message as it is published."""
+        return self.model_dump_json().encode()
+
+
+class TaskSetMessage(BaseMessage):
+    """One variant of a task-set that waits for a board. Queue `taskgen.tasksets`."""
+
+    kind: Literal["taskgen.taskset"] = Field(default="taskgen.taskset", alias="schema")
+    taskset_id: Name = Field(default_factory=new_id)
+    campaign_id: str = ""
+    """All that one `taskgen submit` published."""
+    source: str = "task-set"
+    variant: Count = 0
+    attempt: Annotated[Count, Field(ge=1)] = 1
+    max_attempts: Annotated[Count, Field(ge=1)] = 3
+    tasks: Tasks
+    session_params: list[dict[str, Any]] = []
+    tried: list[str] = []
+    """Boards of former attempts."""
+    reasons: list[Reason] = []
+    """Why each former attempt had no result."""
+    submitted_at: str = Field(default_factory=now)
+
+    @property
+    def message_id(self) -> str:
+        """Of this attempt."""
+        return f"{self.taskset_id}:{self.attempt}"
+
+    def taskset(self) -> TaskSet:
+        """The task-set; validated.
+
+        Raises:
+            TaskSetError: it cannot be run as it is.
+        """
+        if any(map(has_choices, self.tasks)):
+            raise TaskSetError(f"{self.source}: leaves a choice open; a message holds one variant")
+        return rebuilt(self.tasks, self.source).checked()
+
+    def again(self, board: str, reason: str) -> TaskSetMessage:
+        """The next attempt, after one without a result."""
+        reasons = [*self.reasons, f"attempt {self.attempt} on {board}: {reason}"]
+        tried = [*self.tried, board] if board not in self.tried else self.tried
+        return self.model_copy(update={"attempt": self.attempt + 1, "tried": tried, "reasons": reasons})
+
+
+class RefusedMessage(BaseMessage):
+    """A task-set that no board can run as it is, or that a user called off. Key `refused.<taskset_id>`."""
+
+    kind: Literal["taskgen.taskset.refused"] = Field(default="taskgen.taskset.refused", alias="schema")
+    taskset: TaskSetMessage
+    reason: Reason
+    is_called_off: bool = False
+    """By a user: then it is not bad."""
+
+    @property
+    def message_id(self) -> str:
+        """One a task-set."""
+        return f"{self.taskset.taskset_id}:refused"
+
+
+def rebuilt(tasks: Tasks, source: str) -> TaskSet:
+    """A task-set from the parameters that a message carries."""
+    taskset = TaskSet(Task(parameters) for parameters in tasks)
+    taskset.source = source
+    return taskset

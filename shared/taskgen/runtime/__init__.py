@@ -1,0 +1,1 @@
+"""What every service has: settings, health, metrics, logs, start and end."""

@@ -1,0 +1,120 @@
+"""Logs on stderr: lines for people, or JSON lines with the run and the board as keys."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from traceback import TracebackException
+from typing import Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from taskgen.errors import SettingsError
+from taskgen.untrusted_text import showable
+
+LogKind = Literal["console", "json"]
+
+_LONGEST: Final = 2_000
+"""Characters of a line."""
+_FRAME: Final = re.compile(r'[ |]*File "')
+"""How a part of a traceback begins that is no error's text; within groups it is indented."""
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
+    """Write all that stdlib's loggers are told to stderr, in place of what was configured before.
+
+    What is given as `extra`, such as `board` and `run_id`, becomes a key of its own.
+
+    Args:
+        kind: `console` for people; `json`: one object a line, for machines.
+        level: what is less important is left out.
+
+    Raises:
+        SettingsError: there is no such kind or level.
+    """
+    if kind not in ("console", "json"):
+        raise SettingsError(f"log kind: {kind!r} is neither console nor json")
+    if level.upper() not in _LEVELS:
+        raise SettingsError(f"log level: {level!r} is none of {', '.join(_LEVELS)}")
+    handler = _StderrHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.ExceptionRenderer(_traceback),
+                _showable,
+                *(_console() if kind == "console" else _json()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # What it says of a lost connection in twelve lines is said by us in one.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def _json() -> list[Processor]:
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(default=str),
+    ]
+
+
+def _console() -> list[Processor]:
+    has_colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _without_repeats,
+        structlog.dev.ConsoleRenderer(
+            colors=has_colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """As Python writes it, but each error's text, which may quote anything, is one line that may be cut."""
+    parts = TracebackException(*exc_info).format()
+    return "\n".join(showable(line, _LONGEST) for part in parts for line in _lines(part))
+
+
+def _lines(part: str) -> list[str]:
+    return part.splitlines() if _FRAME.match(part) else [part.strip("\n")]
+
+
+def _showable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What a board or a message says neither acts on a terminal nor fills the log."""
+    return {
+        name: showable(value, _LONGEST) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+
+
+def _without_repeats(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A person needs no key whose value the text says already, or that has none."""
+    text = str(event.get("event"))
+    return {
+        name: value
+        for name, value in event.items()
+        if name in {"event", "level", "timestamp"} or (value is not None and str(value) not in text)
+    }
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Asks for stderr each time: a progress display puts itself in its place while it is on."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        raise AttributeError("the stream is always stderr")

@@ -1,0 +1,86 @@
+"""How every service starts, is watched and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from taskgen.errors import SettingsError, TaskgenError, first_error
+from taskgen.runtime.health import Health
+from taskgen.runtime.health_server import served
+from taskgen.runtime.logs import configure_logs
+from taskgen.runtime.settings import S, load_settings
+from taskgen.untrusted_text import showable
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+END_S: Final = 25.0
+"""So long the end of a service may take: shorter than `stop_grace_period` in compose."""
+
+
+def run_service(
+    name: str, settings_class: type[S], serve: Callable[[S, Health], Awaitable[None]], **given: Any
+) -> None:
+    """Run a service until SIGTERM or SIGINT, and end the process.
+
+    Exit code: 0 it was asked to end, 1 it cannot go on, 2 a setting is wrong; one line on stderr says why.
+
+    Args:
+        name: for people, such as `sqlite_sink`.
+        settings_class: read from the environment.
+        serve: the service itself; it is cancelled to end it.
+        given: settings that are not looked up.
+    """
+    errors: list[BaseException] = []
+    try:
+        settings = load_settings(settings_class, **given)
+        configure_logs(settings.log_format, settings.log_level)
+        asyncio.run(_run(name, settings, serve))
+    except* TaskgenError as group:  # a group too: serve may have tasks of its own
+        errors.append(first_error(group))
+    for error in errors:
+        told = " ".join(str(error).split())
+        sys.stderr.write(f"{showable(f'{name}: {told}')}\n")
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    sys.exit(0)
+
+
+async def _run(name: str, settings: S, serve: Callable[[S, Health], Awaitable[None]]) -> None:
+    health = Health()
+    serving = asyncio.ensure_future(_serving(name, settings, serve, health))
+
+    def end() -> None:
+        serving.cancel()
+        limit = threading.Timer(END_S, _end_hard, [name])
+        limit.daemon = True
+        limit.start()
+
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    await asyncio.wait({serving})
+    if not serving.cancelled():
+        serving.result()
+    log.info("%s has ended", name)
+
+
+def _end_hard(name: str) -> None:
+    """End a process that a database without an answer holds; what it had is not acknowledged, so not lost."""
+    log.error("%s did not end within %g s, so it is ended hard", name, END_S)
+    os._exit(1)
+
+
+async def _serving(
+    name: str, settings: S, serve: Callable[[S, Health], Awaitable[None]], health: Health
+) -> None:
+    async with served(health, settings.http_host, settings.http_port) as port:
+        where = f"http://{settings.http_host}:{port}"
+        extra = {"instance": settings.instance, "http_port": port}
+        log.info("%s %s serves %s/healthz and /metrics", name, settings.instance, where, extra=extra)
+        await serve(settings, health)

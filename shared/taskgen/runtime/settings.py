@@ -1,0 +1,138 @@
+"""The settings that all services share, read from the environment: variables that begin with `TASKGEN_`."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
+
+from taskgen.errors import HandlerError, SettingsError, StoreError, StoreUnavailableError, TaskgenError
+from taskgen.runtime.logs import LogKind
+
+PREFIX: Final = "TASKGEN_"
+
+
+T = TypeVar("T")
+
+
+def checked(check: Callable[[T], object]) -> AfterValidator:
+    """Annotates a setting: what `check` raises of this library's errors makes its value a wrong one."""
+
+    def validate(value: T) -> T:
+        try:
+            check(value)
+        except TaskgenError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validate)
+
+
+def _check_url(url: str, kind: str, example: str) -> None:
+    """Be sure of scheme, host and port; what is said of a wrong URL never quotes it."""
+    if not re.match(rf"{kind.lower()}s?://[^/]+", url):
+        raise SettingsError(f"is no {kind} URL; write {example}")
+    try:
+        parts = urlsplit(url)
+        is_right = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may have a part of the password
+        is_right = False
+    if not is_right or "@" in parts.path + parts.query + parts.fragment:
+        raise SettingsError(
+            f"has no host, or no port from 1 to 65535, that can be understood; write {example}, "
+            "and / ? # and @ of a password as %2F %3F %23 and %40"
+        )
+
+
+def _check_amqp_url(url: str) -> None:
+    _check_url(url, "AMQP", "amqp://user:password@host:5672/vhost")
+    with suppress(ImportError):  # without the extra nobody connects
+        from taskgen.amqp.urls import check_broker_url  # noqa: PLC0415 - needs it
+
+        check_broker_url(url)
+
+
+def _check_http_url(url: str) -> None:
+    _check_url(url, "HTTP", "http://user:password@host:15672")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs; each service adds its own. A variable that is empty is not set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    amqp_url: Annotated[str, checked(_check_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/%2F"
+    management_url: Annotated[str, checked(_check_http_url)] | None = None
+    """The broker's management API; None: at port 15672 of the broker's host, if it answers there."""
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Of /healthz and /metrics; 0: any free one."""
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(
+        default_factory=socket.gethostname
+    )
+    """Tells replicas apart, in logs, connections and files."""
+    log_format: LogKind = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """Open what a setting names: a handler or store that will never open makes its value a wrong one.
+
+    Raises:
+        SettingsError: it names the variable.
+    """
+    try:
+        yield
+    except StoreUnavailableError:
+        raise
+    except (HandlerError, StoreError) as error:
+        raise SettingsError(f"{PREFIX}{field.upper()}: {error}") from error
+
+
+def load_settings(cls: type[S], **given: Any) -> S:
+    """The settings from the environment, or from files of the folder that `TASKGEN_SECRETS_DIR` names.
+
+    Such a file is called as the variable, in small letters; the variable counts for more.
+
+    Args:
+        cls: which settings.
+        given: fields that are not looked up.
+
+    Raises:
+        SettingsError: one line that names the first variable with a wrong value, or that is missing.
+    """
+    try:
+        return cls(_secrets_dir=_secrets_folder(), **given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper() or "settings"
+        if first["type"] == "missing":
+            raise SettingsError(f"{PREFIX}{name} is not set; it has to be") from error
+        # The value is left out: it may hold a password.
+        raise SettingsError(f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}") from error
+    except UnreadableError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = found[1].upper() if found else ""
+        raise SettingsError(f'{PREFIX}{name}: has to be JSON, such as ["one", "two"]') from error
+
+
+def _secrets_folder() -> str | None:
+    folder = os.environ.get(f"{PREFIX}SECRETS_DIR") or None
+    if folder is not None and not Path(folder).is_dir():
+        raise SettingsError(f"{PREFIX}SECRETS_DIR: {folder} is no folder")
+    return folder

@@ -1,0 +1,113 @@
+"""What the controller decided reaches the broker, also when it dies between the decision and the sending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.controller.processor import ControllerProcessor
+from taskgen.amqp.channel import Delivery
+from taskgen.amqp.connection import connection
+from taskgen.amqp.topology import TASKSETS
+from taskgen.event import DefaultEventHandler
+from taskgen.messages.codec import EndedMessage, Message, TaskSetMessage
+from taskgen.run import Outcome, now
+from taskgen.state.opening import open_state
+from taskgen.state.state import State
+from tests.support.broker_client import Wire, wire
+from tests.support.fake_distributor import TWO_JOBS
+from tests.support.message_factory import events, head, started
+
+pytestmark = pytest.mark.servers
+
+DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
+
+
+@pytest.fixture
+def lab(amqp_vhost_url: str) -> Iterator[Wire]:
+    with wire(amqp_vhost_url) as ear:
+        yield ear
+
+
+class Lives:
+    """The controller in one life after the other, with the same state."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self._url = url
+        self._state_url = f"sqlite:{path}"
+
+    def state(self) -> State:
+        return open_state(self._state_url)
+
+    def live(self, *messages: Message, is_sending: bool = True, is_noting: bool = True) -> None:
+        """Take a batch, and die before it is sent or before that is noted, if asked to."""
+        state = self.state()
+        processor = ControllerProcessor(DefaultEventHandler(), state, "test")
+        processor.claim()
+        for message in messages:
+            processor.take(message, DELIVERY)
+        processor.commit()
+        if is_sending:
+            asyncio.run(self._send(processor, is_noting=is_noting))
+        state.close()
+
+    async def _send(self, processor: ControllerProcessor, *, is_noting: bool) -> None:
+        async with connection(self._url, "test") as link:
+            channel = await link.channel(confirms=True)
+            if is_noting:
+                await processor.committed(channel)
+            else:
+                await processor.publish(channel)
+
+
+@pytest.fixture
+def lives(amqp_vhost_url: str, tmp_path: Path) -> Lives:
+    return Lives(amqp_vhost_url, tmp_path / "state.db")
+
+
+def lost() -> list[Message]:
+    run = head()
+    end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.BOARD_LOST, events=0)
+    return [started(run), end]
+
+
+def test_what_was_put_back_is_sent_in_the_next_life(lab: Wire, lives: Lives) -> None:
+    lives.live(*lost(), is_sending=False)
+    assert lab.depth(TASKSETS) == 0
+    lives.live()
+    assert lab.depth(TASKSETS) == 1
+    lives.live()
+    assert lab.depth(TASKSETS) == 1
+
+
+def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: Wire, lives: Lives) -> None:
+    lives.live(*lost(), is_noting=False)
+    lives.live()
+    bodies = [lab.take(TASKSETS), lab.take(TASKSETS)]
+    assert bodies[0] == bodies[1] is not None
+    assert TaskSetMessage.model_validate_json(bodies[0] or b"").attempt == 2
+
+
+def test_a_batch_that_comes_again_decides_nothing_again(lab: Wire, lives: Lives) -> None:
+    batch = lost()
+    lives.live(*batch)
+    lives.live(*batch)
+    assert lab.depth(TASKSETS) == 1
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_decision_for_a_board_that_nobody_serves_is_dropped(lives: Lives) -> None:
+    run = head()
+    message = started(run)
+    (variant,) = TWO_JOBS.variants()
+    tasks = [dict(task) for task in variant]
+    begun = message.model_copy(update={"taskset": message.taskset.model_copy(update={"tasks": tasks})})
+    lives.live(begun, events(run, 0, 4), is_sending=False)
+    state = lives.state()
+    assert len(state.sendings()) == 1
+    lives.live()
+    assert state.sendings() == []
+    state.close()

@@ -1,0 +1,293 @@
+"""A handler behind a queue is called as in one process, whatever order and however often messages come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskgen.amqp.channel import Delivery
+from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.errors import MessageError, StoreUnavailableError
+from taskgen.event import AbstractEventHandler, DefaultEventHandler, Quarantined
+from taskgen.events.sql import SqliteHandler, read_events, read_runs
+from taskgen.messages.codec import (
+    EndedMessage,
+    EventsMessage,
+    Message,
+    ProfileOfRun,
+    QuarantinedMessage,
+    RunHead,
+    StartedMessage,
+    StatusMessage,
+    TaskSetMessage,
+)
+from taskgen.run import Outcome, now
+from taskgen.state.opening import open_state
+from taskgen.state.state import State
+from taskgen.task import Job, Task
+from taskgen.taskset import Profile, TaskSet
+from tests.support.message_factory import BOARD, ended, head, started
+
+DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
+TASKS = [
+    dict(Task(id=0, pkg="hey", period=10, numberofjobs=2)),
+    dict(Task(id=1, pkg="idle", period=10, numberofjobs=0)),
+]
+
+
+class Recording(DefaultEventHandler):
+    """Writes down how it is called, and what the task-set tells it then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, ...]] = []
+        self.decisions: list[bool] = []
+
+    def __taskset_start__(self, taskset: TaskSet) -> None:
+        self._note("start", taskset)
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        self.decisions.append(super().__taskset_event__(taskset, event))
+        assert taskset.run is not None
+        types = [one["@type"] for one in event["profile"]["events"]["event"]]
+        self._note("event", taskset, taskset.run.first_seq, *types)
+        return self.decisions[-1]
+
+    def __taskset_finish__(self, taskset: TaskSet) -> None:
+        self._note("finish", taskset, taskset.run and taskset.run.events)
+
+    def __taskset_stop__(self, taskset: TaskSet) -> None:
+        self._note("stop", taskset, taskset.run and taskset.run.outcome, taskset.run and taskset.run.reason)
+
+    def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
+        self.calls.append(("quarantine", taskset is not None, quarantined.data))
+
+    def _note(self, what: str, taskset: TaskSet, *more: object) -> None:
+        assert taskset.run is not None
+        assert taskset.run.board == BOARD
+        self.calls.append((what, *more))
+
+
+@pytest.fixture
+def state_url(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path / 'state.db'}"
+
+
+@pytest.fixture
+def process(state_url: str) -> Iterator[Callable[[AbstractEventHandler], TrackingProcessor]]:
+    """A processor as a new process has it: nothing but the state is left of the former one."""
+    states: list[State] = []
+
+    def begin(handler: AbstractEventHandler) -> TrackingProcessor:
+        states.append(open_state(state_url, "test"))
+        return TrackingProcessor(handler, states[-1])
+
+    yield begin
+    for state in states:
+        state.close()
+
+
+Process = Callable[[AbstractEventHandler], TrackingProcessor]
+
+
+def give(processor: TrackingProcessor, *messages: Message) -> None:
+    """One batch."""
+    processor.begin()
+    for message in messages:
+        processor.take(message, DELIVERY)
+    processor.commit()
+
+
+def begin(run: RunHead) -> StartedMessage:
+    return StartedMessage(run=run, taskset=TaskSetMessage(taskset_id=run.taskset_id, tasks=TASKS))
+
+
+def say(run: RunHead, first_seq: int, *types: str, task_id: int = 0) -> EventsMessage:
+    """One profile with events of these types, at times 10 ms apart."""
+    found = [
+        {"@type": kind, "@task-id": str(task_id), "@time-stamp": str(10 * seq)}
+        for seq, kind in enumerate(types, first_seq)
+    ]
+    profile = {"profile": {"events": {"event": found}}}
+    return EventsMessage(
+        run=run, profiles=[ProfileOfRun(first_seq=first_seq, received_at=now(), profile=profile)]
+    )
+
+
+def test_a_run_in_order_is_as_in_one_process(process: Process) -> None:
+    run, handler = head(), Recording()
+    give(process(handler), begin(run), say(run, 0, "START", "EXIT"), say(run, 2, "START"), ended(run, 3))
+    assert handler.calls == [("start",), ("event", 0, "START", "EXIT"), ("event", 2, "START"), ("finish", 3)]
+
+
+def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: Process) -> None:
+    run, handler = head(), Recording()
+    messages: list[Message] = [
+        ended(run, 4),
+        say(run, 2, "START"),
+        say(run, 3, "EXIT"),
+        begin(run),
+        say(run, 0, "START", "EXIT"),
+    ]
+    processor = process(handler)
+    for message in messages:
+        give(processor, message, message)
+    give(processor, *messages)
+    assert handler.calls == [
+        ("start",),
+        ("event", 0, "START", "EXIT"),
+        ("event", 2, "START"),
+        ("event", 3, "EXIT"),
+        ("finish", 4),
+    ]
+
+
+def test_what_came_early_is_remembered_over_a_restart(process: Process) -> None:
+    run, handler = head(), Recording()
+    give(process(Recording()), say(run, 1, "EXIT"), ended(run, 2, Outcome.TIMED_OUT))
+    give(process(Recording()), begin(run))
+    give(process(handler), say(run, 0, "START"))
+    assert handler.calls == [("event", 0, "START"), ("event", 1, "EXIT"), ("stop", Outcome.TIMED_OUT, "")]
+    again = Recording()
+    give(process(again), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended(run, 2))
+    assert again.calls == []
+
+
+def test_of_profiles_that_overlap_only_what_is_new_is_handled(process: Process) -> None:
+    run, handler = head(), Recording()
+    processor = process(handler)
+    give(processor, begin(run), say(run, 0, "START", "EXIT"))
+    give(processor, say(run, 1, "EXIT", "START", "EXIT"))
+    assert handler.calls[1:] == [("event", 0, "START", "EXIT"), ("event", 2, "START", "EXIT")]
+
+
+def test_jobs_are_rebuilt_in_the_middle_of_a_run(process: Process) -> None:
+    run = head()
+    large = 2**64 - 1
+    first = say(run, 0, "START", "EXIT", "START")
+    first.profiles[0].events[0]["@time-stamp"] = str(large)
+    give(process(Recording()), begin(run), first, say(run, 3, "JOBS_DONE", task_id=1))
+    seen: list[list[list[Job]]] = []
+
+    class Looking(AbstractEventHandler):
+        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+            seen.append([[replace(job) for job in task.jobs] for task in taskset])
+            return True
+
+    processor = process(Looking())
+    give(processor, say(run, 4, "NOT_SCHEDULED"))
+    give(processor, say(run, 5, "EXIT_CRITICAL"))
+    assert seen[0] == [[Job(large, 10, "EXIT"), Job(20)], []]
+    assert seen[1] == [[Job(large, 10, "EXIT"), Job(40, 40, "NOT_SCHEDULED"), Job(20)], []]
+    handler = Recording()
+    give(process(handler), say(run, 6))
+    assert handler.decisions == [False], "both tasks are terminated"
+
+
+def test_a_closed_run_is_let_go_of(process: Process) -> None:
+    processor = process(Recording())
+    for _ in range(20):
+        run = head()
+        give(processor, begin(run), say(run, 0, "START"), ended(run, 1))
+    assert not processor._runs.tracks
+    assert not processor._runs.tasksets
+
+
+def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:
+    run, handler = head(), Recording()
+    processor = process(handler)
+    give(processor, begin(run))
+    usurper = open_state(state_url, "test")
+    usurper.claim()
+    processor.take(say(run, 0, "START"), DELIVERY)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError):
+            processor.commit()
+    processor.abandon()
+    usurper.close()
+    give(processor, say(run, 0, "START"), say(run, 1, "EXIT"))
+    # Another process may have done anything meanwhile, so what was not committed is done again.
+    assert handler.calls == [("start",), ("event", 0, "START"), ("event", 0, "START"), ("event", 1, "EXIT")]
+
+
+def test_what_was_handled_before_the_connection_broke_is_not_handled_again(process: Process) -> None:
+    run, handler = head(), Recording()
+    processor = process(handler)
+    give(processor, begin(run), say(run, 0, "START"))
+    processor.take(say(run, 1, "EXIT"), DELIVERY)
+    processor.abandon()
+    give(processor, begin(run), say(run, 0, "START"), say(run, 1, "EXIT"))
+    assert handler.calls == [("start",), ("event", 0, "START"), ("event", 1, "EXIT")]
+
+
+def test_a_handler_that_stores_has_everything_when_the_batch_is_committed(
+    process: Process, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.db"
+    run = head()
+    with SqliteHandler(path) as handler:
+        give(process(handler), begin(run), say(run, 0, "START", "EXIT"), ended(run, 2))
+        assert [event.type for event in read_events(path, run.run_id)] == ["START", "EXIT"]
+        (stored,) = read_runs(path)
+        assert stored.outcome is Outcome.FINISHED
+
+
+def test_a_handler_that_raises_does_not_stop_the_others_runs(process: Process) -> None:
+    class Raising(Recording):
+        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+            super().__taskset_event__(taskset, event)
+            raise RuntimeError("a user's mistake")
+
+    run, handler = head(), Raising()
+    give(process(handler), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended(run, 2))
+    assert handler.calls[-1] == ("finish", 2)
+
+
+def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
+    run, handler = head(), Recording()
+    of_run = QuarantinedMessage(run=run, board=BOARD, reason="no XML", received_at=now(), data_base64="YQ==")
+    of_none = of_run.model_copy(update={"run": None})
+    give(process(handler), begin(run), of_run, of_none)
+    assert handler.calls[1:] == [("quarantine", True, b"a"), ("quarantine", False, b"a")]
+
+
+def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: Process) -> None:
+    run, handler = head(), Recording()
+    processor = process(handler)
+    twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])
+    first, last = say(run, 0, "START"), say(run, 2, "EXIT")
+    broken: list[Message] = [
+        StartedMessage(run=run, taskset=twice),
+        EventsMessage(run=run, profiles=[*first.profiles, *last.profiles]),
+        StatusMessage(distributor="d", boards=[]),
+    ]
+    for message in broken:
+        with pytest.raises(MessageError):
+            processor.take(message, DELIVERY)
+    give(processor)
+    assert handler.calls == []
+
+
+def test_a_run_that_began_before_its_queue_is_passed_over(process: Process) -> None:
+    run, handler = head(), Recording()
+    processor = process(handler)
+    for first in range(0, 1200, 100):
+        give(processor, *(say(run, seq, "START") for seq in range(first + 1, first + 101)))
+    give(processor, ended(run, 1300))
+    assert handler.calls == []
+    assert not processor._state.early_ids(run.run_id)
+
+
+def test_the_ends_that_stored_runs_have_are_those_of_their_messages(process: Process, state_url: str) -> None:
+    run = head()
+    end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.BOARD_LOST, reason="silent", events=0)
+    give(process(Recording()), started(run), end)
+    with closing(open_state(state_url, "test")) as state:
+        row = state.run(run.run_id)
+    assert row is not None
+    assert (row.outcome, row.reason, row.events, row.is_closed) == ("board_lost", "silent", 0, True)

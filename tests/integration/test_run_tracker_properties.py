@@ -1,0 +1,120 @@
+"""However messages come, and whenever the process dies, a handler in the end has seen what happened."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskgen.amqp.channel import Delivery
+from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.event import DefaultEventHandler, EventType, Profile
+from taskgen.messages.codec import (
+    EndedMessage,
+    EventsMessage,
+    Message,
+    ProfileOfRun,
+    StartedMessage,
+    TaskSetMessage,
+)
+from taskgen.run import Outcome, Run, now
+from taskgen.state.opening import open_state
+from taskgen.task import Job, Task
+from taskgen.taskset import TaskSet
+from tests.support.message_factory import BOARD, head
+
+DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
+TASKS = [dict(Task(id=number, pkg="hey", period=10, numberofjobs=0)) for number in range(2)]
+
+an_event = st.fixed_dictionaries(
+    {
+        "@type": st.sampled_from([kind.value for kind in EventType] + ["UNKNOWN"]),
+        "@task-id": st.sampled_from(["0", "1", "-1"]),
+        "@time-stamp": st.integers(0, 2**64 - 1).map(str),
+    }
+)
+profiles = st.lists(st.lists(an_event, max_size=4), max_size=6)
+
+
+class Last(DefaultEventHandler):
+    """Keeps what it saw, over all lives of its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: dict[int, dict[str, Any]] = {}
+        self.ends: list[tuple[Outcome | None, list[list[Job]]]] = []
+        self.starts = 0
+
+    def __taskset_start__(self, taskset: TaskSet) -> None:
+        self.starts += 1
+
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        assert taskset.run is not None
+        found = event["profile"]["events"]["event"]
+        numbered = dict(enumerate(found, taskset.run.first_seq))
+        assert not numbered.keys() & self.events.keys(), "an event that was handled before"
+        self.events |= numbered
+        assert list(self.events) == list(range(len(self.events))), "an event before its turn"
+        return super().__taskset_event__(taskset, event)
+
+    def __taskset_finish__(self, taskset: TaskSet) -> None:
+        assert taskset.run is not None
+        self.ends.append((taskset.run.outcome, jobs(taskset)))
+
+
+def jobs(taskset: TaskSet) -> list[list[Job]]:
+    return [task.jobs for task in taskset]
+
+
+def in_one_process(all_profiles: list[list[dict[str, Any]]]) -> list[list[Job]]:
+    taskset = TaskSet(Task(task) for task in TASKS)
+    taskset.run = Run(BOARD)
+    for found in all_profiles:
+        taskset.apply({"profile": {"events": {"event": found}}})
+        taskset.run.first_seq += len(found)
+    return jobs(taskset)
+
+
+def as_messages(all_profiles: list[list[dict[str, Any]]]) -> list[Message]:
+    run = head()
+    messages: list[Message] = [
+        StartedMessage(run=run, taskset=TaskSetMessage(taskset_id=run.taskset_id, tasks=TASKS))
+    ]
+    seq = 0
+    for found in all_profiles:
+        profile = {"profile": {"events": {"event": found}}}
+        part = ProfileOfRun(first_seq=seq, received_at=now(), profile=profile)
+        messages.append(EventsMessage(run=run, profiles=[part]))
+        seq += len(found)
+    end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.FINISHED, events=seq)
+    return [*messages, end]
+
+
+@settings(max_examples=60, deadline=None)
+@given(profiles, st.randoms(use_true_random=False), st.data())
+def test_order_doubles_and_restarts_change_nothing(
+    all_profiles: list[list[dict[str, Any]]], random: Any, data: st.DataObject
+) -> None:
+    messages = as_messages(all_profiles)
+    deliveries = messages + data.draw(st.lists(st.sampled_from(messages), max_size=6))
+    random.shuffle(deliveries)
+    handler = Last()
+    with tempfile.TemporaryDirectory() as folder:
+        while deliveries:
+            with closing(open_state(f"sqlite:{Path(folder) / 'state.db'}", "test")) as state:
+                processor = TrackingProcessor(handler, state)
+                is_restarted = False
+                while deliveries and not is_restarted:
+                    size = random.randint(1, len(deliveries))
+                    batch, deliveries = deliveries[:size], deliveries[size:]
+                    for message in batch:
+                        processor.take(message, DELIVERY)
+                    processor.commit()
+                    is_restarted = random.random() < 0.5
+    assert handler.starts == 1
+    assert list(handler.events.values()) == [event for found in all_profiles for event in found]
+    assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
