@@ -1,9 +1,9 @@
 """Fixtures of the whole test suite: above all the real servers, started when the first test asks."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from contextlib import closing
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -11,8 +11,10 @@ import pytest
 from psycopg import sql
 
 from tests.support.restricted_lab import Restricted
-from tests.support.servers.choose import Broker, Given, NoServerError, Server, find_broker, find_postgres
+from tests.support.servers.choose import Given, NoServerError, find_broker, find_postgres, miss
 from tests.support.servers.management import Management
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import Broker
 
 # The fixture that each of the public ones comes from, and what finds its server.
 _FINDERS: dict[str, Callable[[], Callable[[], Any]]] = {
@@ -41,23 +43,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             found[name] = error
 
 
-def miss(reason: NoServerError) -> NoReturn:
-    """Skip the test, or fail it on CI, where nobody reads what was skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(str(reason), pytrace=False)
-    pytest.skip(str(reason))
-
-
 def _started(config: pytest.Config, name: str) -> Iterator[Any]:
     make = config.stash[_FOUND][name]
     if isinstance(make, NoServerError):
         miss(make)
-    server = make()
-    try:
+    with closing(make()) as server:
         server.start()
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +59,7 @@ def broker_server(pytestconfig: pytest.Config) -> Iterator[Broker | Given]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(pytestconfig: pytest.Config) -> Iterator[Server | Given]:
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[Postgres | Given]:
     """The session's PostgreSQL, whoever runs it."""
     yield from _started(pytestconfig, "postgres_server")
 
@@ -85,7 +77,7 @@ def management_url(broker_server: Broker | Given) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(postgres_server: Server | Given) -> str:
+def postgres_dsn(postgres_server: Postgres | Given) -> str:
     """URL of the server's maintenance database: prefer `postgres_database`."""
     return postgres_server.url
 
@@ -100,7 +92,7 @@ def broker(broker_server: Broker | Given) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def postgres(postgres_server: Server | Given) -> Iterator[Server]:
+def postgres(postgres_server: Postgres | Given) -> Iterator[Postgres]:
     """The PostgreSQL, to `stop()`, `kill()` and `start()`; it runs again when the test has ended."""
     if isinstance(postgres_server, Given):
         pytest.skip("needs a PostgreSQL that it may stop: unset TASKGEN_TEST_POSTGRES_DSN")
@@ -128,7 +120,7 @@ def restricted(amqp_vhost_url: str, management_url: str) -> Iterator[Restricted]
 
 
 @pytest.fixture
-def postgres_database(postgres_server: Server | Given) -> Iterator[str]:
+def postgres_database(postgres_server: Postgres | Given) -> Iterator[str]:
     """URL of a database that is this test's own, and empty."""
     name = f"test_{uuid.uuid4().hex}"
     _administer(postgres_server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -137,6 +129,6 @@ def postgres_database(postgres_server: Server | Given) -> Iterator[str]:
     _administer(postgres_server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _administer(server: Server | Given, statement: sql.Composed) -> None:
+def _administer(server: Postgres | Given, statement: sql.Composed) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(statement)

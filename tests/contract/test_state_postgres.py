@@ -12,7 +12,7 @@ from taskgen.errors import CredentialsError, SettingsError, StoreError, StoreUna
 from taskgen.state.opening import open_state
 from taskgen.state.rows import Changes
 from tests.contract.test_state import run_row
-from tests.support.servers.choose import Server
+from tests.support.servers.server import Server
 
 
 def test_a_server_that_was_away_is_used_again(postgres_database: str, postgres: Server) -> None:

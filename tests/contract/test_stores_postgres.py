@@ -4,14 +4,14 @@ import threading
 from contextlib import closing
 from urllib.parse import urlsplit
 
+import port_for
 import psycopg
 import pytest
 
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError
 from taskgen.events.postgres import PostgresHandler, PostgresReader
 from taskgen.events.postgres_server import PostgresServer
-from tests.support.servers.choose import Server
-from tests.support.servers.process import free_port
+from tests.support.servers.server import Server
 from tests.support.store_events import event, give, run_id, taskset
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(postgres_data
 
 def test_no_server_may_be_one_later(postgres_database: str) -> None:
     parts = urlsplit(postgres_database)
-    dsn = parts._replace(netloc=f"somebody@127.0.0.1:{free_port()}", query="").geturl()
+    dsn = parts._replace(netloc=f"somebody@127.0.0.1:{port_for.select_random()}", query="").geturl()
     with pytest.raises(StoreUnavailableError):
         PostgresHandler(dsn)
 

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import port_for
 import pytest
 
 from taskgen.messages.codec import ControllerStatusMessage, StartedMessage
@@ -16,7 +17,6 @@ from tests.support.broker_client import wire
 from tests.support.command_line import started, taskgen, taskset_file
 from tests.support.fake_distributor import TWO_JOBS, StandIn
 from tests.support.lab import lab
-from tests.support.servers.process import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -123,7 +123,7 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line_and_no_mistake_of_the
     tasks = [taskset_file(tmp_path, TASK)] if command == "submit" else []
     wrong = urlsplit(amqp_url)._replace(netloc=f"nobody:wrong@{urlsplit(amqp_url).netloc.split('@')[-1]}")
     for url, words in (
-        (f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F", "no connection to the broker"),
+        (f"amqp://guest:guest@127.0.0.1:{port_for.select_random()}/%2F", "no connection to the broker"),
         (wrong.geturl(), "refused"),
     ):
         done = taskgen(command, *tasks, "--amqp-url", url, cwd=tmp_path)

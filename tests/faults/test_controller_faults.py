@@ -19,7 +19,8 @@ from taskgen.taskset import TaskSet
 from tests.support.broker_client import wire
 from tests.support.fake_distributor import TWO_JOBS, StandIn
 from tests.support.lab import lab, results
-from tests.support.servers.choose import Broker, Server
+from tests.support.servers.rabbitmq import Broker
+from tests.support.servers.server import Server
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 

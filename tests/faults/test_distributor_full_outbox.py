@@ -19,7 +19,7 @@ from taskgen.taskset import TaskSet
 from tests.support.broker_client import wire
 from tests.support.handshake_cutter import Relay, relay
 from tests.support.lab import lab, stored_runs
-from tests.support.servers.choose import Broker
+from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import port_for
 import pytest
 
 from taskgen.boards.protocol import WORD, Command
@@ -17,7 +18,6 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from tests.support.distributors import Log, end_of_run, endless, finite
 from tests.support.scripted_board import Line, scripted_board
-from tests.support.servers.process import free_port
 from tests.support.waiting import wait_until
 
 
@@ -41,7 +41,7 @@ def board_process(listen: str, *arguments: str) -> Iterator[subprocess.Popen[str
 
 def free_place() -> str:
     """An address where nothing listens."""
-    return f"127.0.0.1:{free_port()}"
+    return f"127.0.0.1:{port_for.select_random()}"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide, events_of
 from tests.support.broker_client import wire
 from tests.support.scripted_board import Line, scripted_board
-from tests.support.servers.choose import Broker
+from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 

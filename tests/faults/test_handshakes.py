@@ -15,7 +15,7 @@ import pytest
 from taskgen.amqp.connection import connection
 from taskgen.errors import BrokerUnavailableError
 from tests.support.handshake_cutter import relay
-from tests.support.servers.choose import Broker
+from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 

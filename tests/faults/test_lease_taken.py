@@ -14,7 +14,7 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.integration.test_distributor_service import decide
 from tests.support.broker_client import wire
-from tests.support.servers.choose import Broker
+from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 
 pytestmark = pytest.mark.servers

@@ -23,7 +23,8 @@ from tests.integration.test_distributor_service import decide
 from tests.support.broker_client import wire
 from tests.support.fake_distributor import TWO_JOBS, StandIn
 from tests.support.message_factory import publish, wait_stored, whole_run
-from tests.support.servers.choose import Broker, Server
+from tests.support.servers.rabbitmq import Broker
+from tests.support.servers.server import Server
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 

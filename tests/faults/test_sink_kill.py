@@ -13,7 +13,8 @@ import pytest
 
 from taskgen.amqp.topology import sink_queue
 from tests.support.message_factory import depth, publish, wait_stored, whole_run
-from tests.support.servers.choose import Broker, Server
+from tests.support.servers.rabbitmq import Broker
+from tests.support.servers.server import Server
 from tests.support.services import Service
 from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
 from tests.support.waiting import wait_until

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import port_for
 import pytest
 
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
 from tests.support.message_factory import publish, wait_stored, whole_run
-from tests.support.servers.process import free_port
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 
@@ -34,7 +34,7 @@ def part(service: Service, name: str) -> tuple[bool, str]:
 
 
 def test_a_service_without_a_broker_waits_for_it_and_says_so(tmp_path: Path) -> None:
-    url = f"amqp://guest:secret@127.0.0.1:{free_port()}/%2F"
+    url = f"amqp://guest:secret@127.0.0.1:{port_for.select_random()}/%2F"
     with Service("sqlite_sink", amqp_url=url, sqlite_path=tmp_path / "events.db") as service:
         wait_until(lambda: part(service, "broker")[1] != "", 30, "the broker to be missed")
         assert service.get("/healthz")[0] == 503

@@ -2,13 +2,14 @@
 
 import threading
 
+import port_for
+
 from taskgen.distributor import Distributor
 from taskgen.execution.board import BoardState
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
 from tests.support.in_process import Log, finite
-from tests.support.servers.process import free_port
 from tests.support.waiting import wait_until
 
 
@@ -40,7 +41,7 @@ def test_several_boards_share_the_variants_and_no_call_overlaps_another() -> Non
 
 
 def test_a_range_of_addresses_is_a_pool_of_boards() -> None:
-    port = free_port()
+    port = port_for.select_random()
     with (
         run_boards(6, listen=f"127.0.10.0/28:{port}", speed=200),
         Distributor(f"127.0.10.0/28:{port}") as distributor,
@@ -62,7 +63,7 @@ def test_boards_that_are_not_there_keep_nobody_waiting(board: str) -> None:
 
 
 def test_a_board_that_comes_later_is_found() -> None:
-    port = free_port()
+    port = port_for.select_random()
     with Distributor(f"127.0.0.1:{port}", longest_pause_s=0.5) as distributor:
         campaign = distributor.start(finite(), wait=False)
         wait_until(lambda: "no connection" in distributor.boards[0].reason, 20, "a first try in vain")

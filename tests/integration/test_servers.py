@@ -85,10 +85,11 @@ def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     script = (
-        "import sys, time; from pathlib import Path\n"
-        "from tests.support.servers.process import ServerProcess\n"
-        f"server = ServerProcess(['sleep', '600'], Path({str(tmp_path / 'log')!r}), Path({str(scratch)!r}))\n"
-        "print(server.pid, flush=True); time.sleep(600)"
+        "import time; from pathlib import Path; from tests.support.servers.process import ServerProcess\n"
+        f"server = ServerProcess(['/bin/sh', '-c', 'echo $$; exec sleep 600'], Path({str(scratch)!r}))\n"
+        "server.start()\n"
+        "while not server.log: time.sleep(0.02)\n"
+        "print(server.log, end='', flush=True); time.sleep(600)"
     )
     root = Path(__file__).parents[2]
     with subprocess.Popen(

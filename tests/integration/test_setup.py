@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import port_for
 import pytest
 
 from taskgen.amqp.connection import connection
@@ -17,7 +18,6 @@ from taskgen.errors import BrokerUnavailableError
 from tests.support.command_line import taskgen
 from tests.support.message_factory import depth
 from tests.support.servers.management import Management as Api
-from tests.support.servers.process import free_port
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 
@@ -117,7 +117,7 @@ def test_a_management_url_that_is_wrong_is_one_line(
 ) -> None:
     parts = urlsplit(management_url)
     refused = parts._replace(netloc=f"guest:wrong@{parts.hostname}:{parts.port}").geturl()
-    for url in (refused, f"http://127.0.0.1:{free_port()}", "nowhere"):
+    for url in (refused, f"http://127.0.0.1:{port_for.select_random()}", "nowhere"):
         done = taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
         assert done.returncode != 0
         assert done.stderr.count("\n") == 1

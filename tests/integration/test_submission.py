@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
+import port_for
 import pytest
 
 from taskgen.amqp.client import as_client
@@ -16,8 +17,7 @@ from taskgen.messages.codec import TaskSetMessage, read_message
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import Wire, wire
-from tests.support.servers.choose import Broker
-from tests.support.servers.process import free_port
+from tests.support.servers.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -150,7 +150,7 @@ def test_what_came_before_a_wrong_value_is_submitted(amqp_vhost_url: str, lab: W
 def test_without_a_broker_it_is_said_at_once() -> None:
     submission = Submission([TaskSet([Task(pkg="hey")])])
     with pytest.raises(BrokerUnavailableError):
-        submit(f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F", submission)
+        submit(f"amqp://guest:guest@127.0.0.1:{port_for.select_random()}/%2F", submission)
 
 
 def test_a_broker_that_goes_away_in_the_middle_is_waited_for(amqp_vhost_url: str, broker: Broker) -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.conftest import miss
-from tests.support.servers.choose import Given, NoServerError, find_broker, find_postgres
+from tests.support.servers.choose import Given, NoServerError, find_broker, find_postgres, miss
 
 
 @pytest.fixture(autouse=True)

@@ -4,48 +4,32 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.support.servers.debian import install_error
 from tests.support.servers.docker import (
     POSTGRES_IMAGE,
     RABBITMQ_IMAGE,
-    DockerPostgres,
-    DockerRabbit,
     docker_error,
+    docker_postgres,
+    docker_rabbitmq,
 )
-from tests.support.servers.postgres import PostgresBinaries, PrivatePostgres
-from tests.support.servers.rabbitmq import PrivateRabbit, RabbitBinaries
+from tests.support.servers.postgres import Postgres, installed_postgres
+from tests.support.servers.rabbitmq import Broker, installed_rabbitmq
+
+S = TypeVar("S")
 
 
 class NoServerError(Exception):
     """No server can be had; one line says what to install."""
 
 
-class Server(Protocol):
-    """A server of the tests' own, which a test may stop, kill and start again."""
-
-    @property
-    def url(self) -> str: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def kill(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Broker(Server, Protocol):
-    """A RabbitMQ of the tests' own, with its management plugin."""
-
-    @property
-    def management_url(self) -> str: ...
-    def ctl(self, *arguments: str) -> str: ...
-    def sync(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Given:
-    """A server that somebody else started and stops."""
+    """A server that somebody else starts and stops."""
 
     url: str
     management_url: str = ""
@@ -65,20 +49,11 @@ def find_broker() -> Callable[[], Broker | Given]:
     """
     if url := os.environ.get("TASKGEN_TEST_AMQP_URL"):
         return partial(Given, url, os.environ.get("TASKGEN_TEST_MANAGEMENT_URL") or _management_of(url))
-    if (binaries := RabbitBinaries.find()) is not None:
-        return partial(PrivateRabbit, binaries)
-    if (no_docker := docker_error(RABBITMQ_IMAGE)) is None:
-        return DockerRabbit
-    not_installed = install_error("rabbitmq-server")
-    if (binaries := RabbitBinaries.find()) is not None:
-        return partial(PrivateRabbit, binaries)
-    raise NoServerError(
-        "no RabbitMQ: install Debian's package rabbitmq-server, or set TASKGEN_TEST_AMQP_URL "
-        f"({no_docker}; {not_installed or 'the package brought no server'})"
-    )
+    remedy = "install Debian's package rabbitmq-server, or set TASKGEN_TEST_AMQP_URL"
+    return _find(installed_rabbitmq, docker_rabbitmq, RABBITMQ_IMAGE, "rabbitmq-server", remedy)
 
 
-def find_postgres() -> Callable[[], Server | Given]:
+def find_postgres() -> Callable[[], Postgres | Given]:
     """What makes the PostgreSQL, not started yet; installs it if it has to and may.
 
     Raises:
@@ -86,17 +61,32 @@ def find_postgres() -> Callable[[], Server | Given]:
     """
     if url := os.environ.get("TASKGEN_TEST_POSTGRES_DSN"):
         return partial(Given, url)
-    if (binaries := PostgresBinaries.find()) is not None:
-        return partial(PrivatePostgres, binaries)
-    if (no_docker := docker_error(POSTGRES_IMAGE)) is None:
-        return DockerPostgres
-    not_installed = install_error("postgresql")
-    if (binaries := PostgresBinaries.find()) is not None:
-        return partial(PrivatePostgres, binaries)
-    raise NoServerError(
-        "no PostgreSQL: install Debian's package postgresql, or set TASKGEN_TEST_POSTGRES_DSN "
-        f"({no_docker}; {not_installed or 'the package brought no server'})"
-    )
+    remedy = "install Debian's package postgresql, or set TASKGEN_TEST_POSTGRES_DSN"
+    return _find(installed_postgres, docker_postgres, POSTGRES_IMAGE, "postgresql", remedy)
+
+
+def miss(reason: NoServerError) -> NoReturn:
+    """Skip the test, or fail it on CI, where nobody reads what was skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(str(reason), pytrace=False)
+    pytest.skip(str(reason))
+
+
+def _find(
+    installed: Callable[[], Callable[[], S] | None],
+    in_docker: Callable[[], S],
+    image: str,
+    package: str,
+    remedy: str,
+) -> Callable[[], S]:
+    if (private := installed()) is not None:
+        return private
+    if (no_docker := docker_error(image)) is None:
+        return in_docker
+    not_installed = install_error(package)
+    if (private := installed()) is not None:
+        return private
+    raise NoServerError(f"no {package}: {remedy} ({no_docker}; {not_installed or 'it has no server'})")
 
 
 def _management_of(amqp_url: str) -> str:

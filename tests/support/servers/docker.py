@@ -3,11 +3,13 @@
 import secrets
 import shutil
 import subprocess
-from functools import partial
+from collections.abc import Mapping
 
-from tests.support.servers import postgres, rabbitmq
-from tests.support.servers.process import free_port
-from tests.support.waiting import wait_until
+import port_for
+
+from tests.support.servers.postgres import PASSWORD, Postgres
+from tests.support.servers.process import Guard
+from tests.support.servers.rabbitmq import Broker
 
 RABBITMQ_IMAGE = "rabbitmq:4-management"
 POSTGRES_IMAGE = "postgres:17"
@@ -24,21 +26,42 @@ def docker_error(image: str) -> str | None:
     return None
 
 
-class _Container:
-    """A container that is removed with its data when the tests end, even if these are killed."""
+def docker_rabbitmq() -> Broker:
+    """A broker in a container that is not started yet."""
+    amqp, management = port_for.select_random(), port_for.select_random()
+    container = Container(RABBITMQ_IMAGE, {amqp: 5672, management: 15672}, {})
+    return Broker(container, "rabbitmqctl", amqp, management)
 
-    def __init__(self, image: str, ports: dict[int, int], env: dict[str, str]) -> None:
+
+def docker_postgres() -> Postgres:
+    """A PostgreSQL in a container that is not started yet."""
+    port = port_for.select_random()
+    return Postgres(Container(POSTGRES_IMAGE, {port: 5432}, {"POSTGRES_PASSWORD": PASSWORD}), port)
+
+
+class Container:
+    """A container that is removed with its data when the tests end, even if these are killed.
+
+    Args:
+        ports: of 127.0.0.1, with those of the container that they lead to.
+    """
+
+    def __init__(self, image: str, ports: Mapping[int, int], env: Mapping[str, str]) -> None:
         self._name = f"taskgen-{secrets.token_hex(6)}"
         publish = [f"--publish=127.0.0.1:{ours}:{theirs}" for ours, theirs in ports.items()]
         settings = [f"--env={name}={value}" for name, value in env.items()]
         _docker("create", f"--name={self._name}", *publish, *settings, image)
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r _; docker rm -f -v "$1"', "guard", self._name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = Guard('docker rm --force --volumes "$1"', self._name)
+
+    @property
+    def is_running(self) -> bool:
+        return _docker("inspect", "--format={{.State.Running}}", self._name).strip() == "true"
+
+    @property
+    def log(self) -> str:
+        """What it has said last."""
+        done = _run("docker", "logs", "--tail=100", self._name)
+        return done.stdout + done.stderr
 
     def start(self) -> None:
         _docker("start", self._name)
@@ -47,63 +70,15 @@ class _Container:
         _docker("stop", "-t", "30", self._name)
 
     def kill(self) -> None:
-        if self._is_running():
+        if self.is_running:
             _docker("kill", self._name)
 
     def close(self) -> None:
-        self._guard.kill()
-        self._guard.communicate()
+        self._guard.dismiss()
         _docker("rm", "--force", "--volumes", self._name)
 
-    def _is_running(self) -> bool:
-        return _docker("inspect", "--format={{.State.Running}}", self._name).strip() == "true"
-
-
-class DockerRabbit(_Container):
-    """A broker in a container, to stop, kill and start again as `PrivateRabbit` is."""
-
-    def __init__(self) -> None:
-        self._amqp_port, self._management_port = free_port(), free_port()
-        super().__init__(RABBITMQ_IMAGE, {self._amqp_port: 5672, self._management_port: 15672}, {})
-
-    @property
-    def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self._amqp_port}/%2F"
-
-    @property
-    def management_url(self) -> str:
-        return f"http://guest:guest@127.0.0.1:{self._management_port}"
-
-    def start(self) -> None:
-        """Return when the broker takes connections; does nothing if it runs."""
-        super().start()
-        is_ready = partial(rabbitmq.takes_connections, self._amqp_port, self.management_url)
-        wait_until(is_ready, 90, "RabbitMQ takes connections")
-
-    def ctl(self, *arguments: str) -> str:
-        """What `rabbitmqctl` with these arguments says."""
-        return _docker("exec", self._name, "rabbitmqctl", "--quiet", *arguments)
-
-    def sync(self) -> None:
-        """As `PrivateRabbit.sync`."""
-        self.ctl("eval", rabbitmq.SYNC)
-
-
-class DockerPostgres(_Container):
-    """A PostgreSQL in a container, to stop, kill and start again as `PrivatePostgres` is."""
-
-    def __init__(self) -> None:
-        self._port = free_port()
-        super().__init__(POSTGRES_IMAGE, {self._port: 5432}, {"POSTGRES_PASSWORD": postgres.PASSWORD})
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres:{postgres.PASSWORD}@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        """Return when the server takes connections; does nothing if it runs."""
-        super().start()
-        wait_until(partial(postgres.takes_connections, self.url), 90, "PostgreSQL takes connections")
+    def run(self, *command: str) -> str:
+        return _docker("exec", self._name, *command)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -1,119 +1,121 @@
-"""Processes of servers that never outlive the tests, however these end."""
+"""A server's processes, which never outlive the tests, however these end."""
 
 import os
 import pwd
-import random
+import select
+import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from tests.support.waiting import wait_until
 
-# Below the ports that Linux gives to outgoing connections (32768 and up): a client that keeps asking for a
-# stopped server's port could otherwise be given that very port, connect to itself and keep the server out.
-_PORTS = range(20000, 32768)
+class Guard:
+    """Runs a line of shell should the tests die before they dismiss it; its first argument is `$1`."""
 
-# Ends when the tests' end of its standard input is closed, by whatever death, and takes the server with it.
-_GUARD = 'read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2"'
+    def __init__(self, script: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            # The pipe's other end is closed by whatever death the tests die.
+            ["/bin/sh", "-c", f"read -r _; {script}", "guard", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 class ServerProcess:
-    """A server, leader of a process group, whose output goes to `log`.
+    """A server as the leader of a process group.
 
-    Should the tests die without stopping it, it is killed and `scratch` is removed.
+    Should the tests die without closing it, it is killed and its home is removed.
+
+    Args:
+        home: its working directory, where its log and its data are.
+        env: its environment; that of the tests if not given.
+        user: who runs it; whoever runs the tests if not given.
+        ends_on: the signal that shuts it down in order.
     """
 
     def __init__(
         self,
         command: Sequence[str | Path],
-        log: Path,
-        scratch: Path,
+        home: Path,
         *,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
+        ends_on: signal.Signals = signal.SIGTERM,
     ) -> None:
-        self._log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=scratch,
-                user=user,
-                group=None if user is None else _group(user),
-                extra_groups=None if user is None else [],
-            )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid), scratch],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        """Of the server's first process."""
-        return self._process.pid
+        self._command = command
+        self._home = home
+        self._where: dict[str, Any] = {"cwd": home, "env": env}
+        if user is not None:
+            self._where |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        self._ends_on = ends_on
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
-    def require_running(self, name: str) -> None:
-        """Raise with the end of the log if the process has ended by itself."""
-        if not self.is_running:
-            tail = self._log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{name} ended with code {self._process.returncode}:\n{tail}")
+    @property
+    def log(self) -> str:
+        """All that it has said."""
+        return (self._home / "server.log").read_text(errors="replace")
 
-    def stop(self, how: signal.Signals, within_s: float = 30) -> None:
-        """Ask the server to end; kill it if it does not within that time."""
-        self._process.send_signal(how)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(within_s)
+    def start(self) -> None:
+        """Start it; what is left of a server that ended by itself is ended first."""
+        self.kill()
+        self._survivors, inherited = os.pipe()
+        with (self._home / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                **self._where,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[inherited],
+                start_new_session=True,
+            )
+        os.close(inherited)
+        end = 'kill -s KILL -- "-$1"; rm -rf -- "$2"'
+        self._guard = Guard(end, str(self._process.pid), str(self._home))
+
+    def stop(self) -> None:
+        """Ask the server to end; kill it if it does not within 30 s."""
+        if self._process is not None:
+            self._process.send_signal(self._ends_on)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(30)
         self.kill()
 
     def kill(self) -> None:
         """End the whole group at once (SIGKILL) and wait until nothing of it is left."""
-        if self._guard.poll() is not None:
-            return  # done before; the group's number may be somebody else's by now
-        group = self._process.pid
+        if self._process is None:
+            return
         with suppress(ProcessLookupError):  # it has ended by itself
-            os.killpg(group, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        wait_until(lambda: not _lives(group), 10, f"the end of process group {group}")
-        self._guard.kill()
-        self._guard.communicate()
+        # The pipe is at its end when the last process that inherited the other end is gone.
+        ended, _, _ = select.select([self._survivors], [], [], 10)
+        assert ended, f"something of process group {self._process.pid} outlived SIGKILL"
+        os.close(self._survivors)
+        self._guard.dismiss()
+        self._process = None
 
+    def close(self) -> None:
+        """Kill it and remove its home."""
+        self.kill()
+        shutil.rmtree(self._home)
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at now."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-def _group(user: str) -> int:
-    return pwd.getpwnam(user).pw_gid
-
-
-def _lives(group: int) -> bool:
-    """Whether a process of the group is left that is no zombie (whose reaping may not be up to us)."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, pgrp = stat.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        if int(pgrp) == group and state not in "ZX":
-            return True
-    return False
+    def run(self, *command: str | Path) -> str:
+        """The output of a command that runs where and as the server does."""
+        done = subprocess.run(
+            command, **self._where, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+        )
+        return str(done.stdout)
