@@ -4,15 +4,16 @@ import argparse
 import time
 
 from taskgen.boards.protocol import Command
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.profiles import profile_document
+from tests.support.scripted_board import BoardConnection, scripted_board
 
 
 def frame(events: int) -> bytes:
     """A document as boards write it."""
-    return profile(*[("START" if n % 2 == 0 else "EXIT", n % 7, 276427 + n) for n in range(events)])
+    return profile_document(*[("START" if n % 2 == 0 else "EXIT", n % 7, 276427 + n) for n in range(events)])
 
 
-def flood(line: Line, frames: int, events: int) -> None:
+def flood(line: BoardConnection, frames: int, events: int) -> None:
     """A run of so many frames, then one that ends it."""
     line.obey_until(Command.START)
     document = frame(events)
@@ -23,7 +24,7 @@ def flood(line: Line, frames: int, events: int) -> None:
     line.obey_until(Command.AVAILABLE)
 
 
-def tick(line: Line, frames: int) -> None:
+def tick(line: BoardConnection, frames: int) -> None:
     """A run of frames of one event whose time stamp is this machine's clock in ns, one every 2 ms."""
     line.obey_until(Command.START)
     for _ in range(frames):
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, help="in each frame; without it, one with the time")
     wanted = parser.parse_args()
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         while True:
             if wanted.events is None:
                 tick(line, wanted.frames)

@@ -7,7 +7,8 @@ import pytest
 
 from taskgen.errors import StoreUnavailableError
 from taskgen.event import Quarantined
-from tests.support.store_events import Store, event, full_disk, give, stored, taskset
+from tests.support.profiles import event
+from tests.support.store_events import Store, full_disk, give, stored, taskset
 
 
 class FullDiskContract:

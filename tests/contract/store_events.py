@@ -13,7 +13,8 @@ from taskgen.boards.profile import read_profile
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.events.verify import compare
-from tests.support.store_events import Store, end, event, give, profile, stored, stored_run, taskset
+from tests.support.profiles import event, profile_of
+from tests.support.store_events import Store, end_run, give, stored, stored_run, taskset
 
 _ATTEMPTS = settings(max_examples=40, deadline=None, database=None)
 
@@ -95,7 +96,7 @@ class EventsContract:
                     handler.give_up("the disk was full")
                 else:
                     handler.commit()
-            end(handler, tasks, 8)
+            end_run(handler, tasks, 8)
         assert len(stored(store, tasks)) == 4
         with closing(store.read()) as reader:
             if not reader.knows_ends:
@@ -124,7 +125,7 @@ class EventsContract:
         def survives(events: list[dict[str, Any]]) -> None:
             document = xmltodict.unparse({"profile": {"events": {"event": events}}}, full_document=False)
             parsed, rejected = read_profile(document.encode())
-            assert (parsed, rejected) == (profile(*events), [])
+            assert (parsed, rejected) == (profile_of(*events), [])
             tasks = taskset()
             with store.make() as handler:
                 handler.__taskset_event__(tasks, parsed)

@@ -10,7 +10,8 @@ import pytest
 from taskgen.errors import StoreError
 from taskgen.events.base import StoringHandler
 from taskgen.run import Outcome, Run
-from tests.support.store_events import Store, end, event, give, run_id, stored, stored_run, taskset
+from tests.support.profiles import event
+from tests.support.store_events import Store, end_run, give, run_id, stored, stored_run, taskset
 
 
 class RunsContract:
@@ -34,7 +35,7 @@ class RunsContract:
         with store.make() as handler:
             handler.__taskset_start__(tasks)
             give(handler, tasks, 0, event("X", 0, 1))
-            end(handler, tasks, 1, Outcome.TIMED_OUT)
+            end_run(handler, tasks, 1, Outcome.TIMED_OUT)
         run = stored_run(store, tasks)
         assert tasks.run is not None
         assert replace(run, started_at="", ended_at="", outcome=None, events=0) == Run(
@@ -54,7 +55,7 @@ class RunsContract:
             handler.__taskset_start__(tasks)
             with closing(store.read()) as reader:
                 assert [run.outcome for run in reader.runs()] == [None] * reader.knows_ends
-            end(handler, tasks, 0, Outcome.BOARD_LOST)
+            end_run(handler, tasks, 0, Outcome.BOARD_LOST)
         with closing(store.read()) as reader:
             assert [run.outcome for run in reader.runs()] == [Outcome.BOARD_LOST] * reader.knows_ends
 
@@ -66,7 +67,7 @@ class RunsContract:
             lambda handler: handler.__taskset_start__(tasks),
             lambda handler: give(handler, tasks, 0, event("START", 0, 1)),
             lambda handler: give(handler, tasks, 1, event("EXIT", 0, 2), event("START", 0, 3)),
-            lambda handler: end(handler, tasks, 3),
+            lambda handler: end_run(handler, tasks, 3),
         ]
         chance = random.Random(seed)
         order = calls + chance.choices(calls, k=3)
@@ -87,9 +88,9 @@ class RunsContract:
         tasks = taskset()
         with store.make() as handler:
             give(handler, tasks, 0, event("X", 0, 1))
-            end(handler, tasks, 1)
+            end_run(handler, tasks, 1)
             handler.__taskset_start__(tasks)
-            end(handler, tasks, 7, Outcome.DISTRIBUTOR_LOST)
+            end_run(handler, tasks, 7, Outcome.DISTRIBUTOR_LOST)
         with closing(store.read()) as reader:
             if reader.knows_ends:
                 assert stored_run(store, tasks).outcome is Outcome.FINISHED

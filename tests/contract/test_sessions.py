@@ -11,8 +11,9 @@ from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.errors import BoardLostError
 from taskgen.simulation import Dialect, run_boards
 from taskgen.taskset import TaskSet
-from tests.support.board_sessions import QUICK, endless, finite, read_events, rest, session, told
-from tests.support.scripted_board import profile
+from tests.support.board_sessions import QUICK, quick_session, read_events, receive_rest, receive_until
+from tests.support.profiles import profile_document
+from tests.support.tasksets import endless_task, two_tasks
 
 
 class MemorySession(AbstractSession):
@@ -33,11 +34,11 @@ class MemorySession(AbstractSession):
         self._check()
         for task in taskset:
             assert task.id is not None
-            self._said.put_nowait(profile(("START", task.id, 0)))
+            self._said.put_nowait(profile_document(("START", task.id, 0)))
             if task["pkg"] == "idle":
                 self._running.append(task.id)
             else:
-                self._said.put_nowait(profile(("EXIT", task.id, 1)))
+                self._said.put_nowait(profile_document(("EXIT", task.id, 1)))
 
     async def receive(self, timeout_s: float | None) -> list[bytes]:
         self._check()
@@ -54,7 +55,7 @@ class MemorySession(AbstractSession):
         self._check()
         self._is_stopping = True
         for task_id in self._running:
-            self._said.put_nowait(profile(("EXIT_EXTERNAL", task_id, 2)))
+            self._said.put_nowait(profile_document(("EXIT_EXTERNAL", task_id, 2)))
         self._running = []
 
     async def reboot(self) -> None:
@@ -77,12 +78,12 @@ class SessionContract:
         async def main() -> None:
             async with session_to() as session:
                 for _ in range(2):
-                    taskset = finite()
+                    taskset = two_tasks().checked()
                     await session.start(taskset)
-                    events = await told(session, lambda t: t.is_terminated, taskset)
+                    events = await receive_until(session, lambda t: t.is_terminated, taskset)
                     assert sorted(events) == [("EXIT", 0), ("EXIT", 1), ("START", 0), ("START", 1)]
                     await session.stop(is_finished=True)
-                    assert await rest(session, taskset) == []
+                    assert await receive_rest(session, taskset) == []
                 assert session.strays == []
 
         asyncio.run(main())
@@ -93,21 +94,21 @@ class SessionContract:
         async def main() -> None:
             async with session_to() as session:
                 for _ in range(2):
-                    taskset = endless()
+                    taskset = endless_task().checked()
                     await session.start(taskset)
                     is_running = lambda t: any(task.jobs for task in t)  # noqa: E731
-                    assert await told(session, is_running, taskset) == [("START", 0)]
+                    assert await receive_until(session, is_running, taskset) == [("START", 0)]
                     await session.stop(is_finished=False)
-                    assert await rest(session, taskset) == [("EXIT_EXTERNAL", 0)]
+                    assert await receive_rest(session, taskset) == [("EXIT_EXTERNAL", 0)]
 
         asyncio.run(main())
 
     def test_a_target_that_says_nothing_is_lost(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
-                taskset = endless()
+                taskset = endless_task().checked()
                 await session.start(taskset)
-                await told(session, lambda t: any(task.jobs for task in t), taskset)
+                await receive_until(session, lambda t: any(task.jobs for task in t), taskset)
                 with pytest.raises(BoardLostError):
                     await session.receive(0.05)
 
@@ -116,7 +117,7 @@ class SessionContract:
     def test_a_cancelled_receive_loses_nothing(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
-                taskset = finite()
+                taskset = two_tasks().checked()
                 await session.start(taskset)
                 events: list[Any] = []
                 while not taskset.is_terminated:
@@ -141,10 +142,10 @@ class SessionContract:
     def test_a_closed_session_is_of_no_use(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
-                await session.start(finite())
+                await session.start(two_tasks().checked())
             await session.close()
             with pytest.raises(BoardLostError):
-                await session.start(finite())
+                await session.start(two_tasks().checked())
 
         asyncio.run(main())
 
@@ -168,8 +169,8 @@ class TestTaskloaderSession(SessionContract):
     @pytest.fixture
     def session_to(self, dialect: str) -> Iterator[Callable[[], AbstractSession]]:
         with run_boards(speed=100, dialect=dialect) as (address,):
-            yield lambda: session(address)
+            yield lambda: quick_session(address)
 
     @pytest.fixture
     def nowhere(self, dialect: str) -> AbstractSession:
-        return session("127.0.0.1:1")
+        return quick_session("127.0.0.1:1")

@@ -9,8 +9,9 @@ from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, BoardSilentError
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.board_sessions import endless, rest, talk
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.board_sessions import receive_rest, talk
+from tests.support.scripted_board import BoardConnection, scripted_board
+from tests.support.tasksets import endless_task
 
 _ANSWER_S = 0.3
 _OFFSETS = [400, 500]
@@ -21,7 +22,7 @@ def offset(*offsets_ms: int, pkg: str = "hey") -> TaskSet:
 
 
 def test_a_stop_may_be_answered_as_late_as_the_offsets_add_up() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         time.sleep(sum(_OFFSETS) / 1000)
         line.send_events(("EXIT_EXTERNAL", 0, 1))
@@ -32,14 +33,14 @@ def test_a_stop_may_be_answered_as_late_as_the_offsets_add_up() -> None:
         taskset = offset(*_OFFSETS)
         await connected.start(taskset)
         await connected.stop(is_finished=False)
-        assert await rest(connected, taskset) == [("EXIT_EXTERNAL", 0)]
+        assert await receive_rest(connected, taskset) == [("EXIT_EXTERNAL", 0)]
 
     with scripted_board(script) as address:
         talk(address, conversation, answer_timeout_s=_ANSWER_S)
 
 
 def test_a_board_that_does_not_answer_after_its_offsets_either_is_lost() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.wait_for_end()
 
@@ -57,7 +58,7 @@ def test_a_board_that_answered_is_awake_whatever_its_offsets_were() -> None:
     """The first answer after a START shows that this board does not sleep, or no longer."""
     hour_ms = 3_600_000
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.obey_until(Command.AVAILABLE)
         line.wait_for_end()
@@ -70,14 +71,14 @@ def test_a_board_that_answered_is_awake_whatever_its_offsets_were() -> None:
         assert await connected.receive(None) == []
         assert connected.asleep_s == 0
         with pytest.raises(BoardSilentError, match=r"no AVAILABLE within 0\.3 s"):
-            await connected.start(endless())
+            await connected.start(endless_task().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, answer_timeout_s=_ANSWER_S)
 
 
 def test_an_older_board_whose_sleep_nobody_sees_the_end_of_is_given_the_time_in_its_next_run() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START, is_newer=False)
         line.obey_until(Command.START, is_newer=False)
         line.wait_for_end()

@@ -8,10 +8,12 @@ import pytest
 from taskgen.boards.protocol import WORD, Answer, Command
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, TaskSetError
-from tests.support.board_sessions import finite, talk
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.board_sessions import talk
+from tests.support.profiles import profile_document
+from tests.support.scripted_board import BoardConnection, scripted_board
+from tests.support.tasksets import two_tasks
 
-_LATE = profile(("EXIT_EXTERNAL", 0, 1)).ljust(Answer.GO_SEND, b"\0")
+_LATE = profile_document(("EXIT_EXTERNAL", 0, 1)).ljust(Answer.GO_SEND, b"\0")
 
 
 @pytest.mark.parametrize("is_slow", [False, True], ids=["at once", "body after a pause"])
@@ -20,7 +22,7 @@ def test_a_late_frame_of_144_bytes_is_no_go_send(tmp_path: Path, is_slow: bool) 
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(name.encode())
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         assert line.word() == Command.SEND_BINARIES
         assert line.word() == 2
@@ -41,9 +43,9 @@ def test_a_late_frame_of_144_bytes_is_no_go_send(tmp_path: Path, is_slow: bool) 
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         assert connected.strays == [_LATE]
-        assert await connected.receive(5) == [profile(("START", 0, 5))]
+        assert await connected.receive(5) == [profile_document(("START", 0, 5))]
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path)
@@ -53,26 +55,26 @@ def test_a_board_that_never_gives_a_go_send_is_lost(tmp_path: Path) -> None:
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(b"")
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
         with pytest.raises(BoardLostError, match=r"no GO_SEND within 0\.3 s"):
-            await connected.start(finite())
+            await connected.start(two_tasks().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path, answer_timeout_s=0.3)
 
 
 def test_a_binary_that_went_away_is_the_task_sets_error_and_not_the_boards(tmp_path: Path) -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
         with pytest.raises(TaskSetError, match=r"binary .*hey"):
-            await connected.start(finite())
+            await connected.start(two_tasks().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path)
@@ -83,7 +85,7 @@ def test_a_large_binary_may_take_longer_than_an_answer_as_long_as_it_is_taken(tm
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(content if name == "hey" else b"")
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         assert line.word() == Command.SEND_BINARIES
         assert line.word() == 2
@@ -100,7 +102,7 @@ def test_a_large_binary_may_take_longer_than_an_answer_as_long_as_it_is_taken(tm
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path, answer_timeout_s=1.0)
@@ -110,7 +112,7 @@ def test_a_board_that_takes_no_data_is_lost(tmp_path: Path) -> None:
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(bytes(32 * 2**20))
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         line.read(8)
         line.send(WORD.pack(Answer.GO_SEND))
@@ -118,7 +120,7 @@ def test_a_board_that_takes_no_data_is_lost(tmp_path: Path) -> None:
 
     async def conversation(connected: TaskloaderSession) -> None:
         with pytest.raises(BoardLostError, match="took no data"):
-            await connected.start(finite())
+            await connected.start(two_tasks().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path, answer_timeout_s=0.3)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from taskgen.boards.protocol import WORD, Answer, Command
 from taskgen.boards.taskloader import TaskloaderSession
-from tests.support.board_sessions import QUICK, finite, rest, talk
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.board_sessions import QUICK, receive_rest, talk
+from tests.support.profiles import profile_document
+from tests.support.scripted_board import BoardConnection, scripted_board
+from tests.support.tasksets import two_tasks
 
 
 def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
@@ -15,7 +17,7 @@ def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
     said: list[list[Command]] = []
     held: list[str] = []
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         said.append(line.obey_until(Command.START))
         said.append(line.obey_until(Command.AVAILABLE))
         said.append(line.obey_until(Command.START))
@@ -23,10 +25,10 @@ def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite(), {"optimize": {"goal": {"fairness": {"apply": 1}}}})
+        await connected.start(two_tasks().checked(), {"optimize": {"goal": {"fairness": {"apply": 1}}}})
         await connected.stop(is_finished=True)
         assert await connected.receive(1) == []
-        await connected.start(finite(), {})
+        await connected.start(two_tasks().checked(), {})
 
     with scripted_board(script) as address:
         talk(address, conversation, binaries=tmp_path)
@@ -42,12 +44,12 @@ def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
 def test_an_idle_board_that_answered_is_not_taken_for_one_that_broke_off_a_frame() -> None:
     """The answer's four bytes stand alone for a moment: that must not start the clock of a frame."""
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         receiving = asyncio.create_task(connected.receive(None))
         done, _ = await asyncio.wait({receiving}, timeout=3 * QUICK.frame_timeout_s)
         receiving.cancel()
@@ -60,7 +62,7 @@ def test_an_idle_board_that_answered_is_not_taken_for_one_that_broke_off_a_frame
 def test_what_comes_between_stop_and_the_answer_belongs_to_the_run() -> None:
     """JOBS_DONE in a frame of its own, after the handler has said that the run is over."""
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1), ("EXIT", 0, 2))
         assert line.word() == Command.STOP
@@ -69,10 +71,10 @@ def test_what_comes_between_stop_and_the_answer_belongs_to_the_run() -> None:
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         await connected.receive(5)
         await connected.stop(is_finished=True)
-        assert await connected.receive(5) == [profile(("JOBS_DONE", 0, 2))]
+        assert await connected.receive(5) == [profile_document(("JOBS_DONE", 0, 2))]
         assert await connected.receive(5) == []
 
     with scripted_board(script) as address:
@@ -82,7 +84,7 @@ def test_what_comes_between_stop_and_the_answer_belongs_to_the_run() -> None:
 def test_an_older_board_that_answers_late_costs_no_frame() -> None:
     """The answer to AVAILABLE comes after the client has given it up, amid the frames of the run."""
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START, is_newer=False)
         line.send_events(("START", 0, 1))
         line.send(WORD.pack(Answer.AVAILABLE))
@@ -90,11 +92,11 @@ def test_an_older_board_that_answers_late_costs_no_frame() -> None:
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         frames: list[bytes] = []
         while len(frames) < 2:
             frames += await connected.receive(5)
-        assert frames == [profile(("START", 0, 1)), profile(("EXIT", 0, 2))]
+        assert frames == [profile_document(("START", 0, 1)), profile_document(("EXIT", 0, 2))]
 
     with scripted_board(script) as address:
         talk(address, conversation)
@@ -102,9 +104,9 @@ def test_an_older_board_that_answers_late_costs_no_frame() -> None:
 
 def test_an_answer_between_the_size_and_the_body_of_a_frame_is_taken_as_both() -> None:
     """The newer boards' network front end does not lock its socket."""
-    whole = profile(("EXIT_EXTERNAL", 0, 1))
+    whole = profile_document(("EXIT_EXTERNAL", 0, 1))
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.obey_until(Command.AVAILABLE, is_newer=False)
         line.send(WORD.pack(len(whole)) + WORD.pack(Answer.AVAILABLE) + whole)
@@ -112,10 +114,10 @@ def test_an_answer_between_the_size_and_the_body_of_a_frame_is_taken_as_both() -
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        taskset = finite()
+        taskset = two_tasks().checked()
         await connected.start(taskset)
         await connected.stop(is_finished=False)
-        assert await rest(connected, taskset) == [("EXIT_EXTERNAL", 0)]
+        assert await receive_rest(connected, taskset) == [("EXIT_EXTERNAL", 0)]
         await connected.start(taskset)
 
     with scripted_board(script) as address:

@@ -8,19 +8,21 @@ from taskgen.boards.limits import MOST_STRAY_BYTES
 from taskgen.boards.protocol import WORD, Command
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
-from tests.support.board_sessions import finite, rest, talk
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.board_sessions import receive_rest, talk
+from tests.support.profiles import profile_document
+from tests.support.scripted_board import BoardConnection, scripted_board
+from tests.support.tasksets import two_tasks
 
 
 def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() -> None:
-    whole = profile(("START", 0, 1))
+    whole = profile_document(("START", 0, 1))
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send(WORD.pack(len(whole)) + whole + WORD.pack(len(whole)) + whole[:20])
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         assert await connected.receive(5) == [whole]
         with pytest.raises(BoardLostError, match="in the middle of a frame"):
             await connected.receive(5)
@@ -30,13 +32,13 @@ def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() 
 
 
 def test_a_frame_whose_rest_does_not_come_is_a_lost_board_whatever_the_silence_allowed() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send(WORD.pack(100) + b"<profile>")
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         with pytest.raises(BoardLostError, match="rest of a frame"):
             await connected.receive(None)
 
@@ -45,10 +47,10 @@ def test_a_frame_whose_rest_does_not_come_is_a_lost_board_whatever_the_silence_a
 
 
 def test_a_board_that_always_has_a_frame_begun_is_not_lost_while_frames_are_completed() -> None:
-    whole = profile(("START", 0, 1))
+    whole = profile_document(("START", 0, 1))
     data = (WORD.pack(len(whole)) + whole) * 8
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         step = len(data) // 8
         for begin in range(-step // 2, len(data), step):  # each piece ends in the middle of a frame
@@ -57,7 +59,7 @@ def test_a_board_that_always_has_a_frame_begun_is_not_lost_while_frames_are_comp
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         frames: list[bytes] = []
         while len(frames) < 8:
             frames += await connected.receive(5)
@@ -68,15 +70,15 @@ def test_a_board_that_always_has_a_frame_begun_is_not_lost_while_frames_are_comp
 
 
 def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
         line.send(WORD.pack(0xFFFFFFFF))
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
-        assert await connected.receive(5) == [profile(("START", 0, 1))]
+        await connected.start(two_tasks().checked())
+        assert await connected.receive(5) == [profile_document(("START", 0, 1))]
         with pytest.raises(BoardProtocolError, match="4294967295"):
             await connected.receive(5)
 
@@ -88,7 +90,7 @@ def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it()
 def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory(size: int) -> None:
     many = (WORD.pack(size) + b"<".ljust(size)[:size]) * (1 + 2**20 // (size + 64))
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.CLEAR)
         for _ in range(40):
             line.send(many)
@@ -96,7 +98,7 @@ def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory
 
     async def conversation(connected: TaskloaderSession) -> None:
         with pytest.raises(BoardProtocolError, match="where AVAILABLE was awaited"):
-            await connected.start(finite())
+            await connected.start(two_tasks().checked())
         kept = sum(64 + len(frame) for frame in connected.strays)
         assert MOST_STRAY_BYTES < kept < 2 * MOST_STRAY_BYTES
 
@@ -105,12 +107,12 @@ def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory
 
 
 def test_a_newer_board_that_stops_answering_is_lost() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         await connected.stop(is_finished=True)
         with pytest.raises(BoardLostError):
             await connected.receive(None)
@@ -120,7 +122,7 @@ def test_a_newer_board_that_stops_answering_is_lost() -> None:
 
 
 def test_a_board_that_talks_on_after_the_stop_without_answering_is_lost() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -128,10 +130,10 @@ def test_a_board_that_talks_on_after_the_stop_without_answering_is_lost() -> Non
             time.sleep(0.01)
 
     async def conversation(connected: TaskloaderSession) -> None:
-        await connected.start(finite())
+        await connected.start(two_tasks().checked())
         await connected.stop(is_finished=False)
         with pytest.raises(BoardLostError, match="no peace"):
-            await rest(connected, finite())
+            await receive_rest(connected, two_tasks().checked())
 
     with scripted_board(script) as address:
         talk(address, conversation, answer_timeout_s=0.3)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
-from taskgen.run import Outcome, new_id, now
+from taskgen.run import Outcome
 from taskgen.state.opening import open_state
-from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
+from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, Sending, TaskSetRow, TaskSetState
 from taskgen.state.state import State
+from tests.support.state_rows import run_row
 
 Open = Callable[[], State]
 
@@ -46,20 +47,6 @@ def state(another: Open) -> State:
     state = another()
     state.claim()
     return state
-
-
-def run_row(**more: object) -> RunRow:
-    fields = {
-        "run_id": new_id(),
-        "taskset_id": new_id(),
-        "campaign_id": "campaign",
-        "board": "127.0.10.1:3001",
-        "distributor": "d",
-        "attempt": 1,
-        "variant": 2**40,
-        "started_at": now(),
-    }
-    return RunRow(**fields | more)  # type: ignore[arg-type]
 
 
 def kept(state: State, **changes: object) -> None:

@@ -11,8 +11,8 @@ import pytest
 from taskgen.errors import CredentialsError, SettingsError, StoreError, StoreUnavailableError
 from taskgen.state.opening import open_state
 from taskgen.state.rows import Changes
-from tests.contract.test_state import run_row
 from tests.support.servers.server import Server
+from tests.support.state_rows import run_row
 
 
 def test_a_server_that_was_away_is_used_again(postgres_database: str, postgres: Server) -> None:

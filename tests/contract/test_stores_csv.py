@@ -21,7 +21,8 @@ from taskgen.events.csv import (
     read_runs,
 )
 from taskgen.events.csv_file import CsvFile
-from tests.support.store_events import event, full_disk, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import full_disk, give, run_id, taskset
 
 _HEADER = b"run_id,seq,taskset_id,board,attempt,variant,task_id,type,time_stamp,received_at,attributes\r\n"
 

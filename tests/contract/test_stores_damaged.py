@@ -24,7 +24,8 @@ from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.support.command_line import taskset_file
+from tests.support.command_line import write_taskset
+from tests.support.profiles import event
 from tests.support.store_damage import (
     NO_TEXT,
     ODD_VALUES,
@@ -35,7 +36,7 @@ from tests.support.store_damage import (
     run_command,
     set_value,
 )
-from tests.support.store_events import end, event, give, taskset
+from tests.support.store_events import end_run, give, taskset
 
 STORES = ("events.db", "parts/ledger.db")
 UNREAD = {"quarantine", "quarantined", "stored"}
@@ -69,7 +70,7 @@ def _give_run(handler: StoringHandler, tasks: TaskSet) -> None:
         None, Quarantined("not XML", b"<\xff", run.board, run.received_at, run.run_id)
     )
     if run.variant:
-        end(handler, tasks, 4)
+        end_run(handler, tasks, 4)
     tasks.run = run
 
 
@@ -249,7 +250,7 @@ def test_foreign_files(here: Path, data: bytes) -> None:
 def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
-    tasks = taskset_file(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey"})
     for place in (tmp_path / "pipe", "/dev/zero", tmp_path / ("x" * 300), tmp_path / "file" / "below"):
         assert bear("verify", f"{kind}:{place}").code == 2
         ended = bear("run", tasks, "--board", "127.0.0.1:1", f"--{kind}", place)
@@ -262,7 +263,7 @@ def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
 def test_a_run_into_a_store_that_is_damaged(here: Path, option: str) -> None:
     """Where it can be opened all the same, it says at the end what it could not store."""
     path = here / ("events.csv" if option == "--csv" else "events.db")
-    tasks, good = taskset_file(here, {"pkg": "hey"}), path.read_bytes()
+    tasks, good = write_taskset(here, {"pkg": "hey"}), path.read_bytes()
     codes = set()
     with run_boards(1, speed=1000) as (board,):
         for seed in range(12):

@@ -15,7 +15,8 @@ from taskgen.events.postgres import PostgresHandler, PostgresReader
 from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteHandler, SqliteReader
 from taskgen.taskset import TaskSet
-from tests.support.store_events import event, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import give, run_id, taskset
 
 _types = st.sampled_from(["START", "NOT_SCHEDULED", "JOBS_DONE", "EXTERNAL", "NEW", *sorted(JOB_ENDS)])
 # Twice as likely, so that many jobs are whole.

@@ -10,7 +10,8 @@ from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.events.csv import quarantine_path
 from taskgen.events.csv_parts import CsvPartsHandler, open_parts
-from tests.support.store_events import event, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import give, run_id, taskset
 
 
 def parts(folder: Path) -> list[Path]:

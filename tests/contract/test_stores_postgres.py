@@ -11,8 +11,9 @@ import pytest
 from taskgen.errors import CredentialsError, StoreError, StoreUnavailableError
 from taskgen.events.postgres import PostgresHandler, PostgresReader
 from taskgen.events.postgres_server import PostgresServer
+from tests.support.profiles import event
 from tests.support.servers.server import Server
-from tests.support.store_events import event, give, run_id, taskset
+from tests.support.store_events import give, run_id, taskset
 
 
 def seqs(dsn: str, run: str) -> list[int]:

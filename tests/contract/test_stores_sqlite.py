@@ -14,7 +14,8 @@ import taskgen.sql
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.events.sql import SqliteHandler, read_events, read_jobs, read_runs, read_tasks
 from taskgen.taskset import TaskSet
-from tests.support.store_events import end, event, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, run_id, taskset
 
 
 def test_a_file_that_is_another_database_is_refused_untouched(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_the_reading_functions_tell_what_was_stored(tmp_path: Path) -> None:
     with SqliteHandler(str(path)) as handler:
         handler.__taskset_start__(tasks)
         give(handler, tasks, 0, event("START", 1, 5), event("EXIT", 1, 9))
-        end(handler, tasks, 2)
+        end_run(handler, tasks, 2)
     assert [(run.run_id, run.events) for run in read_runs(path)] == [(run_id(tasks), 2)]
     assert [row.event() for row in read_events(path, run_id(tasks))] == [
         event("START", 1, 5),

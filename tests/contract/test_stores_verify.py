@@ -17,7 +17,8 @@ from taskgen.events.sql import SqliteHandler
 from taskgen.events.verify import Problem, Report, verify
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from tests.support.store_events import end, event, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, run_id, taskset
 
 
 def fill(handler: StoringHandler, runs: list[TaskSet]) -> None:
@@ -28,7 +29,7 @@ def fill(handler: StoringHandler, runs: list[TaskSet]) -> None:
                 give(handler, tasks, seq, event("START", 0, seq), event("EXIT", 0, seq + 1))
             assert tasks.run is not None
             run = tasks.run
-            end(handler, tasks, 10)
+            end_run(handler, tasks, 10)
             tasks.run = run
 
 
@@ -153,7 +154,7 @@ def test_a_run_without_events_need_not_be_in_a_plain_csv_file(tmp_path: Path) ->
     ]
     for make in makers:
         with make() as handler:
-            end(handler, tasks, 0, Outcome.BOARD_LOST)
+            end_run(handler, tasks, 0, Outcome.BOARD_LOST)
     report = verify([f"sqlite:{tmp_path}/events.db", f"csv:{tmp_path}/events.csv"])
     assert (report.is_clean, report.ended) == (True, 1)
 
@@ -172,7 +173,7 @@ def test_a_gap_at_the_end_of_the_numbers_costs_no_memory(tmp_path: Path) -> None
     with SqliteHandler(tmp_path / "events.db") as handler:
         give(handler, tasks, 10**15, event("X", 0, 0))
         tasks.run = replace(tasks.run, first_seq=0)
-        end(handler, tasks, 10**15 + 1)
+        end_run(handler, tasks, 10**15 + 1)
     (finding,) = verify([f"sqlite:{tmp_path}/events.db"]).findings
     assert finding.count == 10**15
 

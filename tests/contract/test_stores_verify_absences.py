@@ -14,7 +14,8 @@ from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.events.verify import Problem, Report, verify
 from taskgen.taskset import TaskSet
-from tests.support.store_events import end, event, give, run_id, taskset
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, run_id, taskset
 
 
 def fill(handler: StoringHandler, runs: list[TaskSet]) -> None:
@@ -26,7 +27,7 @@ def fill(handler: StoringHandler, runs: list[TaskSet]) -> None:
             handler.__taskset_start__(tasks)
             give(handler, tasks, 0, event("START", 0, 1), event("START", 1, 2))
             give(handler, tasks, 2, event("EXIT", 1, 3), event("EXIT", 0, 4))
-            end(handler, tasks, 4)
+            end_run(handler, tasks, 4)
             tasks.run = run
 
 
@@ -199,7 +200,7 @@ def test_an_event_that_is_no_task_s_needs_none(tmp_path: Path, postgres_database
         with handler:
             handler.__taskset_start__(tasks)
             give(handler, tasks, 0, event("EXTERNAL", -1, 1), event("TEMPERATURE", 7, 2))
-            end(handler, tasks, 2)
+            end_run(handler, tasks, 2)
         tasks.run = run
     assert found(verify([f"sqlite:{tmp_path}/events.db", postgres_database])) == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskgen.events.sql import read_runs
 from taskgen.run import Outcome
-from tests.support.command_line import environment, stored, stored_in_csv, taskgen
+from tests.support.command_line import environment, events_in_csv, events_in_database, run_taskgen
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo was run twice."""
     folder = tmp_path_factory.mktemp("demo")
     for times in (1, 2):
-        ended = taskgen("demo", "--out", "results", cwd=folder)
+        ended = run_taskgen("demo", "--out", "results", cwd=folder)
         assert ended.returncode == 0, ended.stderr
         assert "18 finished (of 18 variants)" in ended.stdout
         assert "taskgen show results/events.db" in ended.stdout
@@ -27,8 +27,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_stores_hold_the_same_events_of_both_times(demo: Path) -> None:
-    events = stored(demo / "results" / "events.db")
-    assert events == stored_in_csv(demo / "results" / "events.csv")
+    events = events_in_database(demo / "results" / "events.db")
+    assert events == events_in_csv(demo / "results" / "events.csv")
     assert sum(events.values()) == sum(run.events for run in read_runs(demo / "results" / "events.db"))
 
 
@@ -41,7 +41,7 @@ def test_the_demo_shows_jobs_that_end_well_and_jobs_that_do_not(demo: Path) -> N
 
 
 def test_show_lists_the_latest_runs_and_says_how_many_more_there_are(demo: Path) -> None:
-    ended = taskgen("show", "results/events.db", "--last", "5", cwd=demo)
+    ended = run_taskgen("show", "results/events.db", "--last", "5", cwd=demo)
     runs = read_runs(demo / "results" / "events.db")
     assert ended.returncode == 0, ended.stderr
     assert [line.split()[-1] for line in ended.stdout.splitlines()[1:-1]] == [run.run_id for run in runs[-5:]]
@@ -50,7 +50,7 @@ def test_show_lists_the_latest_runs_and_says_how_many_more_there_are(demo: Path)
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 150])
 def test_show_keeps_what_matters_however_narrow_the_terminal_is(demo: Path, columns: int) -> None:
-    ended = taskgen("show", "results/events.db", cwd=demo, COLUMNS=str(columns))
+    ended = run_taskgen("show", "results/events.db", cwd=demo, COLUMNS=str(columns))
     assert ended.returncode == 0, ended.stderr
     assert max(map(len, ended.stdout.splitlines())) <= columns
     assert read_runs(demo / "results" / "events.db")[-1].run_id[-5:] in ended.stdout or columns < 60
@@ -59,14 +59,14 @@ def test_show_keeps_what_matters_however_narrow_the_terminal_is(demo: Path, colu
 @pytest.mark.parametrize("part", [slice(None), slice(-8, None), slice(0, -1)])
 def test_a_run_is_found_by_its_id_or_the_end_or_the_beginning_of_it(demo: Path, part: slice) -> None:
     run_id = read_runs(demo / "results" / "events.db")[-1].run_id
-    ended = taskgen("show", "results/events.db", "--run", run_id[part], cwd=demo)
+    ended = run_taskgen("show", "results/events.db", "--run", run_id[part], cwd=demo)
     assert ended.returncode == 0, ended.stderr
     assert run_id in ended.stdout
 
 
 def test_a_run_s_jobs_are_a_table_and_a_chart_as_wide_as_the_terminal(demo: Path) -> None:
     run = read_runs(demo / "results" / "events.db")[0]
-    ended = taskgen("show", "results/events.db", "--run", run.run_id, cwd=demo, COLUMNS="90")
+    ended = run_taskgen("show", "results/events.db", "--run", run.run_id, cwd=demo, COLUMNS="90")
     lines = ended.stdout.splitlines()
     with closing(sqlite3.connect(demo / "results" / "events.db")) as connection:
         (jobs,) = connection.execute("SELECT count(*) FROM jobs WHERE run_id = ?", (run.run_id,)).fetchone()
@@ -80,7 +80,7 @@ def test_a_run_s_jobs_are_a_table_and_a_chart_as_wide_as_the_terminal(demo: Path
 
 @pytest.mark.parametrize(("part", "said"), [("", "several runs'"), ("zzz", "no run's")])
 def test_an_id_that_names_no_single_run_is_refused(demo: Path, part: str, said: str) -> None:
-    ended = taskgen("show", "results/events.db", "--run", part, cwd=demo)
+    ended = run_taskgen("show", "results/events.db", "--run", part, cwd=demo)
     assert ended.returncode == 2
     assert said in ended.stderr
 
@@ -99,7 +99,7 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(demo: Path) -> None:
 
 def test_a_chart_can_be_drawn_where_there_is_only_ascii(demo: Path) -> None:
     run_id = read_runs(demo / "results" / "events.db")[0].run_id
-    ended = taskgen(
+    ended = run_taskgen(
         "show", "results/events.db", "--run", run_id, cwd=demo, PYTHONIOENCODING="ascii", LC_ALL="C"
     )
     assert ended.returncode == 0, ended.stderr
@@ -108,6 +108,6 @@ def test_a_chart_can_be_drawn_where_there_is_only_ascii(demo: Path) -> None:
 
 
 def test_outcomes_in_the_table_are_those_of_the_database(demo: Path) -> None:
-    ended = taskgen("show", "results/events.db", "--last", "1000", cwd=demo)
+    ended = run_taskgen("show", "results/events.db", "--last", "1000", cwd=demo)
     finished = sum(run.outcome is Outcome.FINISHED for run in read_runs(demo / "results" / "events.db"))
     assert ended.stdout.count(" finished ") == finished == 36

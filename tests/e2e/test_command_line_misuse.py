@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import taskgen
+from tests.support.command_line import run_taskgen
 
 TASKSETS = {
     "good": [{"pkg": "hey"}],
@@ -104,7 +104,7 @@ def board() -> Iterator[str]:
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(here: Path, board: str, command: str, said: str) -> None:
-    ended = taskgen(*command.replace("BOARD", board).split(), cwd=here)
+    ended = run_taskgen(*command.replace("BOARD", board).split(), cwd=here)
     assert ended.returncode == 2, ended
     assert ended.stdout == ""
     assert said in ended.stderr
@@ -113,7 +113,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(here: Path, board: str, command
 
 
 def test_no_command_at_all_shows_the_commands(here: Path) -> None:
-    ended = taskgen(cwd=here)
+    ended = run_taskgen(cwd=here)
     assert ended.returncode == 2
     assert {name for name in ("run", "board", "demo", "show") if f" {name} " in ended.stdout} == {
         "run",
@@ -124,6 +124,6 @@ def test_no_command_at_all_shows_the_commands(here: Path) -> None:
 
 
 def test_the_version_is_the_package_s(here: Path) -> None:
-    ended = taskgen("--version", cwd=here)
+    ended = run_taskgen("--version", cwd=here)
     assert ended.returncode == 0
     assert ended.stdout.startswith("taskgen 0.")

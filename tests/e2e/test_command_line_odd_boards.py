@@ -8,18 +8,18 @@ from pathlib import Path
 
 from taskgen.boards.limits import Limits
 from taskgen.boards.protocol import WORD, Command
-from tests.support.command_line import taskgen, taskset_file
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.command_line import run_taskgen, write_taskset
+from tests.support.scripted_board import BoardConnection, scripted_board
 
 
-def floods(line: Line) -> None:
+def floods(line: BoardConnection) -> None:
     line.obey_until(Command.START)
     for number in count():
         junk = b"no profile %d" % number
         line.send(WORD.pack(len(junk)) + junk)
 
 
-def does_not_answer_the_stop(line: Line) -> None:
+def does_not_answer_the_stop(line: BoardConnection) -> None:
     line.obey_until(Command.START)
     line.send_events(("START", 0, 1))
     line.wait_for_end()
@@ -33,10 +33,10 @@ def quarantined(database: Path) -> int:
 
 
 def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: Path) -> None:
-    path = taskset_file(tmp_path, {"pkg": "idle"})
+    path = write_taskset(tmp_path, {"pkg": "idle"})
     options = ("--max-attempts", "1", "--sqlite", "a.db", "--json")
     with scripted_board(floods) as address:
-        ended = taskgen("run", path, "--board", address, *options, cwd=tmp_path)
+        ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
     told = json.loads(ended.stdout)
     assert ended.returncode == 1
     assert told["outcomes"] == {"board_error": 1}
@@ -48,9 +48,9 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
 
 
 def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
-    path = taskset_file(tmp_path, {"pkg": "idle"})
+    path = write_taskset(tmp_path, {"pkg": "idle"})
     options = ("--run-timeout", "0.3", "--answer-timeout", "0.4", "--max-attempts", "1", "--json")
     with scripted_board(does_not_answer_the_stop) as address:
-        ended = taskgen("run", path, "--board", address, *options, cwd=tmp_path)
+        ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
     (bad,) = json.loads(ended.stdout)["bad"]
     assert bad["reasons"][0].endswith("no answer, or no peace, within 0.4 s of STOP")

@@ -19,12 +19,12 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from tests.support.command_line import (
     environment,
-    said,
-    started,
-    stored,
-    stored_in_csv,
-    taskgen,
-    taskset_file,
+    events_in_csv,
+    events_in_database,
+    events_in_truth,
+    run_taskgen,
+    start_taskgen,
+    write_taskset,
 )
 from tests.support.waiting import wait_until
 
@@ -49,9 +49,9 @@ def board_options(addresses: list[str]) -> list[str]:
 
 def test_every_variant_is_run_and_what_the_boards_said_is_stored(tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
-    path = taskset_file(tmp_path, QUICK | {"priority": [1, 2, 3, 4, 5]})
+    path = write_taskset(tmp_path, QUICK | {"priority": [1, 2, 3, 4, 5]})
     with boards(2, truth=truth) as addresses:
-        ended = taskgen(
+        ended = run_taskgen(
             "run", path, *board_options(addresses), "--sqlite", "a.db", "--csv", "a.csv", cwd=tmp_path
         )
     assert ended.returncode == 0, ended.stderr
@@ -59,21 +59,23 @@ def test_every_variant_is_run_and_what_the_boards_said_is_stored(tmp_path: Path)
     assert "a.db" in ended.stdout
     assert "a.csv" in ended.stdout
     assert sorted(run.variant for run in read_runs(tmp_path / "a.db")) == [0, 1, 2, 3, 4]
-    assert stored(tmp_path / "a.db") == stored_in_csv(tmp_path / "a.csv") == said(truth)
+    assert (
+        events_in_database(tmp_path / "a.db") == events_in_csv(tmp_path / "a.csv") == events_in_truth(truth)
+    )
 
 
 def test_without_a_store_events_go_to_events_db_and_that_is_said(tmp_path: Path) -> None:
     with boards(1) as addresses:
-        ended = taskgen("run", EXAMPLES / "two_tasks.xml", *board_options(addresses), cwd=tmp_path)
+        ended = run_taskgen("run", EXAMPLES / "two_tasks.xml", *board_options(addresses), cwd=tmp_path)
     assert ended.returncode == 0
     assert "events go to events.db" in ended.stderr
     assert [run.outcome for run in read_runs(tmp_path / "events.db")] == [Outcome.FINISHED]
 
 
 def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
-    path = taskset_file(tmp_path, QUICK | {"priority": [1, 2]})
+    path = write_taskset(tmp_path, QUICK | {"priority": [1, 2]})
     with boards(1) as addresses:
-        ended = taskgen("run", path, *board_options(addresses), "--json", cwd=tmp_path)
+        ended = run_taskgen("run", path, *board_options(addresses), "--json", cwd=tmp_path)
     told = json.loads(ended.stdout)
     assert told.pop("seconds") > 0
     assert told.pop("bytes") > 0
@@ -96,7 +98,7 @@ def test_several_task_sets_of_all_kinds_make_one_campaign(tmp_path: Path) -> Non
         "from taskgen.task import Task\ndef taskset():\n    yield Task(pkg='hey', priority=iter([1, 2, 3]))\n"
     )
     with boards(2) as addresses:
-        ended = taskgen(
+        ended = run_taskgen(
             "run",
             EXAMPLES / "two_tasks.xml",
             EXAMPLES / "variants.json",
@@ -118,9 +120,9 @@ def test_the_first_handler_of_the_user_decides_and_the_stores_watch(tmp_path: Pa
         "        return False\n"
     )
     with boards(1) as addresses:
-        ended = taskgen(
+        ended = run_taskgen(
             "run",
-            taskset_file(tmp_path, ENDLESS),
+            write_taskset(tmp_path, ENDLESS),
             *board_options(addresses),
             "--handler",
             "mine:Impatient",
@@ -130,7 +132,7 @@ def test_the_first_handler_of_the_user_decides_and_the_stores_watch(tmp_path: Pa
         )
     assert ended.returncode == 0, ended.stderr
     assert [run.outcome for run in read_runs(tmp_path / "a.db")] == [Outcome.STOPPED_BY_RULE]
-    assert stored(tmp_path / "a.db")
+    assert events_in_database(tmp_path / "a.db")
 
 
 def test_a_handler_that_raises_is_told_and_makes_the_exit_code_1(tmp_path: Path) -> None:
@@ -141,9 +143,9 @@ def test_a_handler_that_raises_is_told_and_makes_the_exit_code_1(tmp_path: Path)
         "        raise KeyError('mine')\n"
     )
     with boards(1) as addresses:
-        ended = taskgen(
+        ended = run_taskgen(
             "run",
-            taskset_file(tmp_path, QUICK | {"priority": [1, 2]}),
+            write_taskset(tmp_path, QUICK | {"priority": [1, 2]}),
             *board_options(addresses),
             "--handler",
             "mine:Broken",
@@ -162,20 +164,20 @@ def test_binaries_and_admission_control_reach_the_board(tmp_path: Path) -> None:
     (tmp_path / "binaries").mkdir()
     (tmp_path / "binaries" / "my_own").write_bytes(b"binary")
     (tmp_path / "goal.json").write_text('{"optimize": {"goal": {"fairness": {"apply": 1}}}}')
-    path = taskset_file(tmp_path, {"pkg": "my_own"})
+    path = write_taskset(tmp_path, {"pkg": "my_own"})
     options = ("--binaries", "binaries", "--admission-control", "goal.json", "--sqlite", "a.db")
     with boards(1) as addresses:
-        ended = taskgen("run", path, *board_options(addresses), *options, cwd=tmp_path)
+        ended = run_taskgen("run", path, *board_options(addresses), *options, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     # A board that was not sent the binary of an unknown name answers EXIT_ERROR.
-    assert {kind for _, kind, _ in stored(tmp_path / "a.db")} >= {"START", "EXIT"}
+    assert {kind for _, kind, _ in events_in_database(tmp_path / "a.db")} >= {"START", "EXIT"}
 
 
 def test_a_variant_that_no_board_survives_is_bad_with_the_reason_of_every_attempt(tmp_path: Path) -> None:
     with boards(1, faults=["huge-size"]) as first, boards(1, faults=["eof-mid-frame"]) as second:
-        ended = taskgen(
+        ended = run_taskgen(
             "run",
-            taskset_file(tmp_path, QUICK | {"numberofjobs": 50}),
+            write_taskset(tmp_path, QUICK | {"numberofjobs": 50}),
             *board_options(first + second),
             "--max-attempts",
             "2",
@@ -191,9 +193,9 @@ def test_a_variant_that_no_board_survives_is_bad_with_the_reason_of_every_attemp
 
 
 def test_a_run_that_takes_too_long_is_stopped_and_makes_the_exit_code_1(tmp_path: Path) -> None:
-    path = taskset_file(tmp_path, ENDLESS)
+    path = write_taskset(tmp_path, ENDLESS)
     with boards(1) as addresses:
-        ended = taskgen(
+        ended = run_taskgen(
             "run", path, *board_options(addresses), "--run-timeout", "0.5", "--sqlite", "a.db", cwd=tmp_path
         )
     assert ended.returncode == 1
@@ -204,8 +206,8 @@ def test_a_run_that_takes_too_long_is_stopped_and_makes_the_exit_code_1(tmp_path
 def test_a_board_that_cannot_be_reached_is_named_and_the_others_work(tmp_path: Path) -> None:
     nobody = closed_port()
     with boards(1) as addresses:
-        ended = taskgen(
-            "run", taskset_file(tmp_path, QUICK), *board_options([nobody, *addresses]), cwd=tmp_path
+        ended = run_taskgen(
+            "run", write_taskset(tmp_path, QUICK), *board_options([nobody, *addresses]), cwd=tmp_path
         )
     assert ended.returncode == 0
     assert f"{nobody}: lost: no connection" in ended.stderr
@@ -214,12 +216,14 @@ def test_a_board_that_cannot_be_reached_is_named_and_the_others_work(tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_boards_and_everything_is_stored(tmp_path: Path, number: signal.Signals) -> None:
     truth, database = tmp_path / "truth.jsonl", tmp_path / "a.db"
-    path = taskset_file(tmp_path, ENDLESS, {"pkg": "idle"})
+    path = write_taskset(tmp_path, ENDLESS, {"pkg": "idle"})
     with (
         boards(2, truth=truth) as addresses,
-        started("run", path, path, path, *board_options(addresses), "--sqlite", "a.db", cwd=tmp_path) as run,
+        start_taskgen(
+            "run", path, path, path, *board_options(addresses), "--sqlite", "a.db", cwd=tmp_path
+        ) as run,
     ):
-        wait_until(lambda: truth.exists() and len(said(truth)) > 20, 30, "both boards run")
+        wait_until(lambda: truth.exists() and len(events_in_truth(truth)) > 20, 30, "both boards run")
         run.send_signal(number)
         output, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
@@ -227,17 +231,19 @@ def test_a_signal_stops_the_boards_and_everything_is_stored(tmp_path: Path, numb
     assert "2 stopped_by_user (of 3 variants)" in output
     assert {run.outcome for run in read_runs(database)} == {Outcome.STOPPED_BY_USER}
     # Only a STOP makes a board end the endless task so, and what it said then is stored, too.
-    assert {board for board, kind, _ in stored(database) if kind == "EXIT_EXTERNAL"} == set(addresses)
-    assert stored(database) == said(truth)
+    assert {board for board, kind, _ in events_in_database(database) if kind == "EXIT_EXTERNAL"} == set(
+        addresses
+    )
+    assert events_in_database(database) == events_in_truth(truth)
     assert "Traceback" not in errors
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    path = taskset_file(tmp_path, QUICK | {"numberofjobs": 500})
+    path = write_taskset(tmp_path, QUICK | {"numberofjobs": 500})
     # A frozen board never answers the STOP, so the first Ctrl-C alone would take as long as the watchdog.
     with (
         boards(1, faults=["freeze"]) as addresses,
-        started("run", path, *board_options(addresses), cwd=tmp_path) as run,
+        start_taskgen("run", path, *board_options(addresses), cwd=tmp_path) as run,
     ):
         assert run.stderr is not None
         assert any("1 busy" in line for line in run.stderr)
@@ -251,14 +257,14 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     with boards(1) as addresses:
-        ended = taskgen("run", taskset_file(tmp_path, QUICK), *board_options(addresses), cwd=tmp_path)
+        ended = run_taskgen("run", write_taskset(tmp_path, QUICK), *board_options(addresses), cwd=tmp_path)
     assert "0 of 1 runs done; boards: " in ended.stderr
     assert "\x1b" not in ended.stderr + ended.stdout
 
 
 @pytest.mark.parametrize("columns", [20, 80])
 def test_progress_on_a_terminal_is_drawn_in_place_however_narrow_it_is(tmp_path: Path, columns: int) -> None:
-    path = taskset_file(tmp_path, QUICK | {"priority": [1, 2, 3]})
+    path = write_taskset(tmp_path, QUICK | {"priority": [1, 2, 3]})
     leader, terminal = pty.openpty()
     with boards(1) as addresses:
         run = subprocess.Popen(

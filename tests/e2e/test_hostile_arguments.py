@@ -20,9 +20,10 @@ from taskgen.execution.board import BoardState
 from taskgen.execution.campaign import BadTaskSet
 from taskgen.execution.dispatcher import Counters
 from taskgen.run import Run
-from tests.support.command_line import taskgen, taskset_file
+from tests.support.command_line import run_taskgen, write_taskset
 from tests.support.hostile_text import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
-from tests.support.store_events import end, event, give, taskset
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, taskset
 
 NO_UTF8 = "\udcff"
 """The byte 0xff, as Python has it in an argument."""
@@ -55,8 +56,8 @@ ARGUMENTS = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A good task-set, one with an odd value, and a store with odd texts."""
-    taskset_file(tmp_path, {"pkg": "hey"}).rename(tmp_path / "good.json")
-    taskset_file(tmp_path, {"pkg": HOSTILE, HOSTILE: 1}).rename(tmp_path / "hostile.json")
+    write_taskset(tmp_path, {"pkg": "hey"}).rename(tmp_path / "good.json")
+    write_taskset(tmp_path, {"pkg": HOSTILE, HOSTILE: 1}).rename(tmp_path / "hostile.json")
     store(tmp_path / "events.db")
     return tmp_path
 
@@ -69,7 +70,7 @@ def store(path: Path, text: str = HOSTILE) -> Run:
     with SqliteHandler(path) as handler:
         handler.__taskset_start__(tasks)
         give(handler, tasks, 0, event("START", 0, 1), event("EXIT", 0, 2), event("START", 1, 3))
-        end(handler, tasks, 3)
+        end_run(handler, tasks, 3)
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE tasks SET pkg = ?", (text,))
         database.commit()
@@ -81,14 +82,14 @@ def store(path: Path, text: str = HOSTILE) -> Run:
     "arguments", ARGUMENTS, ids=lambda arguments: " ".join(arguments).replace(HOSTILE, "X")
 )
 def test_a_mistake_is_told_harmlessly(folder: Path, arguments: tuple[str, ...], hostile: str) -> None:
-    done = taskgen(*(one.replace(HOSTILE, hostile) for one in arguments), cwd=folder)
+    done = run_taskgen(*(one.replace(HOSTILE, hostile) for one in arguments), cwd=folder)
     assert done.returncode in (0, 1, 2)
     assert_harmless(done.stdout + done.stderr)
 
 
 def test_a_store_is_shown_harmlessly(folder: Path) -> None:
-    runs = taskgen("show", "events.db", cwd=folder)
-    jobs = taskgen("show", "events.db", "--run", "one", cwd=folder)
+    runs = run_taskgen("show", "events.db", cwd=folder)
+    jobs = run_taskgen("show", "events.db", "--run", "one", cwd=folder)
     for shown in (runs, jobs):
         assert shown.returncode == 0, shown.stderr
         assert_harmless(shown.stdout + shown.stderr)
@@ -98,7 +99,7 @@ def test_a_store_is_shown_harmlessly(folder: Path) -> None:
 
 def test_stores_that_differ_are_told_harmlessly(folder: Path) -> None:
     store(folder / "other.db", f"{HOSTILE} too")
-    done = taskgen("verify", "sqlite:events.db", "sqlite:other.db", cwd=folder)
+    done = run_taskgen("verify", "sqlite:events.db", "sqlite:other.db", cwd=folder)
     assert done.returncode == 1
     assert_harmless(done.stdout + done.stderr)
     assert f"board {SHOWN} too instead of {SHOWN}" in done.stdout
@@ -109,7 +110,7 @@ def test_a_terminal_that_knows_few_characters_is_told_the_others_by_their_number
     folder: Path, encoding: str
 ) -> None:
     store(folder / "foreign.db", "日本 …")
-    done = taskgen("show", "foreign.db", cwd=folder, PYTHONIOENCODING=encoding)
+    done = run_taskgen("show", "foreign.db", cwd=folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert r"\u65e5" in done.stdout
 

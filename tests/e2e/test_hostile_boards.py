@@ -15,11 +15,10 @@ from taskgen.run import Outcome
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import REASON_CHARACTERS
-from tests.integration.test_distributor_service import decide
-from tests.support.broker_client import wire
-from tests.support.command_line import taskgen, taskset_file
+from tests.support.broker_client import broker_client
+from tests.support.command_line import run_taskgen, write_taskset
 from tests.support.hostile_text import IN_XML, MARKUP, assert_harmless
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.services import Service
 
 HUGE = "9" * 1_000_000
@@ -43,7 +42,7 @@ def odd(text: str) -> list[bytes]:
     ]
 
 
-def hostile_board(line: Line) -> None:
+def hostile_board(line: BoardConnection) -> None:
     """Ends its run well, after all that."""
     while True:
         line.obey_until(Command.START)
@@ -64,10 +63,10 @@ def quarantined(folder: Path) -> list[str]:
 
 
 def test_huge_and_hostile_frames_are_kept_with_short_reasons_and_few_words(tmp_path: Path) -> None:
-    tasks = taskset_file(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey"})
     with scripted_board(hostile_board) as address:
         command = ("run", tasks, "--board", address, "--sqlite", "events.db")
-        done = taskgen(*command, cwd=tmp_path)
+        done = run_taskgen(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_harmless(done.stdout + done.stderr)
     assert len(done.stdout + done.stderr) < FEW_BYTES
@@ -89,9 +88,9 @@ def test_a_handler_that_quotes_a_board_in_its_error_fills_no_log(tmp_path: Path)
         "                raise ValueError(one['@type'])\n"
         "        return super().__taskset_event__(taskset, event)\n"
     )
-    tasks = taskset_file(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey"})
     with scripted_board(hostile_board) as address:
-        done = taskgen("run", tasks, "--board", address, "--handler", "own:Own", cwd=tmp_path)
+        done = run_taskgen("run", tasks, "--board", address, "--handler", "own:Own", cwd=tmp_path)
     assert done.returncode == 1
     assert "raised ValueError" in done.stdout
     assert_harmless(done.stdout + done.stderr, tracebacks=1)
@@ -137,12 +136,12 @@ def test_a_distributor_says_little_of_such_a_board_and_publishes_short_reasons(
     settings = {"outbox_path": tmp_path, "log_format": log_format}
     with (
         scripted_board(hostile_board) as board,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service("distributor", amqp_url=amqp_vhost_url, boards=board, **settings) as service,
     ):
         lab.submit(TaskSet([Task(pkg="hey")]))
         reasons = [message.reason for message in lab.wait_for(QuarantinedMessage, 7)]
-        decide(lab, lab.wait_for(StartedMessage)[0], Outcome.FINISHED)
+        lab.decide(lab.wait_for(StartedMessage)[0], Outcome.FINISHED)
         lab.wait_for(EndedMessage)
         assert max(map(len, reasons)) == REASON_CHARACTERS
         assert service.stop() == 0

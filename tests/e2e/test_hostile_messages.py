@@ -25,11 +25,17 @@ from taskgen.messages.codec import (
 )
 from taskgen.run import Outcome, now
 from taskgen.untrusted_text import REASON_CHARACTERS
-from tests.support.broker_client import Wire, wire
-from tests.support.command_line import started, taskgen, taskset_file
-from tests.support.fake_distributor import StandIn
+from tests.support.broker_client import (
+    BrokerClient,
+    broker_client,
+    dead_letters_of,
+    declare_queues,
+    queue_depth,
+)
+from tests.support.command_line import run_taskgen, start_taskgen, write_taskset
+from tests.support.fake_distributor import FakeDistributor
 from tests.support.hostile_text import HOSTILE, MARKUP, SHOWN, assert_harmless, unwrapped
-from tests.support.message_factory import declare, depth, head, parked
+from tests.support.message_factory import run_head
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 
@@ -65,7 +71,7 @@ def put(url: str, queue: str, body: bytes, **properties: Any) -> None:
 @pytest.fixture
 def url(amqp_vhost_url: str) -> str:
     """A broker with hostile messages parked."""
-    declare(amqp_vhost_url, QUEUE)
+    declare_queues(amqp_vhost_url, QUEUE)
     for headers in HEADERS:
         put(amqp_vhost_url, QUEUE.parked, HOSTILE.encode(), headers=headers, message_id=HOSTILE)
     put(amqp_vhost_url, QUEUE.parked, b"\xff\x1b[31m", message_id=b"\xff\x1b")
@@ -77,7 +83,7 @@ COUNT = len(HEADERS) + 1
 
 def run(url: str, folder: Path, *arguments: str) -> str:
     """What a command says that does its work, and says it harmlessly."""
-    done = taskgen(*arguments, "--amqp-url", url, cwd=folder)
+    done = run_taskgen(*arguments, "--amqp-url", url, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert_harmless(done.stdout + done.stderr)
     return done.stdout
@@ -94,19 +100,19 @@ def test_hostile_messages_are_listed_and_shown_as_they_were_sent(url: str, tmp_p
     first, last = SHOWN.split(r"\n")
     assert f"body         {first}\n             {last}\n" in shown
     assert shown.count("reason       unknown, by the broker\n") == 7
-    wait_until(lambda: depth(url, QUEUE.parked) == COUNT, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.parked) == COUNT, 10, "all given back")
 
 
 def test_hostile_messages_are_put_back(url: str, tmp_path: Path) -> None:
     assert f"{COUNT} messages put back" in run(url, tmp_path, "parked", "redrive", QUEUE.name)
-    assert (depth(url, QUEUE.parked), depth(url, QUEUE.name)) == (0, COUNT)
+    assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, COUNT)
 
 
 def test_hostile_messages_are_dropped(url: str, tmp_path: Path) -> None:
     one = (QUEUE.name, "--yes", "--id", r"\xff" + "\x1b")
     assert run(url, tmp_path, "parked", "drop", *one) == "1 messages deleted\n"
     assert run(url, tmp_path, "parked", "drop", QUEUE.name, "--yes") == f"{COUNT - 1} messages deleted\n"
-    assert depth(url, QUEUE.parked) == 0
+    assert queue_depth(url, QUEUE.parked) == 0
 
 
 def test_a_queue_of_a_hostile_name_is_declared_and_listed(
@@ -130,8 +136,8 @@ def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: 
     with Service("sqlite_sink", amqp_url=amqp_vhost_url, sqlite_path=tmp_path / "events.db") as sink:
         sink.wait_healthy()
         put(amqp_vhost_url, QUEUE.name, body)
-        wait_until(lambda: depth(amqp_vhost_url, QUEUE.parked) == 1, 60, "the message parked")
-        (one,) = parked(amqp_vhost_url, QUEUE.name)
+        wait_until(lambda: queue_depth(amqp_vhost_url, QUEUE.parked) == 1, 60, "the message parked")
+        (one,) = dead_letters_of(amqp_vhost_url, QUEUE.name)
         assert len(one.reason) <= REASON_CHARACTERS
         assert one.reason.isprintable()
         assert sink.stop() == 0
@@ -143,19 +149,19 @@ def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: 
 def test_what_others_say_in_their_messages_is_short_and_showable() -> None:
     """Sinks and the controller store and log what they are told, by whoever may publish."""
     message = EndedMessage(
-        run=head(), ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE + "x" * 1_000_000, events=0
+        run=run_head(), ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE + "x" * 1_000_000, events=0
     )
     assert message.reason.startswith(SHOWN)
     assert len(message.reason) == REASON_CHARACTERS
 
 
 @contextmanager
-def saying(url: str, say: Callable[[Wire], None]) -> Iterator[None]:
+def saying(url: str, say: Callable[[BrokerClient], None]) -> Iterator[None]:
     """Say something again and again."""
     is_over = threading.Event()
 
     def work() -> None:
-        with wire(url) as lab:
+        with broker_client(url) as lab:
             while not is_over.wait(0.2):
                 say(lab)
 
@@ -181,13 +187,13 @@ def test_status_shows_what_hostile_services_say(amqp_vhost_url: str, tmp_path: P
         for number, since in enumerate(SINCE)
     ]
 
-    def say(lab: Wire) -> None:
+    def say(lab: BrokerClient) -> None:
         status = StatusMessage(distributor=HOSTILE, boards=boards)
         controller = campaigns(CampaignReport(campaign_id=HOSTILE, running=1))
         lab.publish(EVENTS, "status.hostile", status.body())
         lab.publish(EVENTS, "status.controller", controller.body())
 
-    declare(amqp_vhost_url, QUEUE)
+    declare_queues(amqp_vhost_url, QUEUE)
     with saying(amqp_vhost_url, say):
         shown = unwrapped(run(amqp_vhost_url, tmp_path, "status"))
         report = json.loads(run(amqp_vhost_url, tmp_path, "status", "--json"))
@@ -197,20 +203,18 @@ def test_status_shows_what_hostile_services_say(amqp_vhost_url: str, tmp_path: P
 
 
 def test_submit_shows_what_hostile_runs_end_with(amqp_vhost_url: str, tmp_path: Path) -> None:
-    tasks = taskset_file(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey"})
     with (
-        wire(amqp_vhost_url) as lab,
-        started("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting,
+        broker_client(amqp_vhost_url) as lab,
+        start_taskgen("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting,
     ):
-        message = StandIn(lab).take()
-        run_head = head(campaign_id=message.campaign_id, board=HOSTILE)
-        lost = EndedMessage(
-            run=run_head, ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE, events=0
-        )
+        message = FakeDistributor(lab).take()
+        head = run_head(campaign_id=message.campaign_id, board=HOSTILE)
+        lost = EndedMessage(run=head, ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE, events=0)
         source = message.model_copy(update={"source": "[/a"})  # with the reason it would be a tag
         refused = RefusedMessage(taskset=source, reason=f"b] {HOSTILE}")
 
-        def say(lab: Wire) -> None:
+        def say(lab: BrokerClient) -> None:
             lab.publish(EVENTS, "stopped.hostile", lost.body())
             lab.publish(EVENTS, "refused.hostile", refused.body())
             if waiting_for_it():

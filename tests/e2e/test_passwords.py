@@ -19,7 +19,7 @@ from taskgen.cli import main
 from taskgen.errors import TaskgenError
 from taskgen.runtime.settings import ServiceSettings, load_settings
 from taskgen.state.opening import open_state
-from tests.support.command_line import taskgen, taskset_file
+from tests.support.command_line import run_taskgen, write_taskset
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 
@@ -215,8 +215,8 @@ WRONG = (
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
 def test_a_command_says_no_password(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    taskset_file(tmp_path, {"pkg": "hey"})
-    done = taskgen(*arguments, cwd=tmp_path)
+    write_taskset(tmp_path, {"pkg": "hey"})
+    done = run_taskgen(*arguments, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert done.stderr.splitlines()[-1].startswith("taskgen: ")
     assert "Traceback" not in done.stderr
@@ -274,7 +274,7 @@ def test_who_is_refused_is_told_no_password(
         ("verify {}", with_password(postgres_database).replace(f"user:{SECRET}", SECRET)),
         ("status --amqp-url {}", with_password(amqp_vhost_url)),
     ):
-        done = taskgen(*command.format(url).split(), cwd=tmp_path)
+        done = run_taskgen(*command.format(url).split(), cwd=tmp_path)
         assert done.returncode == 1
         assert "check user, password" in done.stderr
         assert SECRET not in done.stderr

@@ -20,11 +20,12 @@ from taskgen.state.opening import open_state
 from taskgen.state.rows import Changes, Sending
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import Wire, wire
-from tests.support.command_line import environment, taskgen, taskset_file
-from tests.support.message_factory import depth, publish, publish_raw, wait_stored, whole_run
+from tests.support.broker_client import BrokerClient, broker_client, publish, publish_to_queue, queue_depth
+from tests.support.command_line import environment, run_taskgen, write_taskset
+from tests.support.message_factory import whole_run
 from tests.support.restricted_lab import Restricted
 from tests.support.services import Service
+from tests.support.sink_kinds import wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -104,7 +105,7 @@ class Lab:
             "TASKGEN_AMQP_URL": self._broker.url("cli"),
             "TASKGEN_MANAGEMENT_URL": self._broker.management_url("cli"),
         }
-        done = taskgen(*arguments, cwd=self._folder, **urls)
+        done = run_taskgen(*arguments, cwd=self._folder, **urls)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -123,9 +124,9 @@ def test_each_service_has_the_rights_to_do_its_work(
     broker: Restricted, make: tuple[ExitStack, Path, str], tmp_path: Path
 ) -> None:
     lab = Lab(make[0], broker, *make[1:])
-    said = lab.cli("submit", taskset_file(tmp_path, SHORT), "--wait")
+    said = lab.cli("submit", write_taskset(tmp_path, SHORT), "--wait")
     assert "3 of 3 done: 3 finished" in said
-    wait_stored(3, *lab.stores)
+    wait_until_stored(3, *lab.stores)
     wait_until(lambda: lab.told() == 3, 30, "the handler to be told")
     report = LabReport.model_validate_json(lab.cli("status", "--json"))
     assert {queue.name: queue.consumers for queue in report.queues if queue.name != "taskgen.tasksets"} == {
@@ -137,7 +138,7 @@ def test_each_service_has_the_rights_to_do_its_work(
 def test_a_run_that_was_lost_is_put_back_and_people_stop_what_runs_and_waits(
     broker: Restricted, make: tuple[ExitStack, Path, str]
 ) -> None:
-    with wire(broker.amqp_url) as ear:
+    with broker_client(broker.amqp_url) as ear:
         lab = Lab(make[0], broker, *make[1:])
         for _ in range(3):
             ear.submit(ENDLESS, campaign_id="c")
@@ -158,7 +159,7 @@ def test_a_run_that_was_lost_is_put_back_and_people_stop_what_runs_and_waits(
         assert lab.are_all_alive()
 
 
-def tasksets(ear: Wire) -> list[TaskSetMessage]:
+def tasksets(ear: BrokerClient) -> list[TaskSetMessage]:
     """What waits for a board; it goes on waiting."""
     bodies = [ear.take("taskgen.tasksets") for _ in range(ear.depth("taskgen.tasksets"))]
     for body in bodies:
@@ -166,7 +167,7 @@ def tasksets(ear: Wire) -> list[TaskSetMessage]:
     return [TaskSetMessage.model_validate_json(body or b"") for body in bodies]
 
 
-def called_off(ear: Wire) -> int:
+def called_off(ear: BrokerClient) -> int:
     said = [one for one in ear.all_of(ControllerStatusMessage) if one.campaigns]
     return said[-1].campaigns[-1].called_off if said else 0
 
@@ -177,10 +178,10 @@ def test_poison_is_parked_by_each_service_and_people_put_it_back_or_drop_it(
     lab = Lab(make[0], broker, *make[1:])
 
     def are_parked(count: int) -> bool:
-        return all(depth(broker.amqp_url, f"{queue}.parked") == count for queue in CONSUMERS)
+        return all(queue_depth(broker.amqp_url, f"{queue}.parked") == count for queue in CONSUMERS)
 
     for queue in CONSUMERS:
-        publish_raw(broker.amqp_url, queue, [b"poison"])
+        publish_to_queue(broker.amqp_url, queue, [b"poison"])
     wait_until(lambda: are_parked(1), 60, "every service to park it")
     for queue in CONSUMERS:
         assert "Invalid JSON" in lab.cli("parked", "list", queue)
@@ -197,7 +198,7 @@ def test_what_kills_its_consumer_again_and_again_is_parked_in_that_consumer_s_qu
     broker: Restricted, queue: str, tmp_path: Path
 ) -> None:
     broker.declare_handler("yours")
-    publish_raw(broker.amqp_url, queue, [b"deadly"])
+    publish_to_queue(broker.amqp_url, queue, [b"deadly"])
 
     def die() -> bool:
         """Take the message and die, as its consumer would."""
@@ -206,14 +207,16 @@ def test_what_kills_its_consumer_again_and_again_is_parked_in_that_consumer_s_qu
         for _ in channel.consume(queue, inactivity_timeout=0.5):
             break
         opened.close()
-        return depth(broker.amqp_url, f"{queue}.parked") == 1
+        return queue_depth(broker.amqp_url, f"{queue}.parked") == 1
 
     wait_until(die, 90, "the message to be parked")
-    assert [other for other in CONSUMERS if depth(broker.amqp_url, f"{other}.parked")] == [queue]
+    assert [other for other in CONSUMERS if queue_depth(broker.amqp_url, f"{other}.parked")] == [queue]
     as_cli = {"TASKGEN_AMQP_URL": broker.url("cli")}
-    assert "delivery_limit, by the broker" in taskgen("parked", "list", queue, cwd=tmp_path, **as_cli).stdout
-    assert taskgen("parked", "redrive", queue, cwd=tmp_path, **as_cli).returncode == 0
-    assert (depth(broker.amqp_url, queue), depth(broker.amqp_url, f"{queue}.parked")) == (1, 0)
+    assert (
+        "delivery_limit, by the broker" in run_taskgen("parked", "list", queue, cwd=tmp_path, **as_cli).stdout
+    )
+    assert run_taskgen("parked", "redrive", queue, cwd=tmp_path, **as_cli).returncode == 0
+    assert (queue_depth(broker.amqp_url, queue), queue_depth(broker.amqp_url, f"{queue}.parked")) == (1, 0)
 
 
 def test_an_upgrade_loses_nothing_that_waits_is_parked_or_is_to_be_sent(
@@ -224,14 +227,14 @@ def test_an_upgrade_loses_nothing_that_waits_is_parked_or_is_to_be_sent(
     publish(restricted.amqp_url, run)
     for queue in CONSUMERS:
         if queue != "taskgen.tasksets":
-            publish_raw(restricted.amqp_url, f"{queue}.parked", [end.body()])
+            publish_to_queue(restricted.amqp_url, f"{queue}.parked", [end.body()])
     put_back = TaskSetMessage(tasks=[dict(Task(pkg="hey", id=0, period=50, numberofjobs=2))])
     to_be_sent(tmp_path / "state.db", put_back)
     restricted.load()
     lab = Lab(make[0], restricted, *make[1:])
     for queue in CONSUMERS:
         lab.cli("parked", "redrive", queue)
-    wait_stored(2, *lab.stores)
+    wait_until_stored(2, *lab.stores)
     wait_until(lambda: lab.told() == 2, 30, "the handler to be told")
     assert not verify(lab.stores).findings
     assert lab.are_all_alive()
@@ -246,7 +249,7 @@ def test_a_service_on_a_broker_without_its_definitions_says_what_is_missing_and_
     ) as sink:
         assert sink.process.wait(timeout=60) == 1
         said = sink.log.splitlines()[-1]
-    done = taskgen("stop", "--all", cwd=tmp_path, TASKGEN_AMQP_URL=restricted.url("cli"))
+    done = run_taskgen("stop", "--all", cwd=tmp_path, TASKGEN_AMQP_URL=restricted.url("cli"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     for line in (said, done.stderr):
         assert "there is no exchange taskgen.handlers.dlx" in line

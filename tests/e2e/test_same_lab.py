@@ -14,7 +14,7 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import wire
+from tests.support.broker_client import broker_client
 from tests.support.lab import lab, results, stored_runs
 from tests.support.waiting import wait_until
 
@@ -62,7 +62,7 @@ def test_one_process_and_the_services_store_the_same(amqp_vhost_url: str, tmp_pa
         distributor.start(campaign())
     with (
         run_boards(**BOARDS) as boards,  # type: ignore[arg-type]
-        wire(amqp_vhost_url) as ear,
+        broker_client(amqp_vhost_url) as ear,
         lab(amqp_vhost_url, tmp_path, boards) as services,
     ):
         services.sqlite_sink()

@@ -13,10 +13,11 @@ import pytest
 from taskgen.messages.codec import ControllerStatusMessage, StartedMessage
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
-from tests.support.broker_client import wire
-from tests.support.command_line import started, taskgen, taskset_file
-from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.broker_client import broker_client
+from tests.support.command_line import run_taskgen, start_taskgen, write_taskset
+from tests.support.fake_distributor import FakeDistributor
 from tests.support.lab import lab
+from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -29,8 +30,8 @@ def test_submit_waits_until_every_variant_has_a_result(amqp_vhost_url: str, tmp_
     with run_boards(2, speed=50) as boards, lab(amqp_vhost_url, tmp_path, boards) as services:
         services.controller()
         services.distributor()
-        tasks = taskset_file(tmp_path, TASK | {"numberofjobs": [1, 2, 3]})
-        done = taskgen(
+        tasks = write_taskset(tmp_path, TASK | {"numberofjobs": [1, 2, 3]})
+        done = run_taskgen(
             "submit", tasks, "--repeat", "2", "--wait", cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url
         )
     assert done.returncode == 0, done.stderr
@@ -45,11 +46,11 @@ def test_a_wait_ends_however_many_campaigns_came_and_went_meanwhile(
         said = ear.all_of(ControllerStatusMessage)
         return bool(said) and said[-1].runs.get("finished") == 51
 
-    tasks = taskset_file(tmp_path, TASK)
-    with wire(amqp_vhost_url) as ear, lab(amqp_vhost_url, tmp_path, []) as services:
+    tasks = write_taskset(tmp_path, TASK)
+    with broker_client(amqp_vhost_url) as ear, lab(amqp_vhost_url, tmp_path, []) as services:
         services.controller(lost_after_s=60)
-        distributor = StandIn(ear)
-        with started("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting:
+        distributor = FakeDistributor(ear)
+        with start_taskgen("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting:
             run = distributor.start(distributor.take())
             for number in range(51):
                 (message,) = ear.submit(TWO_JOBS, campaign_id=new_id())
@@ -68,16 +69,19 @@ def test_a_wait_ends_however_many_campaigns_came_and_went_meanwhile(
 def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_ends_with_1(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    tasks = taskset_file(tmp_path, {"pkg": "idle"})
+    tasks = write_taskset(tmp_path, {"pkg": "idle"})
     command = ("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url)
     with (
         run_boards(2, speed=50) as boards,
-        wire(amqp_vhost_url) as ear,
+        broker_client(amqp_vhost_url) as ear,
         lab(amqp_vhost_url, tmp_path, boards) as services,
     ):
         services.controller()
         services.distributor()
-        with started(*command, cwd=tmp_path) as interrupted, started(*command, cwd=tmp_path) as stopped:
+        with (
+            start_taskgen(*command, cwd=tmp_path) as interrupted,
+            start_taskgen(*command, cwd=tmp_path) as stopped,
+        ):
             ear.wait_for(StartedMessage, 2)
             wait_until(
                 lambda: any(said.runs.get("running") == 2 for said in ear.all_of(ControllerStatusMessage)),
@@ -90,7 +94,7 @@ def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_
             assert "the campaign goes on; `taskgen status` shows how far it is" in said
             assert (
                 "2 runs told to stop"
-                in taskgen("stop", "--all", "--amqp-url", amqp_vhost_url, cwd=tmp_path).stdout
+                in run_taskgen("stop", "--all", "--amqp-url", amqp_vhost_url, cwd=tmp_path).stdout
             )
             said, faults = stopped.communicate(timeout=60)
             assert stopped.returncode == 1
@@ -99,7 +103,7 @@ def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_
 
 
 def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
-    tasks = taskset_file(tmp_path, TASK)
+    tasks = write_taskset(tmp_path, TASK)
     for arguments, words in (
         (("submit", tmp_path / "none.json"), "none.json"),
         (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "TASKGEN_AMQP_URL"),
@@ -110,7 +114,7 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
         (("verify", "mysql:x"), "sqlite:PATH"),
         (("verify", f"sqlite:{tmp_path}/none.db"), "none.db"),
     ):
-        done = taskgen(*arguments, cwd=tmp_path)
+        done = run_taskgen(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert words in done.stderr
@@ -120,13 +124,13 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
 def test_a_broker_that_is_not_there_or_refuses_is_one_line_and_no_mistake_of_the_users(
     amqp_url: str, tmp_path: Path, command: str
 ) -> None:
-    tasks = [taskset_file(tmp_path, TASK)] if command == "submit" else []
+    tasks = [write_taskset(tmp_path, TASK)] if command == "submit" else []
     wrong = urlsplit(amqp_url)._replace(netloc=f"nobody:wrong@{urlsplit(amqp_url).netloc.split('@')[-1]}")
     for url, words in (
         (f"amqp://guest:guest@127.0.0.1:{port_for.select_random()}/%2F", "no connection to the broker"),
         (wrong.geturl(), "refused"),
     ):
-        done = taskgen(command, *tasks, "--amqp-url", url, cwd=tmp_path)
+        done = run_taskgen(command, *tasks, "--amqp-url", url, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert words in done.stderr
@@ -135,10 +139,14 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line_and_no_mistake_of_the
 
 def test_verify_ends_with_1_where_stores_differ(tmp_path: Path) -> None:
     with run_boards(1, speed=50) as boards:
-        taskgen("run", taskset_file(tmp_path, TASK), "--board", *boards, "--sqlite", "a.db", cwd=tmp_path)
-        taskgen("run", taskset_file(tmp_path, TASK), "--board", *boards, "--sqlite", "b.db", cwd=tmp_path)
-    same = taskgen("verify", "sqlite:a.db", "sqlite:a.db", cwd=tmp_path)
+        run_taskgen(
+            "run", write_taskset(tmp_path, TASK), "--board", *boards, "--sqlite", "a.db", cwd=tmp_path
+        )
+        run_taskgen(
+            "run", write_taskset(tmp_path, TASK), "--board", *boards, "--sqlite", "b.db", cwd=tmp_path
+        )
+    same = run_taskgen("verify", "sqlite:a.db", "sqlite:a.db", cwd=tmp_path)
     assert (same.returncode, "clean" in same.stdout) == (0, True)
-    other = taskgen("verify", "sqlite:a.db", "sqlite:b.db", cwd=tmp_path)
+    other = run_taskgen("verify", "sqlite:a.db", "sqlite:b.db", cwd=tmp_path)
     assert other.returncode == 1
     assert "run is absent" in other.stdout

@@ -17,10 +17,9 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import Wire, wire
-from tests.support.command_line import taskgen
+from tests.support.broker_client import BrokerClient, broker_client, declare_queues
+from tests.support.command_line import run_taskgen
 from tests.support.lab import lab
-from tests.support.message_factory import declare
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -31,13 +30,13 @@ ENDLESS = TaskSet([Task(pkg="idle")])
 class Cli:
     """The command, with the broker of a lab of one board, and ears on it."""
 
-    def __init__(self, url: str, folder: Path, ear: Wire, board: str) -> None:
+    def __init__(self, url: str, folder: Path, ear: BrokerClient, board: str) -> None:
         self.url, self._folder = url, folder
         self.ear = ear
         self.board = board
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return taskgen(*arguments, cwd=self._folder, TASKGEN_AMQP_URL=self.url)
+        return run_taskgen(*arguments, cwd=self._folder, TASKGEN_AMQP_URL=self.url)
 
     def report(self) -> LabReport:
         done = self("status", "--json")
@@ -57,7 +56,7 @@ class Cli:
 def cli(amqp_vhost_url: str, tmp_path: Path) -> Iterator[Cli]:
     with ExitStack() as stack:
         (board,) = stack.enter_context(run_boards(1, speed=50))
-        ear = stack.enter_context(wire(amqp_vhost_url))
+        ear = stack.enter_context(broker_client(amqp_vhost_url))
         services = stack.enter_context(lab(amqp_vhost_url, tmp_path, [board]))
         services.controller()
         services.distributor()
@@ -78,7 +77,7 @@ def test_status_shows_boards_runs_and_queues(cli: Cli, management_url: str) -> N
     queues = {queue.name: queue for queue in report.queues}
     assert queues[TASKSETS].waiting == 1
     assert queues["taskgen.controller"].consumers == 1
-    declare(cli.url, handler_queue("mine"))
+    declare_queues(cli.url, handler_queue("mine"))
     shown = cli("status", "--management-url", management_url).stdout
     assert "taskgen.handler.mine" in shown
     assert started.run.run_id in shown
@@ -110,7 +109,7 @@ def test_stop_of_one_task_set_leaves_the_others_and_their_order(cli: Cli) -> Non
     assert cli.ear.depth(TASKSETS) == 0
 
 
-def next_after(ear: Wire, former: StartedMessage) -> StartedMessage:
+def next_after(ear: BrokerClient, former: StartedMessage) -> StartedMessage:
     count = [one.run.run_id for one in ear.all_of(StartedMessage)].index(former.run.run_id) + 2
     return ear.wait_for(StartedMessage, count)[count - 1]
 

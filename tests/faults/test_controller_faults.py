@@ -16,12 +16,13 @@ from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import wire
-from tests.support.fake_distributor import TWO_JOBS, StandIn
+from tests.support.broker_client import broker_client
+from tests.support.fake_distributor import FakeDistributor
 from tests.support.lab import lab, results
 from tests.support.servers.rabbitmq import Broker
 from tests.support.servers.server import Server
 from tests.support.services import Service
+from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
@@ -44,7 +45,7 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
 ) -> None:
     with (
         run_boards(4, speed=2) as boards,
-        wire(amqp_vhost_url) as ear,
+        broker_client(amqp_vhost_url) as ear,
         lab(amqp_vhost_url, tmp_path, boards) as services,
     ):
         active = services.controller(state_url=postgres_database)
@@ -71,45 +72,45 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
 
 
 @pytest.fixture
-def distributor(amqp_vhost_url: str) -> Iterator[StandIn]:
-    with wire(amqp_vhost_url) as ear:
-        distributor = StandIn(ear)
-        distributor.serve()
+def distributor(amqp_vhost_url: str) -> Iterator[FakeDistributor]:
+    with broker_client(amqp_vhost_url) as ear:
+        distributor = FakeDistributor(ear)
+        distributor.hold_lease()
         yield distributor
 
 
 def test_a_killed_controller_decides_from_what_it_knew(
-    amqp_vhost_url: str, tmp_path: Path, distributor: StandIn
+    amqp_vhost_url: str, tmp_path: Path, distributor: FakeDistributor
 ) -> None:
     settings = {"amqp_url": amqp_vhost_url, "state_url": f"sqlite:{tmp_path / 'state.db'}"}
     with Service("controller", **settings) as first:
         first.wait_healthy()
-        distributor.wire.submit(TWO_JOBS)
+        distributor.client.submit(TWO_JOBS)
         run = distributor.start(distributor.take())
-        distributor.tell(run, 0, "START", "EXIT", "START")
+        distributor.report(run, 0, "START", "EXIT", "START")
         state = open_state(str(settings["state_url"]))
         wait_until(lambda: len(list(state.jobs(run.run_id))) == 2, 30, "the controller to keep the jobs")
         state.close()
         first.kill()
-    distributor.tell(run, 3, "EXIT")
+    distributor.report(run, 3, "EXIT")
     with Service("controller", **settings):
-        decision = distributor.wait_decision()
+        decision = distributor.wait_for_decision()
     assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
 
 
 def test_a_database_that_is_away_delays_decisions_and_loses_none(
-    amqp_vhost_url: str, postgres_database: str, postgres: Server, distributor: StandIn
+    amqp_vhost_url: str, postgres_database: str, postgres: Server, distributor: FakeDistributor
 ) -> None:
     with Service("controller", amqp_url=amqp_vhost_url, state_url=postgres_database) as controller:
         controller.wait_healthy()
-        distributor.wire.submit(TWO_JOBS)
+        distributor.client.submit(TWO_JOBS)
         run = distributor.start(distributor.take())
-        distributor.tell(run, 0, "START", "EXIT")
+        distributor.report(run, 0, "START", "EXIT")
         postgres.stop()
         wait_until(lambda: controller.get("/healthz")[0] == 503, 30, "it to say that it cannot work")
-        distributor.tell(run, 2, "START", "EXIT")
+        distributor.report(run, 2, "START", "EXIT")
         postgres.start()
-        assert distributor.wait_decision().run_id == run.run_id
+        assert distributor.wait_for_decision().run_id == run.run_id
         wait_until(lambda: controller.get("/healthz")[0] == 200, 30, "it to be well again")
 
 
@@ -124,24 +125,24 @@ def test_a_database_that_is_not_there_at_the_start_is_waited_for(
 
 
 def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
-    amqp_vhost_url: str, tmp_path: Path, broker: Broker, distributor: StandIn
+    amqp_vhost_url: str, tmp_path: Path, broker: Broker, distributor: FakeDistributor
 ) -> None:
-    wire, vhost = distributor.wire, amqp_vhost_url.rpartition("/")[2]
+    client, vhost = distributor.client, amqp_vhost_url.rpartition("/")[2]
     state_url = f"sqlite:{tmp_path / 'state.db'}"
     with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url) as controller:
         controller.wait_healthy()
-        wire.submit(TaskSet([Task(pkg="hey", period=10, numberofjobs=2, priority=[1, 2, 3])]))
+        client.submit(TaskSet([Task(pkg="hey", period=10, numberofjobs=2, priority=[1, 2, 3])]))
         lost, run = distributor.start(distributor.take()), distributor.start(distributor.take())
         limit = '{"max-length": 1, "overflow": "reject-publish"}'
         broker.ctl("set_policy", "-p", vhost, "limit", f"^{TASKSETS}$", limit, "--apply-to", "queues")
-        wire.submit_until_refused(TWO_JOBS)
+        client.submit_until_refused(TWO_JOBS)
         distributor.end(lost, Outcome.BOARD_LOST)
-        distributor.tell(run, 0, "START", "EXIT", "START", "EXIT")
-        assert distributor.wait_decision().run_id == run.run_id
+        distributor.report(run, 0, "START", "EXIT", "START", "EXIT")
+        assert distributor.wait_for_decision().run_id == run.run_id
         taken = []
 
         def is_put_back() -> bool:
-            if wire.depth(TASKSETS):
+            if client.depth(TASKSETS):
                 taken.append(distributor.take())
             return any(one.taskset_id == lost.taskset_id for one in taken)
 
@@ -156,23 +157,25 @@ def test_a_broker_that_is_restarted_is_found_again(
     with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=5) as controller:
         controller.wait_healthy()
         with ExitStack() as stack:
-            distributor = StandIn(stack.enter_context(wire(amqp_vhost_url)))
-            distributor.wire.submit(TWO_JOBS)
+            distributor = FakeDistributor(stack.enter_context(broker_client(amqp_vhost_url)))
+            distributor.client.submit(TWO_JOBS)
             run = distributor.start(distributor.take())
-            distributor.tell(run, 0, "START", "EXIT")
+            distributor.report(run, 0, "START", "EXIT")
             distributor.status(run)
         broker.stop()
         wait_until(lambda: controller.get("/healthz")[0] == 503, 30, "it to miss the broker")
         broker.start()
-        with wire(amqp_vhost_url) as ear:
-            distributor = StandIn(ear)
-            distributor.serve()
+        with broker_client(amqp_vhost_url) as ear:
+            distributor = FakeDistributor(ear)
+            distributor.hold_lease()
 
             def is_on() -> bool:
                 distributor.status(run)
                 return controller.get("/healthz")[0] == 200
 
             wait_until(is_on, 60, "it to be well again")
-            distributor.tell(run, 2, "START", "EXIT")
-            assert distributor.wait_decision() == DecisionMessage(run_id=run.run_id, outcome=Outcome.FINISHED)
+            distributor.report(run, 2, "START", "EXIT")
+            assert distributor.wait_for_decision() == DecisionMessage(
+                run_id=run.run_id, outcome=Outcome.FINISHED
+            )
             assert ear.depth(TASKSETS) == 0, "the time without the broker is nobody's silence"

@@ -15,8 +15,9 @@ from taskgen.distributor import Distributor
 from taskgen.event import Quarantined
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from tests.support.distributors import Log, end_of_run, endless, finite
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.recording_handler import RecordingHandler
+from tests.support.scripted_board import BoardConnection, finish_run, scripted_board
+from tests.support.tasksets import endless_task, one_task
 from tests.support.waiting import wait_until
 
 FEW = Limits(quarantined_pieces=20)
@@ -24,7 +25,7 @@ LITTLE = Limits(quarantined_bytes=2_000)
 NO_END = Limits(quarantined_pieces=10**12, quarantined_bytes=10**15)
 
 
-class Counting(Log):
+class Counting(RecordingHandler):
     """Counts what is quarantined and lets go of it."""
 
     def __init__(self) -> None:
@@ -35,15 +36,15 @@ class Counting(Log):
         self.pieces += 1
 
 
-def flood(line: Line, document: bytes) -> None:
+def flood(line: BoardConnection, document: bytes) -> None:
     """Send frames until the client has gone."""
     frames = (WORD.pack(len(document)) + document) * (1 + 2**16 // (len(document) + 4))
     while True:
         line.send(frames)
 
 
-def floods_in_its_run(document: bytes) -> Callable[[Line], None]:
-    def script(line: Line) -> None:
+def floods_in_its_run(document: bytes) -> Callable[[BoardConnection], None]:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
         flood(line, document)
@@ -51,10 +52,10 @@ def floods_in_its_run(document: bytes) -> Callable[[Line], None]:
     return script
 
 
-def good_board(line: Line) -> None:
+def good_board(line: BoardConnection) -> None:
     while True:
         line.obey_until(Command.START)
-        end_of_run(line)
+        finish_run(line)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +72,12 @@ def good_board(line: Line) -> None:
 def test_a_board_that_floods_a_run_with_what_is_no_event_is_an_error_and_the_next_one_goes_on(
     limits: Limits, document: bytes, kept: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = Log()
+    log = RecordingHandler()
     with (
         scripted_board(floods_in_its_run(document), good_board) as address,
         Distributor(address, event_handler=log, limits=limits, longest_pause_s=0.2) as distributor,
     ):
-        campaign = distributor.start(finite())
+        campaign = distributor.start(one_task())
         assert distributor.counters.quarantined == kept
     assert campaign.outcomes == {Outcome.BOARD_ERROR: 1, Outcome.FINISHED: 1}
     assert len(log.quarantined) == kept
@@ -97,7 +98,7 @@ def test_a_run_that_a_board_floods_without_end_ends_when_its_time_is_up() -> Non
             address, event_handler=log, limits=NO_END, run_timeout_s=0.5, longest_pause_s=0.2
         ) as distributor,
     ):
-        campaign = distributor.start(finite())
+        campaign = distributor.start(one_task())
     assert campaign.outcomes == {Outcome.BOARD_LOST: 1, Outcome.FINISHED: 1}
     assert log.ended[0].reason.startswith("not over within 0.5 s, and not to be stopped: the board sent ")
     assert log.ended[0].reason.endswith(" bytes of frames after STOP")
@@ -107,7 +108,7 @@ def test_a_flood_of_events_after_a_stop_that_is_answered_costs_none_of_them() ->
     """A board that was held back has more to say than it had sent: all of it belongs to the run."""
     frames = 2_000
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
         assert line.word() == Command.STOP
@@ -116,9 +117,9 @@ def test_a_flood_of_events_after_a_stop_that_is_answered_costs_none_of_them() ->
         line.obey_until(Command.AVAILABLE)
         line.wait_for_end()
 
-    log = Log()
+    log = RecordingHandler()
     with scripted_board(script) as address, Distributor(address, event_handler=log) as distributor:
-        distributor.start(endless(), wait=False)
+        distributor.start(endless_task(), wait=False)
         wait_until(lambda: "START" in log.types, 20, "the run")
         distributor.stop()
     assert [run.outcome for run in log.ended] == [Outcome.STOPPED_BY_USER]
@@ -133,7 +134,7 @@ def test_a_flood_of_events_after_a_stop_that_is_answered_costs_none_of_them() ->
 def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> None:
     is_over = threading.Event()
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
         while not is_over.wait(0.1):
@@ -141,12 +142,12 @@ def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> 
         line.obey_until(Command.AVAILABLE)
         line.wait_for_end()
 
-    log = Log()
+    log = RecordingHandler()
     with (
         scripted_board(script) as address,
         Distributor(address, event_handler=log, silence_timeout_s=1, max_attempts=1) as distributor,
     ):
-        distributor.start(endless(), wait=False)
+        distributor.start(endless_task(), wait=False)
         wait_until(lambda: bool(log.ended) or distributor.counters.frames > 40, 30, "an end or no end")
         is_over.set()
         distributor.stop()
@@ -156,15 +157,15 @@ def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> 
 
 
 def test_a_slow_handler_does_not_make_frames_that_are_none_a_silence() -> None:
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         for _ in range(4):
             line.send_frame(b"no profile")
             line.send_events(("START", 0, 1))
-        end_of_run(line)
+        finish_run(line)
         line.wait_for_end()
 
-    class Slow(Log):
+    class Slow(RecordingHandler):
         def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
             super().__taskset_quarantine__(taskset, quarantined)
             time.sleep(0.5)
@@ -174,17 +175,17 @@ def test_a_slow_handler_does_not_make_frames_that_are_none_a_silence() -> None:
         scripted_board(script) as address,
         Distributor(address, event_handler=log, silence_timeout_s=0.3) as distributor,
     ):
-        assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+        assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
     assert len(log.quarantined) == 4
 
 
 def test_of_an_idle_board_that_floods_little_is_kept_however_often_it_comes_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    connections: list[Line] = []
+    connections: list[BoardConnection] = []
     is_idle, is_enough = threading.Event(), threading.Event()
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         connections.append(line)
         if is_enough.is_set():
             good_board(line)
@@ -192,7 +193,7 @@ def test_of_an_idle_board_that_floods_little_is_kept_however_often_it_comes_back
             line.obey_until(Command.AVAILABLE)
         else:
             line.obey_until(Command.START)
-            end_of_run(line)
+            finish_run(line)
             is_idle.wait(20)
         flood(line, b"no profile")
 
@@ -201,13 +202,13 @@ def test_of_an_idle_board_that_floods_little_is_kept_however_often_it_comes_back
         scripted_board(script) as address,
         Distributor(address, event_handler=log, limits=FEW, longest_pause_s=0.2) as distributor,
     ):
-        distributor.start(finite())
+        distributor.start(one_task())
         is_idle.set()
         wait_until(lambda: len(connections) > 3, 30, "the board to come back")
         is_enough.set()
         before = len(connections)
         wait_until(lambda: len(connections) > before, 30, "the board to be good")
-        assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+        assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
     assert log.pieces == FEW.quarantined_pieces
     assert "lost: the board sent more than 20 pieces" in caplog.text
     assert re.search(r"between two runs: [0-9,]+ more pieces of [0-9,]+ bytes were counted", caplog.text)

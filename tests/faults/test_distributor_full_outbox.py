@@ -16,8 +16,8 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import wire
-from tests.support.handshake_cutter import Relay, relay
+from tests.support.broker_client import broker_client
+from tests.support.handshake_cutter import HandshakeCutter, handshake_cutter
 from tests.support.lab import lab, stored_runs
 from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
@@ -30,18 +30,18 @@ EVENTS = 2 * JOBS + 1
 """Many more than an outbox of 1 MiB holds."""
 CAMPAIGN = TaskSet([Task(pkg="hey", period=10, numberofjobs=JOBS, priority=[1, 2])])
 
-Trouble = Callable[[Broker, Relay, Service, Path], None]
+Trouble = Callable[[Broker, HandshakeCutter, Service, Path], None]
 
 
-def stop_the_broker(broker: Broker, _link: Relay, _service: Service, _outbox: Path) -> None:
+def stop_the_broker(broker: Broker, _link: HandshakeCutter, _service: Service, _outbox: Path) -> None:
     broker.stop()
 
 
-def have_the_broker_hang(_broker: Broker, link: Relay, _service: Service, _outbox: Path) -> None:
+def have_the_broker_hang(_broker: Broker, link: HandshakeCutter, _service: Service, _outbox: Path) -> None:
     link.fall_silent()
 
 
-def fill_the_disk(_broker: Broker, _link: Relay, service: Service, outbox: Path) -> None:
+def fill_the_disk(_broker: Broker, _link: HandshakeCutter, service: Service, outbox: Path) -> None:
     """Leave room for a few pages of SQLite's log, so that batches find none, and single messages may."""
     pid = service.process.pid
     largest = max(path.stat().st_size for path in outbox.iterdir())
@@ -73,14 +73,14 @@ def test_every_store_has_the_first_events_of_each_run_and_the_run_is_closed_and_
 ) -> None:
     with (
         run_boards(2, speed=20) as boards,
-        relay(amqp_vhost_url) as link,
+        handshake_cutter(amqp_vhost_url) as link,
         lab(amqp_vhost_url, tmp_path, boards) as services,
     ):
         for start in (services.sqlite_sink, services.csv_sink, services.controller):
             start()
         services.postgres_sink(postgres_database)
         first = services.distributor(amqp_url=link.url, outbox_max_mb=outbox_max_mb)
-        with wire(amqp_vhost_url) as ear:
+        with broker_client(amqp_vhost_url) as ear:
             submitted = {message.taskset_id for message in ear.submit(CAMPAIGN)}
             ear.wait_for(StartedMessage, 2)
             ear.wait_for(EventsMessage, 10)

@@ -15,8 +15,10 @@ from taskgen.event import AbstractEventHandler, Profile
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.support.distributors import Log, end_of_run, endless, finite
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.profiles import profile_document
+from tests.support.recording_handler import RecordingHandler
+from tests.support.scripted_board import BoardConnection, finish_run, scripted_board
+from tests.support.tasksets import endless_task, one_task
 from tests.support.waiting import wait_until
 
 
@@ -38,11 +40,11 @@ class Deciding(AbstractEventHandler):
 
 
 def test_the_first_handler_decides_and_the_second_only_watches(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board, event_handler=[log, Deciding(False)]) as distributor:
-        assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+        assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
         distributor.event_handler = [Deciding(False), log]
-        assert distributor.start(endless()).outcomes == {Outcome.STOPPED_BY_RULE: 1}
+        assert distributor.start(endless_task()).outcomes == {Outcome.STOPPED_BY_RULE: 1}
 
 
 def test_a_handler_that_raises_or_gives_no_decision_costs_neither_run_nor_others(
@@ -54,13 +56,13 @@ def test_a_handler_that_raises_or_gives_no_decision_costs_neither_run_nor_others
     def cancel() -> bool:
         raise asyncio.CancelledError
 
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board) as distributor:
         for bad in (Deciding(fail), Deciding(None), Deciding(sys.exit), Deciding(cancel)):
             for handlers in ([bad, log], [log, bad]):
                 log.types.clear()
                 distributor.event_handler = handlers
-                campaign = distributor.start(finite(priority=[1, 2, 3]))
+                campaign = distributor.start(one_task(priority=[1, 2, 3]))
                 assert campaign.outcomes == {Outcome.FINISHED: 3}
                 assert log.types == ["START", "EXIT", "JOBS_DONE"] * 3
     tracebacks = [record.getMessage() for record in caplog.records if record.exc_info]
@@ -72,8 +74,8 @@ def test_failures_of_handlers_are_counted_by_kind(board: str) -> None:
     def fail() -> bool:
         raise ZeroDivisionError
 
-    with Distributor(board, event_handler=[Log(), Deciding(fail)]) as distributor:
-        distributor.start(finite(priority=[1, 2, 3]))
+    with Distributor(board, event_handler=[RecordingHandler(), Deciding(fail)]) as distributor:
+        distributor.start(one_task(priority=[1, 2, 3]))
         ((kind, count),) = distributor.handler_failures.items()
     assert "Deciding raised ZeroDivisionError at " in kind
     assert count >= 3
@@ -82,10 +84,10 @@ def test_failures_of_handlers_are_counted_by_kind(board: str) -> None:
 def test_a_slow_handler_holds_a_fast_board_back_and_nothing_is_dropped() -> None:
     """The board cannot write on when the socket is full: the distributor is not reading it."""
     frames, events_per_frame = 4000, 100  # more than the kernel's buffers of both ends take
-    frame = profile(*[("START", 0, n) for n in range(events_per_frame)])
+    frame = profile_document(*[("START", 0, n) for n in range(events_per_frame)])
     sent: list[int] = []
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         for number in range(frames):
             line.send_frame(frame)
@@ -96,14 +98,14 @@ def test_a_slow_handler_holds_a_fast_board_back_and_nothing_is_dropped() -> None
 
     go_on = threading.Event()
 
-    class Slow(Log):
+    class Slow(RecordingHandler):
         def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
             go_on.wait(30)
             return super().__taskset_event__(taskset, event)
 
     log = Slow()
     with scripted_board(script) as address, Distributor(address, event_handler=log) as distributor:
-        campaign = distributor.start(finite(), wait=False)
+        campaign = distributor.start(one_task(), wait=False)
         stands_at = [-1]
 
         def stands() -> bool:
@@ -121,16 +123,16 @@ def test_a_slow_handler_holds_a_fast_board_back_and_nothing_is_dropped() -> None
 
 
 def test_while_handlers_are_behind_a_board_is_not_taken_for_silent() -> None:
-    frame = profile(*[("START", 0, n) for n in range(200)])
+    frame = profile_document(*[("START", 0, n) for n in range(200)])
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         for _ in range(60):
             line.send_frame(frame)
-        end_of_run(line)
+        finish_run(line)
         line.wait_for_end()
 
-    class Slow(Log):
+    class Slow(RecordingHandler):
         def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
             time.sleep(0.02)
             return super().__taskset_event__(taskset, event)
@@ -140,5 +142,5 @@ def test_while_handlers_are_behind_a_board_is_not_taken_for_silent() -> None:
         scripted_board(script) as address,
         Distributor(address, event_handler=log, silence_timeout_s=0.3) as distributor,
     ):
-        assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+        assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
     assert len(log.types) == 60 * 200 + 3

@@ -16,8 +16,9 @@ from taskgen.distributor import Distributor
 from taskgen.execution.board import BoardState
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
-from tests.support.distributors import Log, end_of_run, endless, finite
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.recording_handler import RecordingHandler
+from tests.support.scripted_board import BoardConnection, finish_run, scripted_board
+from tests.support.tasksets import endless_task, one_task
 from tests.support.waiting import wait_until
 
 
@@ -50,10 +51,10 @@ def place() -> str:
 
 
 def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(place, event_handler=log, longest_pause_s=0.5) as distributor:
         with board_process(place) as process:
-            campaign = distributor.start([endless(), finite()], wait=False)
+            campaign = distributor.start([endless_task(), one_task()], wait=False)
             wait_until(lambda: "START" in log.types, 20, "a run that has begun")
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -71,7 +72,7 @@ def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> 
 
 
 def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
-    log, other = Log(), free_place()
+    log, other = RecordingHandler(), free_place()
 
     def is_idle(name: str) -> bool:
         return (name, BoardState.IDLE) in [(board.name, board.state) for board in distributor.boards]
@@ -80,7 +81,7 @@ def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
         Distributor([place, other], event_handler=log, longest_pause_s=0.5) as distributor,
         board_process(place) as process,
     ):
-        distributor.start(endless(), wait=False)
+        distributor.start(endless_task(), wait=False)
         wait_until(lambda: "START" in log.types, 20, "a run that has begun")
         with run_boards(listen=other, speed=100):
             wait_until(lambda: is_idle(other), 20, "another board")
@@ -94,7 +95,7 @@ def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
 
 
 def test_a_variant_that_loses_every_board_is_bad_with_all_reasons_and_the_rest_goes_on() -> None:
-    def breaks_off_at_priority_2(line: Line) -> None:
+    def breaks_off_at_priority_2(line: BoardConnection) -> None:
         while True:
             said, document = [], b""
             while Command.START not in said:
@@ -105,15 +106,15 @@ def test_a_variant_that_loses_every_board_is_bad_with_all_reasons_and_the_rest_g
                     line.send(WORD.pack(Command.AVAILABLE))
             if b"<priority>2</priority>" in document:
                 return
-            end_of_run(line)
+            finish_run(line)
 
-    log = Log()
+    log = RecordingHandler()
     with (
         scripted_board(breaks_off_at_priority_2) as one,
         scripted_board(breaks_off_at_priority_2) as two,
         Distributor([one, two], event_handler=log, max_attempts=3) as distributor,
     ):
-        campaign = distributor.start(finite(priority=[1, 2, 3, 4]))
+        campaign = distributor.start(one_task(priority=[1, 2, 3, 4]))
     assert campaign.outcomes == {Outcome.FINISHED: 3, Outcome.BOARD_LOST: 3}
     (bad,) = campaign.bad
     assert bad.variant == 1
@@ -150,8 +151,8 @@ def test_a_board_that_stays_lost_is_switched_on_by_the_labs_command(
         with Distributor(place, **keywords) as distributor:
             if was_there:
                 with board_process(place):
-                    assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
-            assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+                    assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
+            assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
     finally:
         for pid in started.read_text().split() if started.exists() else ():
             subprocess.run(["kill", "-KILL", pid], check=False)

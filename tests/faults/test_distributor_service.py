@@ -16,9 +16,8 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.test_distributor_service import decide, events_of
-from tests.support.broker_client import wire
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.broker_client import broker_client
+from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
@@ -39,7 +38,7 @@ def no_room(service: Service) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def floods(line: Line) -> None:
+def floods(line: BoardConnection) -> None:
     """A board that has no end of what is no profile."""
     line.obey_until(Command.START)
     line.send_events(("START", 0, 1))
@@ -58,17 +57,17 @@ def test_a_run_goes_on_while_the_outbox_has_no_room_and_all_its_events_arrive_la
     with (
         run_boards(1, speed=2) as boards,
         Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
     ):
         service.wait_healthy()
-        lab.hear_from("ear").submit(PERIODIC)
+        lab.receive_from("ear").submit(PERIODIC)
         (started,) = lab.wait_for(StartedMessage)
         with no_room(service):
             wait_until(lambda: is_outbox_ok(service) is False, 60, "the distributor to miss the room")
             assert service.get("/healthz")[0] == 503
-        wait_until(lambda: "JOBS_DONE" in events_of(lab, started.run.run_id), 60, "the last event")
-        assert len(events_of(lab, started.run.run_id)) == 201
-        decide(lab, started, Outcome.FINISHED)
+        wait_until(lambda: "JOBS_DONE" in lab.events_of(started.run.run_id), 60, "the last event")
+        assert len(lab.events_of(started.run.run_id)) == 201
+        lab.decide(started, Outcome.FINISHED)
         (ended,) = lab.wait_for(EndedMessage)
         assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)
         service.wait_healthy()
@@ -82,21 +81,21 @@ def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(
         Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
     ):
         service.wait_healthy()
-        with wire(amqp_vhost_url) as lab:
-            lab.hear_from("ear").submit(PERIODIC)
+        with broker_client(amqp_vhost_url) as lab:
+            lab.receive_from("ear").submit(PERIODIC)
             (started,) = lab.wait_for(StartedMessage)
             lab.wait_for(EventsMessage, 3)
-            said = lab.heard
+            said = lab.received
         broker.sync()
         broker.kill()
         wait_until(lambda: service.get("/healthz")[0] == 503, 30, "the distributor to miss its broker")
         broker.start()
         service.wait_healthy()
-        with wire(amqp_vhost_url) as lab:
-            lab.hear_from("ear").heard = said
-            wait_until(lambda: "JOBS_DONE" in events_of(lab, started.run.run_id), 60, "the last event")
-            assert len(events_of(lab, started.run.run_id)) == 201
-            decide(lab, started, Outcome.FINISHED)
+        with broker_client(amqp_vhost_url) as lab:
+            lab.receive_from("ear").received = said
+            wait_until(lambda: "JOBS_DONE" in lab.events_of(started.run.run_id), 60, "the last event")
+            assert len(lab.events_of(started.run.run_id)) == 201
+            lab.decide(started, Outcome.FINISHED)
             (ended,) = lab.wait_for(EndedMessage)
             assert (ended.outcome, ended.events) == (Outcome.FINISHED, 201)
 
@@ -107,7 +106,7 @@ def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
     with (
         scripted_board(floods) as board,
         Service("distributor", amqp_url=amqp_vhost_url, boards=board, outbox_path=tmp_path) as service,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
     ):
         service.wait_healthy()
         lab.submit(TaskSet([Task(pkg="idle")]))
@@ -123,7 +122,7 @@ def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
 def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributor_ends(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    def freezes(line: Line) -> None:
+    def freezes(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
         line.wait_for_end()
@@ -131,7 +130,7 @@ def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributo
     settings = {"amqp_url": amqp_vhost_url, "outbox_path": tmp_path, "answer_timeout_s": 1000}
     with (
         scripted_board(freezes) as board,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service("distributor", boards=board, **settings) as service,
     ):
         service.wait_healthy()

@@ -14,7 +14,7 @@ from taskgen.distributor import Distributor
 from taskgen.errors import DistributorError
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.support.in_process import finite
+from tests.support.tasksets import two_tasks
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_a_thread_that_cannot_begin_is_told_where_the_campaign_is_started() -> N
     with Distributor("127.0.0.1:1") as distributor:
         for _ in range(2):
             with pytest.raises(DistributorError, match="Too many open files"):
-                distributor.start(finite())
+                distributor.start(two_tasks())
 
 
 def test_a_thread_that_dies_later_is_told_to_whoever_waits_for_the_campaign() -> None:
     with run_boards() as boards, Distributor(boards, session=Fatal) as distributor:
-        for wait in (lambda: distributor.start(finite()), distributor.wait_finished, distributor.stop):
+        for wait in (lambda: distributor.start(two_tasks()), distributor.wait_finished, distributor.stop):
             with pytest.raises(DistributorError, match="the thread of the boards has died: _FatalError"):
                 wait()
     assert distributor.wait_closed(0)

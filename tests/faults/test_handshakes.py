@@ -14,7 +14,7 @@ import pytest
 
 from taskgen.amqp.connection import connection
 from taskgen.errors import BrokerUnavailableError
-from tests.support.handshake_cutter import relay
+from tests.support.handshake_cutter import handshake_cutter
 from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
@@ -50,7 +50,7 @@ def test_a_service_whose_connections_are_cut_during_the_handshake_connects_again
     amqp_vhost_url: str, tmp_path: Path, frames: int
 ) -> None:
     with (
-        relay(amqp_vhost_url, CUTS, frames) as between,
+        handshake_cutter(amqp_vhost_url, CUTS, frames) as between,
         Service("sqlite_sink", amqp_url=between.url, sqlite_path=tmp_path / "events.db") as service,
     ):
         service.wait_healthy()

@@ -12,7 +12,7 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import wire
+from tests.support.broker_client import broker_client
 from tests.support.lab import lab, results, stored_runs
 from tests.support.waiting import wait_until
 
@@ -26,7 +26,7 @@ def test_a_second_distributor_and_a_second_controller_go_on_where_the_first_was_
 ) -> None:
     with (
         run_boards(4, speed=2) as boards,
-        wire(amqp_vhost_url) as ear,
+        broker_client(amqp_vhost_url) as ear,
         lab(amqp_vhost_url, tmp_path, boards) as services,
     ):
         sinks = [services.sqlite_sink(), services.sqlite_sink(), services.csv_sink()]

@@ -12,8 +12,7 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.test_distributor_service import decide
-from tests.support.broker_client import wire
+from tests.support.broker_client import broker_client
 from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 
@@ -32,8 +31,8 @@ def test_its_run_is_ended_as_lost_and_the_other_boards_go_on(
         ) as service,
     ):
         service.wait_healthy()
-        with wire(amqp_vhost_url) as lab:
-            lab.hear_from("ear").submit(LONG)
+        with broker_client(amqp_vhost_url) as lab:
+            lab.receive_from("ear").submit(LONG)
             lab.submit(LONG)
             begun = {message.run.board: message for message in lab.wait_for(StartedMessage, 2)}
             lab.wait_for(EventsMessage, 3)
@@ -41,11 +40,11 @@ def test_its_run_is_ended_as_lost_and_the_other_boards_go_on(
         service.process.send_signal(signal.SIGSTOP)  # so that the other one is the first to come back
         broker.kill()
         broker.start()
-        with wire(amqp_vhost_url) as other:
-            other.hear_from("ear").serve(boards[0])
+        with broker_client(amqp_vhost_url) as other:
+            other.receive_from("ear").hold_lease(boards[0])
             service.process.send_signal(signal.SIGCONT)
             (lost,) = other.wait_for(EndedMessage, within_s=60)
-            decide(other, begun[boards[1]], Outcome.FINISHED)
+            other.decide(begun[boards[1]], Outcome.FINISHED)
             _, finished = other.wait_for(EndedMessage, 2)
     assert (lost.run.board, lost.outcome) == (boards[0], Outcome.DISTRIBUTOR_LOST)
     assert "another distributor" in lost.reason

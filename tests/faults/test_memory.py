@@ -15,19 +15,10 @@ from taskgen.amqp.topology import Queue, controller_queue, handler_queue, sink_q
 from taskgen.messages.codec import EventsMessage, Message, ProfileOfRun
 from taskgen.run import now
 from taskgen.state.opening import open_state
-from tests.support.message_factory import (
-    BOARD,
-    declare,
-    depth,
-    ended,
-    head,
-    parked,
-    publish,
-    started,
-    wait_stored,
-)
+from tests.support.broker_client import dead_letters_of, declare_queues, publish, queue_depth
+from tests.support.message_factory import BOARD, ended_message, run_head, started_message
 from tests.support.services import Service
-from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind, wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -62,8 +53,8 @@ backlogs = pytest.mark.parametrize(
 
 def run(messages: int, events: int, more: dict[str, Any]) -> list[Message]:
     """A run whose messages hold so many events each."""
-    about = head()
-    whole: list[Message] = [started(about)]
+    about = run_head()
+    whole: list[Message] = [started_message(about)]
     for number in range(messages):
         first = number * events
         found = [
@@ -73,7 +64,7 @@ def run(messages: int, events: int, more: dict[str, Any]) -> list[Message]:
         profile = {"profile": {"events": {"event": found}}}
         part = ProfileOfRun(first_seq=first, received_at=now(), profile=profile)
         whole.append(EventsMessage(run=about, profiles=[part]))
-    return [*whole, ended(about, messages * events)]
+    return [*whole, ended_message(about, messages * events)]
 
 
 def most_memory(service: Service) -> int:
@@ -103,7 +94,7 @@ class Memory:
         spec: str,
     ) -> None:
         queue = sink_queue(self.name)
-        declare(amqp_vhost_url, queue)
+        declare_queues(amqp_vhost_url, queue)
         runs = [run(*shape) for shape in backlog]
         for one in runs:
             publish(amqp_vhost_url, one)
@@ -113,10 +104,10 @@ class Memory:
             wait_until(
                 lambda: counted(service, "taskgen_events_total") == total, 100, f"{total} events stored"
             )
-            wait_stored(len(runs), spec)
+            wait_until_stored(len(runs), spec)
             memory = most_memory(service)
             assert service.stop() == 0
-        assert parked(amqp_vhost_url, queue.name) == []
+        assert dead_letters_of(amqp_vhost_url, queue.name) == []
         assert memory < HALF
 
 
@@ -132,7 +123,7 @@ class Follower:
         return f"sqlite:{tmp_path / 'state.db'}"
 
     def service(self, url: str, state_url: str) -> Service:
-        declare(url, self.queue)
+        declare_queues(url, self.queue)
         return Service(*self.command, amqp_url=url, state_url=state_url)
 
     def take_all(self, service: Service, events: int) -> None:
@@ -160,7 +151,7 @@ class Follower:
                 publish(amqp_vhost_url, run(*shape))
             self.take_all(service, sum(messages * events for messages, events, _ in backlog))
             assert service.stop() == 0
-        assert parked(amqp_vhost_url, self.queue.name) == []
+        assert dead_letters_of(amqp_vhost_url, self.queue.name) == []
 
     def test_what_comes_before_its_turn_waits_in_the_state_and_not_in_memory(
         self, amqp_vhost_url: str, state_url: str
@@ -208,10 +199,10 @@ def test_a_distributor_publishes_what_others_have_left_in_little_memory(
     with Outbox(tmp_path, 2**40) as left:
         left.write([Change(Entry(f"events.{BOARD}", str(n), b"x" * size)) for n, size in enumerate(sizes)])
     queue = sink_queue("sqlite")
-    declare(amqp_vhost_url, queue)
+    declare_queues(amqp_vhost_url, queue)
     nobody = "127.0.10.99:1"
     with Service("distributor", amqp_url=amqp_vhost_url, boards=nobody, outbox_path=tmp_path) as service:
-        wait_until(lambda: depth(amqp_vhost_url, queue.name) == len(sizes), 120, "all to be published")
+        wait_until(lambda: queue_depth(amqp_vhost_url, queue.name) == len(sizes), 120, "all to be published")
         assert most_memory(service) < HALF_OF_A_LARGE_ONE
         assert service.stop() == 0
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from taskgen.boards.protocol import WORD, Answer, Command
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.profiles import profile_document
+from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.waiting import wait_until
 
 _TIMEOUT_S = 0.5
@@ -47,7 +48,7 @@ class Paused:
             os.kill(self.process.pid, signal.SIGCONT)
 
 
-def says_something(line: Line, paused: Paused) -> None:
+def says_something(line: BoardConnection, paused: Paused) -> None:
     line.obey_until(Command.START)
     line.send_events(("START", 0, 1))
     with paused.pause():
@@ -56,8 +57,8 @@ def says_something(line: Line, paused: Paused) -> None:
     line.wait_for_end()
 
 
-def sends_the_rest_of_a_frame(line: Line, paused: Paused) -> None:
-    whole = profile(("START", 0, 1), ("EXIT", 0, 2))
+def sends_the_rest_of_a_frame(line: BoardConnection, paused: Paused) -> None:
+    whole = profile_document(("START", 0, 1), ("EXIT", 0, 2))
     line.obey_until(Command.START)
     line.send(WORD.pack(len(whole)) + whole[:20])
     with paused.pause():
@@ -66,7 +67,7 @@ def sends_the_rest_of_a_frame(line: Line, paused: Paused) -> None:
     line.wait_for_end()
 
 
-def answers_after_the_stop(line: Line, paused: Paused) -> None:
+def answers_after_the_stop(line: BoardConnection, paused: Paused) -> None:
     line.obey_until(Command.START)
     line.send_events(("START", 0, 1), ("EXIT", 0, 2))
     line.obey_until(Command.AVAILABLE, is_newer=False)
@@ -77,7 +78,7 @@ def answers_after_the_stop(line: Line, paused: Paused) -> None:
 
 @pytest.mark.parametrize("script", [says_something, sends_the_rest_of_a_frame, answers_after_the_stop])
 def test_a_board_that_spoke_while_the_process_was_stopped_is_not_lost(
-    script: Callable[[Line, Paused], None],
+    script: Callable[[BoardConnection, Paused], None],
 ) -> None:
     paused = Paused()
     with scripted_board(lambda line: script(line, paused)) as address:

@@ -9,11 +9,11 @@ from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.scripted_board import Line, scripted_board
+from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.waiting import wait_until
 
 
-def freeze(line: Line) -> None:
+def freeze(line: BoardConnection) -> None:
     line.obey_until(Command.START)
     line.wait_for_end()
 

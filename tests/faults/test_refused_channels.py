@@ -19,13 +19,14 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.integration.test_distributor_service import decide
-from tests.support.broker_client import wire
-from tests.support.fake_distributor import TWO_JOBS, StandIn
-from tests.support.message_factory import publish, wait_stored, whole_run
+from tests.support.broker_client import broker_client, publish
+from tests.support.fake_distributor import FakeDistributor
+from tests.support.message_factory import whole_run
 from tests.support.servers.rabbitmq import Broker
 from tests.support.servers.server import Server
 from tests.support.services import Service
+from tests.support.sink_kinds import wait_until_stored
+from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -71,7 +72,7 @@ def test_a_sink_whose_store_was_away_for_longer_than_the_broker_waits_goes_on(
         wait_until(lambda: has_reconnected(service), 60, "the broker to lose its patience")
         postgres.start()
         service.wait_healthy()
-        wait_stored(1, postgres_database)
+        wait_until_stored(1, postgres_database)
         assert service.stop() == 0
 
 
@@ -80,7 +81,7 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
 ) -> None:
     with (
         run_boards(2, speed=50) as boards,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service(
             "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
         ) as service,
@@ -93,7 +94,7 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
         wait_until(lambda: TASKSETS in queues(broker, amqp_vhost_url, TASKSETS), 30, "the queue to be there")
         lab.submit(ENDLESS)
         for started in lab.wait_for(StartedMessage, 2):
-            decide(lab, started, Outcome.FINISHED)
+            lab.decide(started, Outcome.FINISHED)
         ended = {message.run.run_id: message.outcome for message in lab.wait_for(EndedMessage, 2)}
         assert ended[first.run.run_id] is Outcome.FINISHED
         assert set(ended.values()) == {Outcome.FINISHED}
@@ -113,13 +114,13 @@ def test_a_controller_whose_ear_for_statuses_was_deleted_gets_another_one(
         broker.ctl("delete_queue", "-p", amqp_vhost_url.rpartition("/")[2], *ears())
         wait_until(lambda: has_reconnected(service), 30, "the controller to miss its queue")
         service.wait_healthy()
-        with wire(amqp_vhost_url) as lab:
-            distributor = StandIn(lab)
-            distributor.serve()
+        with broker_client(amqp_vhost_url) as lab:
+            distributor = FakeDistributor(lab)
+            distributor.hold_lease()
             lab.submit(TWO_JOBS)
             run = distributor.start(distributor.take())
-            distributor.tell(run, 0, "START", "EXIT", "START", "EXIT")
-            distributor.wait_decision()
+            distributor.report(run, 0, "START", "EXIT", "START", "EXIT")
+            distributor.wait_for_decision()
 
             def is_told_again() -> bool:
                 distributor.status(run)

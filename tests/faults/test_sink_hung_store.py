@@ -14,9 +14,10 @@ import pytest
 from taskgen.amqp.management import Management
 from taskgen.amqp.policies import for_queue
 from taskgen.amqp.topology import sink_queue
-from tests.support.message_factory import declare, depth, parked, publish, wait_stored, whole_run
+from tests.support.broker_client import dead_letters_of, declare_queues, publish, queue_depth
+from tests.support.message_factory import whole_run
 from tests.support.services import Service
-from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind, wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
@@ -39,7 +40,7 @@ class HungStore:
     ) -> None:
         """The store hangs while a sink works; then one sink after the other is killed as it waits."""
         queue = sink_queue(self.name)
-        declare(amqp_vhost_url, queue)
+        declare_queues(amqp_vhost_url, queue)
         Management(management_url, amqp_vhost_url).set_policies([for_queue(queue)])
         run = whole_run(300)
         with ExitStack() as hanging:
@@ -47,17 +48,19 @@ class HungStore:
                 service.wait_healthy()
                 hanging.enter_context(self.hung(place))
                 publish(amqp_vhost_url, run)
-                wait_until(lambda: depth(amqp_vhost_url, queue.name) < len(run), 30, "it to take some")
+                wait_until(lambda: queue_depth(amqp_vhost_url, queue.name) < len(run), 30, "it to take some")
                 service.kill()
             for _ in range(KILLS - 1):
                 with Service(f"{self.name}_sink", amqp_url=amqp_vhost_url, **place) as service:
                     wait_until(partial(waits_for_store, service), 60, "it to wait for its store")
-                    wait_until(lambda: depth(amqp_vhost_url, queue.name) == len(run), 30, "all to be ready")
+                    wait_until(
+                        lambda: queue_depth(amqp_vhost_url, queue.name) == len(run), 30, "all to be ready"
+                    )
                     service.kill()
         with Service(f"{self.name}_sink", amqp_url=amqp_vhost_url, **place) as service:
             service.wait_healthy()
-            wait_stored(1, spec)
-        assert parked(amqp_vhost_url, queue.name) == []
+            wait_until_stored(1, spec)
+        assert dead_letters_of(amqp_vhost_url, queue.name) == []
 
 
 def waits_for_store(service: Service) -> bool:

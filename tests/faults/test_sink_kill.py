@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from taskgen.amqp.topology import sink_queue
-from tests.support.message_factory import depth, publish, wait_stored, whole_run
+from tests.support.broker_client import publish, queue_depth
+from tests.support.message_factory import whole_run
 from tests.support.servers.rabbitmq import Broker
 from tests.support.servers.server import Server
 from tests.support.services import Service
-from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind, wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -55,8 +56,8 @@ def a_broker_that_goes_and_comes_back(
         broker.start()
         service.wait_healthy()
         load(url, _RUNS_A_TURN)
-        wait_stored(2 * _RUNS_A_TURN, spec)
-        assert depth(url, sink_queue(name).parked) == 0
+        wait_until_stored(2 * _RUNS_A_TURN, spec)
+        assert queue_depth(url, sink_queue(name).parked) == 0
         assert service.stop() == 0
 
 
@@ -83,7 +84,7 @@ class SinkUnderFire:
         return Service(f"{self.name}_sink", amqp_url=url, instance=f"replica-{number}", **place)
 
     def nothing_is_parked(self, url: str) -> bool:
-        return depth(url, sink_queue(self.name).parked) == 0
+        return queue_depth(url, sink_queue(self.name).parked) == 0
 
     def test_replicas_that_are_killed_again_and_again_store_everything_once(
         self, amqp_vhost_url: str, place: dict[str, object], spec: str
@@ -103,7 +104,7 @@ class SinkUnderFire:
                 victim.kill()
                 loading.result()
                 replicas[number % 3] = running.enter_context(self.sink(amqp_vhost_url, place, number % 3))
-            wait_stored(_KILLS * _RUNS_A_TURN, spec)
+            wait_until_stored(_KILLS * _RUNS_A_TURN, spec)
             assert self.nothing_is_parked(amqp_vhost_url)
             redelivered += sum(counted(replica.wait_healthy(), REDELIVERIES) for replica in replicas)
             assert redelivered > 0
@@ -133,7 +134,7 @@ class TestPostgresSinkUnderFire(PostgresKind, SinkUnderFire):
             wait_until(self.says_that_the_store_is_away(service), 30, "the sink to miss its store")
             assert service.get("/healthz")[0] == 503
             postgres.start()
-            wait_stored(2 * _RUNS_A_TURN, spec)
+            wait_until_stored(2 * _RUNS_A_TURN, spec)
             service.wait_healthy()
             assert self.nothing_is_parked(amqp_vhost_url)
 
@@ -146,7 +147,7 @@ class TestPostgresSinkUnderFire(PostgresKind, SinkUnderFire):
             load(amqp_vhost_url, 1)
             postgres.start()
             service.wait_healthy()
-            wait_stored(1, spec)
+            wait_until_stored(1, spec)
 
     def says_that_the_store_is_away(self, service: Service) -> Callable[[], bool]:
         return lambda: service.health().get("parts", {}).get("store", {}).get("ok") is False

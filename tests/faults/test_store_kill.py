@@ -13,8 +13,8 @@ import pytest
 
 from taskgen.events.readers import open_store
 from taskgen.events.verify import verify
-from tests.support.store_events import end, give, taskset
-from tests.support.store_writer import MAKERS, numbered
+from tests.support.store_events import end_run, give, taskset
+from tests.support.store_writer import STORES, numbered_event
 
 _ROOT = Path(__file__).parents[2]
 _KILLS = 6
@@ -50,7 +50,7 @@ def spec(kind: str, place: str) -> str:
 def seqs_of(kind: str, place: str, run: str) -> list[int]:
     with closing(open_store(spec(kind, place))) as reader:
         rows = list(reader.events(run))
-    assert [row.event() for row in rows] == [numbered(row.seq) for row in rows]
+    assert [row.event() for row in rows] == [numbered_event(row.seq) for row in rows]
     return [row.seq for row in rows]
 
 
@@ -73,10 +73,10 @@ class KilledStoreContract:
             assert stored == list(range(len(stored)))
             assert len(stored) > said
         tasks = taskset(run_id=run, taskset_id=f"of {run}")
-        with MAKERS[self.kind](place) as handler:
+        with STORES[self.kind](place) as handler:
             for seq in range(len(stored) + 5):
-                give(handler, tasks, seq, numbered(seq))
-            end(handler, tasks, len(stored) + 5)
+                give(handler, tasks, seq, numbered_event(seq))
+            end_run(handler, tasks, len(stored) + 5)
         report = verify([spec(self.kind, place)])
         assert report.findings == []
         assert list(report.events.values()) == [len(stored) + 5]

@@ -17,8 +17,10 @@ from taskgen.consumer.sink import SinkProcessor
 from taskgen.errors import StoreUnavailableError
 from taskgen.events.sql import SqliteHandler
 from taskgen.events.verify import verify
-from tests.support.message_factory import publish, wait_stored, whole_run
+from tests.support.broker_client import publish
+from tests.support.message_factory import whole_run
 from tests.support.services import Service
+from tests.support.sink_kinds import wait_until_stored
 from tests.support.store_events import full_disk
 from tests.support.waiting import wait_until
 
@@ -49,7 +51,7 @@ def test_a_database_that_does_not_answer_is_missed_and_waited_for(
             wait_until(lambda: "no answer" in service.get("/healthz")[1], 30, "the store to be missed")
             assert service.get("/healthz")[0] == 503
         service.wait_healthy()
-        wait_stored(1, postgres_database)
+        wait_until_stored(1, postgres_database)
         assert service.stop() == 0
 
 

@@ -18,11 +18,11 @@ from taskgen.messages.codec import (
 )
 from taskgen.run import Outcome, now
 from taskgen.simulation import run_boards
-from tests.integration.test_distributor_service import SHORT, decide, events_of
-from tests.support.broker_client import wire
+from tests.support.broker_client import broker_client
+from tests.support.outboxes import leave_outbox_behind
 from tests.support.services import Service
+from tests.support.tasksets import TWO_SHORT_RUNS
 from tests.support.waiting import wait_until
-from tests.unit.test_outbox import left_behind
 
 pytestmark = pytest.mark.servers
 
@@ -45,27 +45,27 @@ def waiting(service: Service) -> int:
 def test_what_no_queue_takes_holds_up_no_run_and_is_published_when_one_does(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    left_behind(tmp_path, quarantined(1_500))
+    leave_outbox_behind(tmp_path, quarantined(1_500))
     with (
         run_boards(2, speed=50) as boards,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service(
             "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
         ) as service,
     ):
-        lab.hear_only(*OF_RUNS)
+        lab.receive_only(*OF_RUNS)
         service.wait_healthy()
         wait_until(lambda: waiting(service) == 1_500, 30, "the outbox to be adopted")
-        lab.submit(SHORT)
+        lab.submit(TWO_SHORT_RUNS)
         for started in lab.wait_for(StartedMessage, 2):
             run_id = started.run.run_id
-            wait_until(lambda r=run_id: events_of(lab, r)[-1:] == ["JOBS_DONE"], 30, "the last event")  # type: ignore[misc]
-            decide(lab, started, Outcome.FINISHED)
+            wait_until(lambda r=run_id: lab.events_of(r)[-1:] == ["JOBS_DONE"], 30, "the last event")  # type: ignore[misc]
+            lab.decide(started, Outcome.FINISHED)
         lab.wait_for(EndedMessage, 2)
         wait_until(lambda: waiting(service) == 1_500, 30, "all else to be published")
         assert service.get("/healthz")[0] == 200
         assert service.log.count("no queue takes messages of quarantined") == 1
-        lab.hear_only("quarantined")
+        lab.receive_only("quarantined")
         assert len(lab.wait_for(QuarantinedMessage, 1_500)) == 1_500
         wait_until(lambda: waiting(service) == 0, 30, "the outbox to be empty")
 
@@ -75,20 +75,20 @@ def test_a_run_that_no_queue_takes_makes_unhealthy_and_is_published_in_its_order
 ) -> None:
     with (
         run_boards(1, speed=50) as boards,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service("distributor", amqp_url=amqp_vhost_url, boards=boards[0], outbox_path=tmp_path) as service,
     ):
         service.wait_healthy()
         wait_until(lambda: "publishing" in service.health()["parts"], 30, "the queues to be declared")
-        lab.hear_only("quarantined").delete(CONTROLLER)
-        lab.submit(SHORT)
+        lab.receive_only("quarantined").delete(CONTROLLER)
+        lab.submit(TWO_SHORT_RUNS)
         wait_until(lambda: waiting(service) >= 3, 30, "a start and events to wait")
         wait_until(lambda: service.get("/healthz")[0] == 503, 30, "the distributor to miss its readers")
         assert "no queue takes messages of events, " in service.health()["parts"]["publishing"]["reason"]
-        lab.hear_only(*OF_RUNS)
+        lab.receive_only(*OF_RUNS)
         service.wait_healthy()
         (started,) = lab.wait_for(StartedMessage)
-        wait_until(lambda: events_of(lab, started.run.run_id)[-1:] == ["JOBS_DONE"], 30, "the last event")
-        assert next(message for message in lab.heard if not isinstance(message, StatusMessage)) == started
+        wait_until(lambda: lab.events_of(started.run.run_id)[-1:] == ["JOBS_DONE"], 30, "the last event")
+        assert next(message for message in lab.received if not isinstance(message, StatusMessage)) == started
         firsts = [message.first_seq for message in lab.all_of(EventsMessage)]
         assert firsts == sorted(firsts)

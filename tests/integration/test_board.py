@@ -13,11 +13,18 @@ from taskgen.errors import AddressError
 from taskgen.simulation import SimulatedBoard, run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.board_client import AVAILABLE, FAST, GO_SEND, board, client, kinds
+from tests.support.board_client import (
+    AVAILABLE,
+    FAST,
+    GO_SEND,
+    board_client,
+    client_of_new_board,
+    without_time_stamps,
+)
 
 
 def test_a_task_set_runs_and_its_events_come_with_the_boards_time():
-    with board(clock_start=500) as one:
+    with client_of_new_board(clock_start=500) as one:
         one.start(Task(pkg="hey", period=100, numberofjobs=2))
         events = one.until(("JOBS_DONE", "0"))
     assert [kind for kind, _, _ in events] == ["START", "EXIT", "START", "EXIT", "JOBS_DONE"]
@@ -27,19 +34,19 @@ def test_a_task_set_runs_and_its_events_come_with_the_boards_time():
 
 
 def test_events_of_one_instant_share_a_frame():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="hey"), Task(pkg="hey", coreoffset=1))
-        assert kinds(one.events()) == [("START", "0"), ("START", "1")]
+        assert without_time_stamps(one.events()) == [("START", "0"), ("START", "1")]
 
 
 def test_a_frame_is_its_size_the_document_and_a_nul_that_the_size_counts():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="hey"))
         assert one.frame().endswith(b"</profile>\n\0")
 
 
 def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then():
-    with board() as one:
+    with client_of_new_board() as one:
         one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 2))
         for name in ("first", "second"):
             assert one.read(4) == GO_SEND
@@ -49,48 +56,52 @@ def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then():
             *(Task(pkg=name, executiontime=5, coreoffset=n) for n, name in enumerate(["first", "second"]))
         )
         events = one.until(("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
-    assert {("EXIT", "0"), ("EXIT", "1")} <= set(kinds(events))
+    assert {("EXIT", "0"), ("EXIT", "1")} <= set(without_time_stamps(events))
 
 
 def test_a_binary_that_was_never_sent_ends_with_an_error():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="mine"))
-        assert ("EXIT_ERROR", "0") in kinds(one.until(("JOBS_DONE", "0")))
+        assert ("EXIT_ERROR", "0") in without_time_stamps(one.until(("JOBS_DONE", "0")))
 
 
 def test_stop_kills_what_runs():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="idle"), Task(pkg="namaste", coreoffset=1), Task(pkg="idle"))
-        assert kinds(one.events()) == [("START", "0"), ("START", "1")]
+        assert without_time_stamps(one.events()) == [("START", "0"), ("START", "1")]
         one.say(Command.STOP)
-        assert kinds(one.events()) == [("EXIT_EXTERNAL", "0"), ("EXIT_EXTERNAL", "1")]
+        assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0"), ("EXIT_EXTERNAL", "1")]
 
 
 def test_after_a_stop_the_tasks_can_be_started_again():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
         one.say(Command.STOP)
         one.until(("EXIT_EXTERNAL", "0"))
         one.say(Command.START)
-        assert kinds(one.events()) == [("START", "0")]
+        assert without_time_stamps(one.events()) == [("START", "0")]
 
 
 def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries():
-    with board() as one:
+    with client_of_new_board() as one:
         one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
         assert one.read(4) == GO_SEND
         one.send(binary("mine", b"x"))
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
         one.say(Command.CLEAR)
-        assert kinds(one.events()) == [("EXIT_EXTERNAL", "0")]
+        assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
         one.start(Task(id=5, pkg="mine"))
-        assert kinds(one.until(("JOBS_DONE", "5"))) == [("START", "5"), ("EXIT", "5"), ("JOBS_DONE", "5")]
+        assert without_time_stamps(one.until(("JOBS_DONE", "5"))) == [
+            ("START", "5"),
+            ("EXIT", "5"),
+            ("JOBS_DONE", "5"),
+        ]
 
 
 def test_descriptions_add_up_until_the_next_clear():
-    with board() as one:
+    with client_of_new_board() as one:
         one.say(Command.SEND_DESCS, TaskSet([Task(id=0, pkg="hey")]).xml())
         one.say(Command.SEND_DESCS, TaskSet([Task(id=1, pkg="hey")]).xml())
         one.say(Command.START)
@@ -99,33 +110,33 @@ def test_descriptions_add_up_until_the_next_clear():
 
 @pytest.mark.parametrize("document", [b"", b"no XML", b"<taskset>", b"<other/>", b"\xff\xfe"])
 def test_a_malformed_task_set_is_ignored_and_the_conversation_goes_on(document):
-    with board() as one:
+    with client_of_new_board() as one:
         one.say(Command.SEND_DESCS, document)
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
 def test_admission_control_data_is_taken():
-    with board() as one:
+    with client_of_new_board() as one:
         one.say(Command.OPTIMIZE, b"<optimize><goal/></optimize>")
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
 def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing():
-    with board(dialect="new") as one:
+    with client_of_new_board(dialect="new") as one:
         one.say(Command.AVAILABLE)
         assert one.read(4) == AVAILABLE
-    with board(dialect="old") as one:
+    with client_of_new_board(dialect="old") as one:
         one.say(Command.AVAILABLE)
         assert one.is_silent()
 
 
 def test_an_old_board_does_not_say_that_a_task_has_no_job_left():
-    with board(dialect="old") as one:
+    with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="hey", period=20, numberofjobs=2))
         assert (
-            kinds(one.events() + one.events() + one.events() + one.events())
+            without_time_stamps(one.events() + one.events() + one.events() + one.events())
             == [
                 ("START", "0"),
                 ("EXIT", "0"),
@@ -136,15 +147,15 @@ def test_an_old_board_does_not_say_that_a_task_has_no_job_left():
 
 
 def test_an_old_board_answers_a_snapshot():
-    with board(dialect="old") as one:
+    with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
         one.say(Command.GET_PROFILE)
-        assert kinds(one.events()) == [("EXTERNAL", "-1")]
+        assert without_time_stamps(one.events()) == [("EXTERNAL", "-1")]
 
 
 def test_a_board_answers_a_live_frame():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
         one.say(Command.GET_LIVE)
@@ -154,22 +165,26 @@ def test_a_board_answers_a_live_frame():
 
 def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock():
     with run_boards(speed=1.0, clock_start=10**9) as (address,):
-        with client(address) as one:
+        with board_client(address) as one:
             one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
             assert one.read(4) == GO_SEND
             one.send(binary("mine", b"x"))
             one.say(Command.REBOOT)
             with pytest.raises(EOFError):
                 one.read(1)
-        with client(address) as one:
+        with board_client(address) as one:
             one.start(Task(pkg="mine"))
             ((_, _, stamp),) = one.events()
             assert stamp < 10**9
-            assert ("EXIT_ERROR", "0") in kinds(one.events())
+            assert ("EXIT_ERROR", "0") in without_time_stamps(one.events())
 
 
 def test_a_second_client_waits_until_the_first_has_gone():
-    with run_boards(speed=FAST) as (address,), client(address) as first, client(address) as second:
+    with (
+        run_boards(speed=FAST) as (address,),
+        board_client(address) as first,
+        board_client(address) as second,
+    ):
         second.say(Command.AVAILABLE)
         first.say(Command.AVAILABLE)
         assert first.read(4) == AVAILABLE
@@ -180,10 +195,10 @@ def test_a_second_client_waits_until_the_first_has_gone():
 
 def test_a_closed_connection_stops_the_tasks_and_forgets_them():
     with run_boards(speed=FAST) as (address,):
-        with client(address) as one:
+        with board_client(address) as one:
             one.start(Task(pkg="hey", period=10, numberofjobs=0))
             one.until(("START", "0"))
-        with client(address) as one:
+        with board_client(address) as one:
             one.say(Command.START)
             one.say(Command.AVAILABLE)
             assert one.read(4) == AVAILABLE
@@ -191,7 +206,7 @@ def test_a_closed_connection_stops_the_tasks_and_forgets_them():
 
 
 def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped():
-    with board() as one:
+    with client_of_new_board() as one:
         one.start(Task(pkg="hey", period=10, numberofjobs=0))
         for _ in range(200):
             one.events()
@@ -204,17 +219,17 @@ def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped():
 
 def test_a_client_that_does_not_read_holds_the_board_back_and_can_go():
     with run_boards(speed=1e6) as (address,):
-        with client(address) as one:
+        with board_client(address) as one:
             one.start(Task(pkg="hey", period=3, numberofjobs=0))
             one.until(("START", "0"))
-        with client(address) as one:
+        with board_client(address) as one:
             one.say(Command.AVAILABLE)
             assert one.read(4) == AVAILABLE
 
 
 def test_the_same_seed_gives_the_same_schedule_to_two_boards():
     def run(seed: int) -> list[tuple[str, str, int]]:
-        with board(seed=seed) as one:
+        with client_of_new_board(seed=seed) as one:
             one.start(Task(pkg="cond_42", period=900, numberofjobs=3, config={"arg1": 800}))
             events = one.until(("JOBS_DONE", "0"))
         return [(kind, task_id, stamp - events[0][2]) for kind, task_id, stamp in events]
@@ -225,7 +240,7 @@ def test_the_same_seed_gives_the_same_schedule_to_two_boards():
 
 def test_the_truth_has_every_event_that_was_sent(tmp_path):
     truth = tmp_path / "truth.jsonl"
-    with run_boards(truth=truth, speed=FAST) as (address,), client(address) as one:
+    with run_boards(truth=truth, speed=FAST) as (address,), board_client(address) as one:
         one.start(Task(pkg="hey", period=50, numberofjobs=3), Task(pkg="pi", coreoffset=1))
         heard = one.until(("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
     # The boards are closed by now, so the file is complete.
@@ -245,13 +260,13 @@ def test_many_boards_share_one_thread():
         assert threading.active_count() == before + 1
         assert len(set(addresses)) == 200
         for address in addresses[::50]:
-            with client(address) as one:
+            with board_client(address) as one:
                 one.say(Command.AVAILABLE)
                 assert one.read(4) == AVAILABLE
 
 
 def test_time_stamps_wrap_on_a_board_of_32_bits():
-    with board(clock_start=2**32 - 1, clock_bits=32) as one:
+    with client_of_new_board(clock_start=2**32 - 1, clock_bits=32) as one:
         one.start(Task(pkg="hey"))
         ((_, _, stamp),) = one.events()
     assert stamp < 2**31

@@ -11,7 +11,7 @@ import pytest
 
 from taskgen.boards.protocol import Command
 from taskgen.simulation import Dialect, run_boards
-from tests.support.board_client import AVAILABLE, client
+from tests.support.board_client import AVAILABLE, board_client
 
 CODE = "import typer; from taskgen.cli.board import board; app = typer.Typer(); app.command()(board); app()"
 
@@ -41,7 +41,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 def test_it_serves_until_a_signal_and_ends_cleanly(number):
     with running("--listen", "127.0.0.1:0", "--count", "2", "--speed", "100") as process:
         addresses = [line_of(process).split()[1] for _ in range(2)]
-        with client(addresses[1]) as one:
+        with board_client(addresses[1]) as one:
             one.say(Command.AVAILABLE)
             assert one.read(4) == AVAILABLE
             process.send_signal(number)

@@ -11,7 +11,7 @@ import pytest
 from taskgen.boards.protocol import Answer, Command, binary, command
 from taskgen.simulation import run_boards
 from taskgen.task import Task
-from tests.support.board_client import FAST, GO_SEND, Client, client, kinds
+from tests.support.board_client import FAST, GO_SEND, BoardClient, board_client, without_time_stamps
 
 WORK = (Task(pkg="hey", period=50, numberofjobs=3), Task(pkg="pi", coreoffset=1, offset=7))
 LAST = (("JOBS_DONE", "0"), ("JOBS_DONE", "1"))
@@ -29,8 +29,8 @@ class Lab:
         self._path = truth
         (self.address,) = self._stack.enter_context(run_boards(speed=FAST, truth=truth, **settings))
 
-    def client(self) -> Client:
-        return self._stack.enter_context(client(self.address))
+    def client(self) -> BoardClient:
+        return self._stack.enter_context(board_client(self.address))
 
     def close(self) -> None:
         self._stack.close()
@@ -64,7 +64,7 @@ def lab(tmp_path):
         yield make
 
 
-def read_to_the_end(one: Client) -> tuple[list[Event], bytes]:
+def read_to_the_end(one: BoardClient) -> tuple[list[Event], bytes]:
     """All events until the board closes the connection, and what was left over."""
     events = []
     while True:
@@ -131,7 +131,7 @@ def test_the_stream_can_end_in_the_middle_of_a_frame_and_the_next_run_is_whole(l
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab, seed):
     at = lab(faults=["freeze"], seed=seed)
-    with client(at.address) as one:
+    with board_client(at.address) as one:
         one.start(*WORK)
         while not one.is_silent():
             pass
@@ -147,7 +147,7 @@ def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_huge_size_replaces_a_frames_own(lab, seed):
     at = lab(faults=["huge-size"], seed=seed)
-    with client(at.address) as one:
+    with board_client(at.address) as one:
         one.start(*WORK)
         whole = []
         while (size := struct.unpack("<I", one.read(4))[0]) != 0xFFFFFFFF:
@@ -165,8 +165,8 @@ def test_a_missing_start_is_neither_sent_nor_told(lab):
     one = at.client()
     one.start(*WORK)
     events = one.until(*LAST)
-    assert kinds(events).count(("START", "0")) == 2
-    assert kinds(events).count(("EXIT", "0")) == 3
+    assert without_time_stamps(events).count(("START", "0")) == 2
+    assert without_time_stamps(events).count(("EXIT", "0")) == 3
     assert at.readable() == events
 
 
@@ -175,7 +175,7 @@ def test_a_job_whose_start_is_missing_is_killed_all_the_same(lab):
     one.start(Task(pkg="idle"), Task(pkg="hey", coreoffset=1))
     one.until(("JOBS_DONE", "1"))
     one.say(Command.STOP)
-    assert kinds(one.events()) == [("EXIT_EXTERNAL", "0")]
+    assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
 
 
 def test_the_clock_restarts_in_the_middle_of_a_run_and_goes_on_from_there(lab):
@@ -191,7 +191,7 @@ def test_the_clock_restarts_in_the_middle_of_a_run_and_goes_on_from_there(lab):
     assert at.readable() == events
 
 
-def ask_to_send_a_binary(one: Client) -> None:
+def ask_to_send_a_binary(one: BoardClient) -> None:
     one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
 
 
@@ -221,7 +221,7 @@ def test_where_nothing_was_killed_a_late_exit_external_is_made_up(lab):
     one = at.client()
     one.say(Command.CLEAR)
     ask_to_send_a_binary(one)
-    assert kinds(one.events()) == [("EXIT_EXTERNAL", "0")]
+    assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
     assert one.read(4) == GO_SEND
     (line,) = at.truth()
     assert line["late"] == "late-exit-external"

@@ -9,14 +9,14 @@ from taskgen.boards.protocol import Answer, Command, binary, command
 from taskgen.simulation import SimulatedBoard
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.board_client import AVAILABLE, FAST, Client, board
+from tests.support.board_client import AVAILABLE, FAST, BoardClient, client_of_new_board
 
 OFFSET_MS = 200_000
 """0.2 s of ours: long enough for an answer that comes too early to be seen."""
 UNKNOWN = b"<a/>" * 8
 
 
-def said_until_available(one: Client) -> list[str]:
+def said_until_available(one: BoardClient) -> list[str]:
     """The types of the events that come before the board answers AVAILABLE."""
     types: list[str] = []
     while (size := struct.unpack("<I", one.read(4))[0]) != Answer.AVAILABLE:
@@ -26,7 +26,7 @@ def said_until_available(one: Client) -> list[str]:
 
 
 def test_it_takes_admission_control_data_for_unknown_commands_of_four_bytes() -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.say(Command.OPTIMIZE, UNKNOWN)
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
@@ -34,7 +34,7 @@ def test_it_takes_admission_control_data_for_unknown_commands_of_four_bytes() ->
 
 @pytest.mark.parametrize("more", [1, 2, 3])
 def test_data_that_does_not_fill_its_last_word_leaves_it_misaligned_for_good(more: int) -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.say(Command.OPTIMIZE, UNKNOWN + b" " * more)
         for _ in range(3):
             one.say(Command.AVAILABLE)
@@ -42,13 +42,13 @@ def test_data_that_does_not_fill_its_last_word_leaves_it_misaligned_for_good(mor
 
 
 def test_it_obeys_data_whose_size_is_a_commands_value() -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.send(command(Command.OPTIMIZE) + struct.pack("<I", Command.AVAILABLE))
         assert one.read(4) == AVAILABLE
 
 
 def test_it_sleeps_through_all_offsets_one_after_the_other_and_answers_nothing_meanwhile() -> None:
-    with board(dialect="newest", cores=1) as one:
+    with client_of_new_board(dialect="newest", cores=1) as one:
         one.start(*(Task(pkg="hey", offset=OFFSET_MS) for _ in range(3)))
         one.say(Command.AVAILABLE)
         said = said_until_available(one)
@@ -56,7 +56,7 @@ def test_it_sleeps_through_all_offsets_one_after_the_other_and_answers_nothing_m
 
 
 def test_offsets_add_up() -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.start(*(Task(pkg="hey", offset=30) for _ in range(3)))
         events = one.until(*(("JOBS_DONE", str(number)) for number in range(3)))
     starts = [stamp for kind, _, stamp in events if kind == "START"]
@@ -64,7 +64,7 @@ def test_offsets_add_up() -> None:
 
 
 def test_a_stop_is_obeyed_when_the_offsets_have_passed() -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.start(Task(pkg="idle"), Task(pkg="hey", offset=OFFSET_MS))
         ((_, _, start),) = one.until(("START", "0"))
         one.say(Command.STOP)
@@ -73,7 +73,7 @@ def test_a_stop_is_obeyed_when_the_offsets_have_passed() -> None:
 
 @pytest.mark.parametrize("dialect", ["old", "new"])
 def test_other_boards_release_each_task_at_its_own_offset_and_answer_at_once(dialect: str) -> None:
-    with board(dialect=dialect) as one:
+    with client_of_new_board(dialect=dialect) as one:
         one.start(*(Task(pkg="hey", offset=30, coreoffset=core) for core in range(2)))
         assert [kind for kind, _, _ in one.events()] == ["START", "START"]
 
@@ -100,7 +100,7 @@ def test_whether_a_binary_that_is_sent_again_replaces_the_one_that_is_held(
 
 
 def test_it_says_that_a_task_has_no_job_left_and_can_be_rebooted() -> None:
-    with board(dialect="newest") as one:
+    with client_of_new_board(dialect="newest") as one:
         one.say(Command.SEND_DESCS, TaskSet([Task(pkg="hey")]).xml())
         one.say(Command.START)
         one.until(("JOBS_DONE", "0"))

@@ -12,8 +12,10 @@ import pytest
 
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
-from tests.support.message_factory import publish, wait_stored, whole_run
+from tests.support.broker_client import publish
+from tests.support.message_factory import whole_run
 from tests.support.services import Service
+from tests.support.sink_kinds import wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -118,7 +120,7 @@ def test_a_service_is_healthy_when_it_consumes_and_logs_json_if_asked(
             "store",
         }
         publish(amqp_vhost_url, whole_run(4, 5))
-        wait_stored(1, f"sqlite:{path}")
+        wait_until_stored(1, f"sqlite:{path}")
         wait_until(
             lambda: "taskgen_events_total 20.0" in service.get("/metrics")[1], 10, "its events counted"
         )

@@ -17,7 +17,8 @@ from taskgen.errors import MessageError, StoreError, StoreUnavailableError, Unst
 from taskgen.messages.codec import EndedMessage, Message
 from taskgen.runtime.health import Health
 from taskgen.runtime.settings import ServiceSettings
-from tests.support.message_factory import depth, ended, head, key, parked
+from tests.support.broker_client import dead_letters_of, queue_depth
+from tests.support.message_factory import ended_message, routing_key, run_head
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -75,7 +76,7 @@ class Recording:
 
 
 def saying(reason: str) -> EndedMessage:
-    return ended(head(), 0).model_copy(update={"reason": reason})
+    return ended_message(run_head(), 0).model_copy(update={"reason": reason})
 
 
 async def publish(url: str, *reasons: str) -> None:
@@ -83,7 +84,7 @@ async def publish(url: str, *reasons: str) -> None:
         channel = await link.channel(confirms=True)
         await declare(channel, [QUEUE])
         for message in map(saying, reasons):
-            await channel.publish(EVENTS, key(message), message.body(), message.message_id)
+            await channel.publish(EVENTS, routing_key(message), message.body(), message.message_id)
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
@@ -122,9 +123,9 @@ def test_a_message_that_the_store_refuses_while_it_takes_others_is_parked(amqp_v
         lambda health: until(lambda: "three" in processor.kept and has_parked_two(health), "all kept"),
     )
     assert processor.kept == ["one", "two", "three"]
-    reasons = sorted(one.reason for one in parked(amqp_vhost_url, QUEUE.name))
+    reasons = sorted(one.reason for one in dead_letters_of(amqp_vhost_url, QUEUE.name))
     assert reasons == ["it will never work", "the test says so"]
-    assert depth(amqp_vhost_url, QUEUE.name) == 0
+    assert queue_depth(amqp_vhost_url, QUEUE.name) == 0
 
 
 def test_such_a_message_is_parked_too_when_it_comes_alone(amqp_vhost_url: str) -> None:
@@ -137,7 +138,7 @@ def test_such_a_message_is_parked_too_when_it_comes_alone(amqp_vhost_url: str) -
         await until(lambda: "good" in processor.kept, "the next one kept")
 
     hosted(amqp_vhost_url, processor, one_after_the_other)
-    assert [one.reason for one in parked(amqp_vhost_url, QUEUE.name)] == ["it will never work"]
+    assert [one.reason for one in dead_letters_of(amqp_vhost_url, QUEUE.name)] == ["it will never work"]
 
 
 def has_parked_two(health: Health) -> bool:
@@ -151,8 +152,8 @@ def test_a_store_that_refuses_everything_ends_the_service_and_parks_nothing(amqp
         hosted(
             amqp_vhost_url, Recording(refused=("bad",), takes_others=False), lambda _: asyncio.Event().wait()
         )
-    assert parked(amqp_vhost_url, QUEUE.name) == []
-    assert depth(amqp_vhost_url, QUEUE.name) == 3
+    assert dead_letters_of(amqp_vhost_url, QUEUE.name) == []
+    assert queue_depth(amqp_vhost_url, QUEUE.name) == 3
 
 
 def test_a_commit_that_fails_is_tried_again_with_nothing_in_between(amqp_vhost_url: str) -> None:

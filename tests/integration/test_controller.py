@@ -1,4 +1,4 @@
-"""The controller service on a real broker, told what happens by a stand-in for the distributor."""
+"""The controller service on a real broker, with a fake distributor that reports what happens."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from taskgen.messages.codec import ControllerStatusMessage, RefusedMessage, Task
 from taskgen.run import Outcome, new_id
 from taskgen.state.opening import open_state
 from taskgen.state.rows import RunRow
-from tests.support.broker_client import Wire, wire
-from tests.support.fake_distributor import BOARD, TWO_JOBS, StandIn
+from tests.support.broker_client import BrokerClient, broker_client
+from tests.support.fake_distributor import FakeDistributor
+from tests.support.message_factory import BOARD
 from tests.support.services import Service
+from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -28,25 +30,25 @@ def state_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def lab(amqp_vhost_url: str) -> Iterator[Wire]:
-    with wire(amqp_vhost_url) as ear:
+def lab(amqp_vhost_url: str) -> Iterator[BrokerClient]:
+    with broker_client(amqp_vhost_url) as ear:
         yield ear
 
 
 @pytest.fixture
-def distributor(lab: Wire) -> StandIn:
-    distributor = StandIn(lab)
-    distributor.serve()
+def distributor(lab: BrokerClient) -> FakeDistributor:
+    distributor = FakeDistributor(lab)
+    distributor.hold_lease()
     return distributor
 
 
 @pytest.fixture
-def controller(amqp_vhost_url: str, state_url: str, lab: Wire) -> Iterator[Service]:
+def controller(amqp_vhost_url: str, state_url: str, lab: BrokerClient) -> Iterator[Service]:
     with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, lost_after_s=5) as service:
         yield service.wait_healthy()
 
 
-def submitted(lab: Wire, **fields: object) -> TaskSetMessage:
+def submitted(lab: BrokerClient, **fields: object) -> TaskSetMessage:
     (message,) = lab.submit(TWO_JOBS, **{"campaign_id": new_id(), **fields})
     return message
 
@@ -77,35 +79,35 @@ def run_row(state_url: str, run_id: str) -> RunRow:
 
 @pytest.mark.usefixtures("controller")
 def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab)
     run = distributor.start(distributor.take())
-    distributor.tell(run, 0, *ALL_JOBS[:3])
+    distributor.report(run, 0, *ALL_JOBS[:3])
     wait_tallies(state_url, message, running=1)
     assert distributor.decisions() == []
-    distributor.tell(run, 3, *ALL_JOBS[3:])
-    decision = distributor.wait_decision()
+    distributor.report(run, 3, *ALL_JOBS[3:])
+    decision = distributor.wait_for_decision()
     assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
     distributor.end(run, Outcome.FINISHED, 4)
     wait_tallies(state_url, message, finished=1)
 
 
 def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
-    amqp_vhost_url: str, state_url: str, lab: Wire, distributor: StandIn
+    amqp_vhost_url: str, state_url: str, lab: BrokerClient, distributor: FakeDistributor
 ) -> None:
     handler = "tests.support.own_handlers:StopAtFirstExit"
     with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url, handler=handler) as controller:
         controller.wait_healthy()
         submitted(lab)
         run = distributor.start(distributor.take())
-        distributor.tell(run, 0, "START", "EXIT")
-        assert distributor.wait_decision().outcome is Outcome.STOPPED_BY_RULE
+        distributor.report(run, 0, "START", "EXIT")
+        assert distributor.wait_for_decision().outcome is Outcome.STOPPED_BY_RULE
 
 
 @pytest.mark.usefixtures("controller")
 def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_used_up(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab, max_attempts=2)
     first = distributor.start(distributor.take())
@@ -122,7 +124,9 @@ def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_us
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_result_is_never_tried_again(lab: Wire, distributor: StandIn, state_url: str) -> None:
+def test_a_result_is_never_tried_again(
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
+) -> None:
     for outcome in Outcome:
         if outcome.is_result:
             message = submitted(lab)
@@ -132,7 +136,7 @@ def test_a_result_is_never_tried_again(lab: Wire, distributor: StandIn, state_ur
 
 
 @pytest.mark.usefixtures("controller")
-def test_its_status_tells_how_far_campaigns_are(lab: Wire, distributor: StandIn) -> None:
+def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: FakeDistributor) -> None:
     message = submitted(lab)
     distributor.end(distributor.start(distributor.take()), Outcome.TIMED_OUT)
     submitted(lab, campaign_id=message.campaign_id)
@@ -151,7 +155,9 @@ def test_its_status_tells_how_far_campaigns_are(lab: Wire, distributor: StandIn)
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(lab: Wire, state_url: str) -> None:
+def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(
+    lab: BrokerClient, state_url: str
+) -> None:
     bad, called_off = submitted(lab), submitted(lab)
     for message, is_called_off in ((bad, False), (called_off, True)):
         refused = RefusedMessage(taskset=message, reason="so it is", is_called_off=is_called_off)
@@ -163,22 +169,22 @@ def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(lab: Wire
 
 @pytest.mark.usefixtures("controller")
 def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as_what_it_was(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab)
     first = distributor.start(distributor.take())
-    distributor.tell(first, 0, "START")
+    distributor.report(first, 0, "START")
     again = distributor.take()
     assert "silent" in again.reasons[0]
     assert run_row(state_url, first.run_id).outcome == Outcome.DISTRIBUTOR_LOST
-    second = StandIn(lab, "another").start(again)
-    distributor.tell(first, 1, *ALL_JOBS[1:])
-    assert distributor.wait_decision().run_id == first.run_id
+    second = FakeDistributor(lab, "another").start(again)
+    distributor.report(first, 1, *ALL_JOBS[1:])
+    assert distributor.wait_for_decision().run_id == first.run_id
     distributor.end(first, Outcome.FINISHED, 4)
     wait_tallies(state_url, message, finished=1)
     late = run_row(state_url, first.run_id)
     assert (late.outcome, late.next_seq, late.events) == (Outcome.FINISHED, 4, 4)
-    StandIn(lab, "another").end(second, Outcome.BOARD_LOST)
+    FakeDistributor(lab, "another").end(second, Outcome.BOARD_LOST)
     wait_until(lambda: run_row(state_url, second.run_id).is_closed, 30, "the second run to be over")
     wait_tallies(state_url, message, finished=1)
     assert lab.depth(TASKSETS) == 0
@@ -186,7 +192,7 @@ def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as
 
 @pytest.mark.usefixtures("controller")
 def test_a_lost_run_that_is_reported_lost_as_well_is_put_back_once(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     submitted(lab)
     first = distributor.start(distributor.take())
@@ -198,7 +204,7 @@ def test_a_lost_run_that_is_reported_lost_as_well_is_put_back_once(
 
 @pytest.mark.usefixtures("controller")
 def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_shows_is_not(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     gone, shown = submitted(lab), submitted(lab)
     runs = [distributor.start(distributor.take()), distributor.start(distributor.take(), "127.0.10.2:3001")]
@@ -215,11 +221,13 @@ def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_show
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_decision_is_sent_again_while_the_run_goes_on(lab: Wire, distributor: StandIn) -> None:
+def test_a_decision_is_sent_again_while_the_run_goes_on(
+    lab: BrokerClient, distributor: FakeDistributor
+) -> None:
     submitted(lab)
     run = distributor.start(distributor.take())
-    distributor.tell(run, 0, *ALL_JOBS)
-    distributor.wait_decision()
+    distributor.report(run, 0, *ALL_JOBS)
+    distributor.wait_for_decision()
 
     def is_told_again() -> bool:
         distributor.status(run)
@@ -230,11 +238,11 @@ def test_a_decision_is_sent_again_while_the_run_goes_on(lab: Wire, distributor: 
 
 @pytest.mark.usefixtures("controller")
 def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_nothing(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab)
     other_board = "127.0.10.2:3001"
-    distributor.serve(other_board)
+    distributor.hold_lease(other_board)
     taken = distributor.take()
     first, second = distributor.start(taken), distributor.start(taken, other_board)
     found = []
@@ -253,13 +261,13 @@ def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_not
     distributor.end(third, Outcome.FINISHED)
     wait_tallies(state_url, message, finished=1)
     surplus = distributor.start(taken)
-    assert distributor.wait_decision().run_id == surplus.run_id
+    assert distributor.wait_for_decision().run_id == surplus.run_id
     assert lab.depth(TASKSETS) == 0
 
 
 @pytest.mark.usefixtures("controller")
 def test_what_cannot_be_understood_is_parked_and_the_next_message_is_handled(
-    lab: Wire, distributor: StandIn, state_url: str
+    lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     lab.publish("", "taskgen.controller", b"{")
     message = submitted(lab)

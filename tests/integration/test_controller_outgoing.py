@@ -17,9 +17,9 @@ from taskgen.messages.codec import EndedMessage, Message, TaskSetMessage
 from taskgen.run import Outcome, now
 from taskgen.state.opening import open_state
 from taskgen.state.state import State
-from tests.support.broker_client import Wire, wire
-from tests.support.fake_distributor import TWO_JOBS
-from tests.support.message_factory import events, head, started
+from tests.support.broker_client import BrokerClient, broker_client
+from tests.support.message_factory import events_message, run_head, started_message
+from tests.support.tasksets import TWO_JOBS
 
 pytestmark = pytest.mark.servers
 
@@ -27,8 +27,8 @@ DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 
 
 @pytest.fixture
-def lab(amqp_vhost_url: str) -> Iterator[Wire]:
-    with wire(amqp_vhost_url) as ear:
+def lab(amqp_vhost_url: str) -> Iterator[BrokerClient]:
+    with broker_client(amqp_vhost_url) as ear:
         yield ear
 
 
@@ -69,12 +69,12 @@ def lives(amqp_vhost_url: str, tmp_path: Path) -> Lives:
 
 
 def lost() -> list[Message]:
-    run = head()
+    run = run_head()
     end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.BOARD_LOST, events=0)
-    return [started(run), end]
+    return [started_message(run), end]
 
 
-def test_what_was_put_back_is_sent_in_the_next_life(lab: Wire, lives: Lives) -> None:
+def test_what_was_put_back_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_sending=False)
     assert lab.depth(TASKSETS) == 0
     lives.live()
@@ -83,7 +83,7 @@ def test_what_was_put_back_is_sent_in_the_next_life(lab: Wire, lives: Lives) -> 
     assert lab.depth(TASKSETS) == 1
 
 
-def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: Wire, lives: Lives) -> None:
+def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_noting=False)
     lives.live()
     bodies = [lab.take(TASKSETS), lab.take(TASKSETS)]
@@ -91,7 +91,7 @@ def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: Wire, li
     assert TaskSetMessage.model_validate_json(bodies[0] or b"").attempt == 2
 
 
-def test_a_batch_that_comes_again_decides_nothing_again(lab: Wire, lives: Lives) -> None:
+def test_a_batch_that_comes_again_decides_nothing_again(lab: BrokerClient, lives: Lives) -> None:
     batch = lost()
     lives.live(*batch)
     lives.live(*batch)
@@ -100,12 +100,12 @@ def test_a_batch_that_comes_again_decides_nothing_again(lab: Wire, lives: Lives)
 
 @pytest.mark.usefixtures("lab")
 def test_a_decision_for_a_board_that_nobody_serves_is_dropped(lives: Lives) -> None:
-    run = head()
-    message = started(run)
+    run = run_head()
+    message = started_message(run)
     (variant,) = TWO_JOBS.variants()
     tasks = [dict(task) for task in variant]
     begun = message.model_copy(update={"taskset": message.taskset.model_copy(update={"tasks": tasks})})
-    lives.live(begun, events(run, 0, 4), is_sending=False)
+    lives.live(begun, events_message(run, 0, 4), is_sending=False)
     state = lives.state()
     assert len(state.sendings()) == 1
     lives.live()

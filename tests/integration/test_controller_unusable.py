@@ -14,10 +14,10 @@ from taskgen.messages.codec import RunHead, StartedMessage, TaskSetMessage
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
 from taskgen.state.rows import RunRow
-from tests.support.broker_client import wire
-from tests.support.fake_distributor import TWO_JOBS, StandIn
-from tests.support.message_factory import parked
+from tests.support.broker_client import broker_client, dead_letters_of
+from tests.support.fake_distributor import FakeDistributor
 from tests.support.services import Service
+from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -29,7 +29,7 @@ OTHER_BOARD = "127.0.10.2:3001"
 class Lab:
     """A controller that may be killed and started, and a stand-in for its distributor."""
 
-    def __init__(self, url: str, state: Path, distributor: StandIn) -> None:
+    def __init__(self, url: str, state: Path, distributor: FakeDistributor) -> None:
         self.url = url
         self.state = state
         self.distributor = distributor
@@ -38,7 +38,7 @@ class Lab:
         return Service("controller", amqp_url=self.url, state_url=f"sqlite:{self.state}")
 
     def submitted(self) -> TaskSetMessage:
-        self.distributor.wire.submit(TWO_JOBS)
+        self.distributor.client.submit(TWO_JOBS)
         return self.distributor.take()
 
     def change(self, statement: str, *values: str) -> None:
@@ -53,18 +53,18 @@ class Lab:
     def finishes(self, message: TaskSetMessage) -> None:
         """A run is followed to its decision."""
         run = self.distributor.start(message)
-        self.distributor.tell(run, 0, *ALL_JOBS)
-        decision = self.distributor.wait_decision()
+        self.distributor.report(run, 0, *ALL_JOBS)
+        decision = self.distributor.wait_for_decision()
         assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
         self.distributor.end(run, Outcome.FINISHED, 4)
 
 
 @pytest.fixture
 def lab(amqp_vhost_url: str, tmp_path: Path) -> Iterator[Lab]:
-    with wire(amqp_vhost_url) as ear:
-        distributor = StandIn(ear)
-        distributor.serve()
-        distributor.serve(OTHER_BOARD)
+    with broker_client(amqp_vhost_url) as ear:
+        distributor = FakeDistributor(ear)
+        distributor.hold_lease()
+        distributor.hold_lease(OTHER_BOARD)
         yield Lab(amqp_vhost_url, tmp_path / "state.db", distributor)
 
 
@@ -76,10 +76,10 @@ def test_a_start_whose_run_is_of_another_task_set_is_parked_and_the_next_control
         other = StartedMessage.model_construct(
             run=run.model_copy(update={"run_id": "r", "taskset_id": "another"}), taskset=message
         )
-        lab.distributor.wire.publish(EVENTS, f"started.{OTHER_BOARD}", other.body())
-        wait_until(lambda: len(parked(lab.url, CONTROLLER)) == 1, 30, "it to be parked")
+        lab.distributor.client.publish(EVENTS, f"started.{OTHER_BOARD}", other.body())
+        wait_until(lambda: len(dead_letters_of(lab.url, CONTROLLER)) == 1, 30, "it to be parked")
         controller.kill()
-    assert "disagree about taskset_id" in parked(lab.url, CONTROLLER)[0].reason
+    assert "disagree about taskset_id" in dead_letters_of(lab.url, CONTROLLER)[0].reason
     with lab.controller() as controller:
         controller.wait_healthy()
         lab.finishes(message)
@@ -98,11 +98,11 @@ def test_a_run_whose_task_set_is_gone_is_closed_and_its_board_stopped(lab: Lab) 
     for is_first in (True, False):
         with lab.controller() as controller:
             controller.wait_healthy()
-            lab.distributor.tell(run, 0, "START")
+            lab.distributor.report(run, 0, "START")
             wait_until(lambda: (row := lab.row(run)) is not None and row.is_closed, 30, "it to be closed")
             controller.kill()
             assert (run.run_id in controller.log) is is_first, "it is closed once"
-    assert lab.distributor.wait_decision(OTHER_BOARD).outcome is Outcome.STOPPED_BY_RULE
+    assert lab.distributor.wait_for_decision(OTHER_BOARD).outcome is Outcome.STOPPED_BY_RULE
     with lab.controller() as controller:
         lab.finishes(message)
 
@@ -123,18 +123,18 @@ def test_a_run_whose_row_cannot_be_understood_is_closed_and_its_task_set_tried_a
         controller.wait_healthy()
         message = lab.submitted()
         run = lab.distributor.start(lab.submitted(), OTHER_BOARD)
-        lab.distributor.tell(run, 2, "START")
-        lab.distributor.tell(run, 0, "START")
+        lab.distributor.report(run, 2, "START")
+        lab.distributor.report(run, 0, "START")
         wait_until(lambda: (row := lab.row(run)) is not None and row.next_seq == 1, 30, "an event")
         controller.kill()
     lab.change(change, run.run_id)
     with lab.controller() as controller:
         controller.wait_healthy()
-        lab.distributor.tell(run, 1, "EXIT")
+        lab.distributor.report(run, 1, "EXIT")
         again = lab.distributor.take()
         assert (again.taskset_id, again.attempt) == (run.taskset_id, 2)
         assert "cannot be used" in again.reasons[0]
-        assert lab.distributor.wait_decision(OTHER_BOARD).run_id == run.run_id
+        assert lab.distributor.wait_for_decision(OTHER_BOARD).run_id == run.run_id
         lab.finishes(message)
         assert f"run {run.run_id} is closed" in controller.log
         assert controller.stop() == 0

@@ -10,21 +10,22 @@ import pytest
 from taskgen.amqp import dead_letters as parking
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
-from tests.support.command_line import taskgen
-from tests.support.message_factory import declare, depth, ended, head, parked, publish_raw
+from tests.support.broker_client import dead_letters_of, declare_queues, publish_to_queue, queue_depth
+from tests.support.command_line import run_taskgen
+from tests.support.message_factory import ended_message, run_head
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
 QUEUE = sink_queue("sqlite")
-GOOD = ended(head(), 0).body()
+GOOD = ended_message(run_head(), 0).body()
 
 
 @pytest.fixture
 def url(amqp_vhost_url: str) -> str:
     """A broker with three messages parked, and one waiting."""
-    declare(amqp_vhost_url, QUEUE)
-    publish_raw(amqp_vhost_url, QUEUE.name, [b"one", b"two \xff", GOOD, b"waiting"])
+    declare_queues(amqp_vhost_url, QUEUE)
+    publish_to_queue(amqp_vhost_url, QUEUE.name, [b"one", b"two \xff", GOOD, b"waiting"])
     asyncio.run(_park(amqp_vhost_url, 3))
     return amqp_vhost_url
 
@@ -40,23 +41,23 @@ async def _park(url: str, count: int) -> None:
 
 
 def test_parked_messages_are_counted_and_listed_with_their_reasons(url: str, tmp_path: Path) -> None:
-    counts = taskgen("parked", "list", "--amqp-url", url, cwd=tmp_path)
+    counts = run_taskgen("parked", "list", "--amqp-url", url, cwd=tmp_path)
     assert counts.returncode == 0
     (line,) = [line for line in counts.stdout.splitlines() if QUEUE.name in line]
     assert "3" in line
     for name in (QUEUE.name, QUEUE.parked):
-        listed = taskgen("parked", "list", name, "--amqp-url", url, cwd=tmp_path).stdout
+        listed = run_taskgen("parked", "list", name, "--amqp-url", url, cwd=tmp_path).stdout
         assert [f"reason {number}" in listed for number in range(4)] == [True, True, True, False]
 
 
 def test_all_parking_queues_are_listed_where_the_management_api_answers(
     url: str, management_url: str, tmp_path: Path
 ) -> None:
-    declare(url, sink_queue("other"))
+    declare_queues(url, sink_queue("other"))
 
     def listed() -> str:
         options = ("--amqp-url", url, "--management-url", management_url)
-        return taskgen("parked", "list", *options, cwd=tmp_path).stdout
+        return run_taskgen("parked", "list", *options, cwd=tmp_path).stdout
 
     wait_until(lambda: "taskgen.sink.other" in listed(), 30, "the queue in the list")
     asyncio.run(_park(url, 1))
@@ -66,39 +67,39 @@ def test_all_parking_queues_are_listed_where_the_management_api_answers(
 
 def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Path) -> None:
     for _ in range(3):
-        shown = taskgen("parked", "show", QUEUE.name, "--amqp-url", url, cwd=tmp_path).stdout
+        shown = run_taskgen("parked", "show", QUEUE.name, "--amqp-url", url, cwd=tmp_path).stdout
         assert "two \\xff" in shown
         assert GOOD.decode() in shown
         assert f"routing key  {QUEUE.name}" in shown
-    wait_until(lambda: depth(url, QUEUE.parked) == 3, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
 
 
 def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking(
     url: str, tmp_path: Path
 ) -> None:
-    done = taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"3 messages put back into {QUEUE.name}\n")
-    assert depth(url, QUEUE.parked) == 0
+    assert queue_depth(url, QUEUE.parked) == 0
     assert asyncio.run(_all_of(url)) == [(b"waiting", {}), (b"one", {}), (b"two \xff", {}), (GOOD, {})]
 
 
 def test_one_message_is_chosen_by_its_id_and_the_others_stay(url: str, tmp_path: Path) -> None:
-    chosen = parked(url, QUEUE.name)[1]
+    chosen = dead_letters_of(url, QUEUE.name)[1]
     options = ("--id", chosen.message_id, "--amqp-url", url)
-    shown = taskgen("parked", "show", QUEUE.name, *options, cwd=tmp_path).stdout
+    shown = run_taskgen("parked", "show", QUEUE.name, *options, cwd=tmp_path).stdout
     assert shown.count("reason ") - shown.count("x-taskgen-reason") == 2  # the field and its text
-    taskgen("parked", "redrive", QUEUE.name, *options, cwd=tmp_path)
-    wait_until(lambda: depth(url, QUEUE.parked) == 2, 10, "the others given back")
-    assert [one.delivery.body for one in parked(url, QUEUE.name)] == [b"one", GOOD]
+    run_taskgen("parked", "redrive", QUEUE.name, *options, cwd=tmp_path)
+    wait_until(lambda: queue_depth(url, QUEUE.parked) == 2, 10, "the others given back")
+    assert [one.delivery.body for one in dead_letters_of(url, QUEUE.name)] == [b"one", GOOD]
 
 
 def test_dropping_asks_first_and_deletes_for_good(url: str, tmp_path: Path) -> None:
-    asked = taskgen("parked", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    asked = run_taskgen("parked", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asked.returncode != 0
-    assert depth(url, QUEUE.parked) == 3
-    done = taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
+    assert queue_depth(url, QUEUE.parked) == 3
+    done = run_taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "3 messages deleted\n")
-    assert (depth(url, QUEUE.parked), depth(url, QUEUE.name)) == (0, 1)
+    assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, 1)
 
 
 def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path) -> None:
@@ -107,10 +108,10 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
             await (await link.channel()).delete_queue(QUEUE.name)
 
     asyncio.run(delete())
-    done = taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert f"there is no queue {QUEUE.name}" in done.stderr
-    wait_until(lambda: depth(url, QUEUE.parked) == 3, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
 
 
 def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, tmp_path: Path) -> None:
@@ -119,15 +120,15 @@ def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, 
             await (await link.channel()).declare_queue(QUEUE.parked, {"x-queue-type": "quorum"})
 
     asyncio.run(declare_bare())
-    publish_raw(amqp_vhost_url, QUEUE.parked, [b"one"])
-    done = taskgen("parked", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
+    publish_to_queue(amqp_vhost_url, QUEUE.parked, [b"one"])
+    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "`taskgen setup`" in done.stderr
-    assert depth(amqp_vhost_url, QUEUE.parked) == 1
+    assert queue_depth(amqp_vhost_url, QUEUE.parked) == 1
 
 
 def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
-    done = taskgen("parked", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("parked", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert "taskgen.sink.nobody" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -136,8 +137,8 @@ def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
 def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
     url: str, management_url: str, tmp_path: Path
 ) -> None:
-    taskgen("setup", "--amqp-url", url, "--management-url", management_url, cwd=tmp_path)
-    taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
+    run_taskgen("setup", "--amqp-url", url, "--management-url", management_url, cwd=tmp_path)
+    run_taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
 
     async def take_and_die() -> bool:
         async with connection(url, "test") as link:
@@ -145,13 +146,13 @@ def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
 
     def is_parked() -> bool:
         asyncio.run(take_and_die())
-        return depth(url, QUEUE.parked) == 1
+        return queue_depth(url, QUEUE.parked) == 1
 
     wait_until(is_parked, 60, "the message parked")
-    (one,) = parked(url, QUEUE.name)
+    (one,) = dead_letters_of(url, QUEUE.name)
     assert (one.delivery.body, one.reason) == (b"waiting", "delivery_limit, by the broker")
     assert one.routing_key == QUEUE.name
-    taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asyncio.run(_all_of(url)) == [(b"waiting", {})]
 
 

@@ -12,7 +12,7 @@ from taskgen.execution.dispatcher import Dispatcher, Feed
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.scripted_board import profile
+from tests.support.profiles import profile_document
 
 
 class Names(DefaultEventHandler):
@@ -90,7 +90,12 @@ def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with
     dispatcher, handler = Dispatcher(Limits(depth=30_000)), Names()
     try:
         dispatcher.use([handler])
-        asyncio.run(_run(dispatcher, *[[profile(("START", 0, 1)), frame, profile(("EXIT", 0, 2))]] * 4))
+        asyncio.run(
+            _run(
+                dispatcher,
+                *[[profile_document(("START", 0, 1)), frame, profile_document(("EXIT", 0, 2))]] * 4,
+            )
+        )
         failures = dispatcher.calls.failures
     finally:
         dispatcher.close()

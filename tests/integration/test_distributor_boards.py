@@ -9,7 +9,8 @@ from taskgen.execution.board import BoardState
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
-from tests.support.in_process import Log, finite
+from tests.support.recording_handler import RecordingHandler
+from tests.support.tasksets import two_tasks
 from tests.support.waiting import wait_until
 
 
@@ -17,7 +18,7 @@ def test_several_boards_share_the_variants_and_no_call_overlaps_another() -> Non
     overlaps: list[str] = []
     busy = threading.Lock()
 
-    class Slow(Log):
+    class Slow(RecordingHandler):
         def _note(self, what: str, taskset: TaskSet) -> None:
             if not busy.acquire(blocking=False):
                 overlaps.append(what)
@@ -32,11 +33,11 @@ def test_several_boards_share_the_variants_and_no_call_overlaps_another() -> Non
         run_boards(4, speed=200) as boards,
         Distributor(boards, event_handler=log) as distributor,
     ):
-        campaign = distributor.start(finite(priority=range(12)))
+        campaign = distributor.start(two_tasks(priority=range(12)))
         assert {status.state for status in distributor.boards} <= {BoardState.IDLE, BoardState.RUNNING}
     assert campaign.outcomes == {Outcome.FINISHED: 12}
-    assert len({run.board for run in log.runs}) > 1
-    assert sorted(run.variant for run in log.runs) == list(range(12))
+    assert len({run.board for run in log.ended}) > 1
+    assert sorted(run.variant for run in log.ended) == list(range(12))
     assert overlaps == []
 
 
@@ -46,7 +47,7 @@ def test_a_range_of_addresses_is_a_pool_of_boards() -> None:
         run_boards(6, listen=f"127.0.10.0/28:{port}", speed=200),
         Distributor(f"127.0.10.0/28:{port}") as distributor,
     ):
-        campaign = distributor.start(finite(priority=range(12)))
+        campaign = distributor.start(two_tasks(priority=range(12)))
         states = [status.state for status in distributor.boards]
     assert campaign.outcomes == {Outcome.FINISHED: 12}
     assert len(states) == 14
@@ -54,8 +55,10 @@ def test_a_range_of_addresses_is_a_pool_of_boards() -> None:
 
 
 def test_boards_that_are_not_there_keep_nobody_waiting(board: str) -> None:
-    with Distributor(["127.0.10.14:1", board, "no-such-board.invalid"], event_handler=Log()) as distributor:
-        campaign = distributor.start(finite(priority=range(4)))
+    with Distributor(
+        ["127.0.10.14:1", board, "no-such-board.invalid"], event_handler=RecordingHandler()
+    ) as distributor:
+        campaign = distributor.start(two_tasks(priority=range(4)))
         lost = [status for status in distributor.boards if status.state is BoardState.LOST]
     assert campaign.outcomes == {Outcome.FINISHED: 4}
     assert [status.name for status in lost] == ["127.0.10.14:1", "no-such-board.invalid:3001"]
@@ -65,7 +68,7 @@ def test_boards_that_are_not_there_keep_nobody_waiting(board: str) -> None:
 def test_a_board_that_comes_later_is_found() -> None:
     port = port_for.select_random()
     with Distributor(f"127.0.0.1:{port}", longest_pause_s=0.5) as distributor:
-        campaign = distributor.start(finite(), wait=False)
+        campaign = distributor.start(two_tasks(), wait=False)
         wait_until(lambda: "no connection" in distributor.boards[0].reason, 20, "a first try in vain")
         assert not distributor.wait_finished(0.01)
         with run_boards(listen=f"127.0.0.1:{port}", speed=200):

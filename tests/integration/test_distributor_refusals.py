@@ -10,7 +10,7 @@ from taskgen.distributor import Distributor
 from taskgen.errors import AddressError, DistributorError, SettingsError, TaskSetError
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.in_process import Log
+from tests.support.recording_handler import RecordingHandler
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ from tests.support.in_process import Log
         ({"power_cycle_command": ""}, SettingsError),
         ({"power_cycle_command": "an 'open quote"}, SettingsError),
         ({"event_handler": "no handler"}, DistributorError),
-        ({"event_handler": [Log(), 3]}, DistributorError),
+        ({"event_handler": [RecordingHandler(), 3]}, DistributorError),
         ({"event_handler": 3}, DistributorError),
         ({"event_handler": []}, DistributorError),
-        ({"event_handler": Log}, DistributorError),
+        ({"event_handler": RecordingHandler}, DistributorError),
         ({"silence_timeout_s": 0}, SettingsError),
         ({"run_timeout_s": -1.0}, SettingsError),
         ({"connect_timeout_s": float("nan")}, SettingsError),

@@ -5,24 +5,25 @@ import threading
 from taskgen.distributor import Distributor
 from taskgen.run import Outcome
 from taskgen.taskset import Profile, TaskSet
-from tests.support.in_process import Log, endless, finite
+from tests.support.recording_handler import RecordingHandler
+from tests.support.tasksets import endless_task, two_tasks
 
 
 def test_start_returns_when_every_variant_has_a_result(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(finite(priority=[1, 2, 3]))
+        campaign = distributor.start(two_tasks(priority=[1, 2, 3]))
         assert campaign.is_done
     assert campaign.outcomes == {Outcome.FINISHED: 3}
-    assert [run.variant for run in log.runs] == [0, 1, 2]
-    assert {run.board for run in log.runs} == {board}
+    assert [run.variant for run in log.ended] == [0, 1, 2]
+    assert {run.board for run in log.ended} == {board}
 
 
 def test_each_run_is_started_given_its_events_and_finished_in_one_thread(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
-        distributor.start(finite(priority=[1, 2]))
-    for run in log.runs:
+        distributor.start(two_tasks(priority=[1, 2]))
+    for run in log.ended:
         calls = [what for what, run_id in log.calls if run_id == run.run_id]
         assert calls[0] == "start"
         assert set(calls[1:-1]) == {"event"}
@@ -33,31 +34,31 @@ def test_each_run_is_started_given_its_events_and_finished_in_one_thread(board: 
 
 
 def test_a_handler_that_is_false_because_it_holds_nothing_yet_is_called_all_the_same(board: str) -> None:
-    class Collection(Log):
+    class Collection(RecordingHandler):
         def __len__(self) -> int:
-            return len(self.runs)
+            return len(self.ended)
 
     log = Collection()
     with Distributor(board, event_handler=log) as distributor:
-        distributor.start(finite())
+        distributor.start(two_tasks())
     assert len(log) == 1
 
 
 def test_handlers_of_a_generator_are_all_called(board: str) -> None:
-    logs = [Log(), Log()]
+    logs = [RecordingHandler(), RecordingHandler()]
     with Distributor(board, event_handler=(log for log in logs)) as distributor:  # type: ignore[arg-type]
-        distributor.start(finite())
-    assert [len(log.runs) for log in logs] == [1, 1]
+        distributor.start(two_tasks())
+    assert [len(log.ended) for log in logs] == [1, 1]
 
 
 def test_several_task_sets_are_one_campaign(board: str) -> None:
     with Distributor(board) as distributor:
-        campaign = distributor.start([finite(), finite(priority=[1, 2])])
+        campaign = distributor.start([two_tasks(), two_tasks(priority=[1, 2])])
     assert campaign.outcomes == {Outcome.FINISHED: 3}
 
 
 def test_the_same_task_set_can_be_started_again(board: str) -> None:
-    taskset = finite()
+    taskset = two_tasks()
     with Distributor(board) as distributor:
         for _ in range(2):
             assert distributor.start(taskset).outcomes == {Outcome.FINISHED: 1}
@@ -65,22 +66,22 @@ def test_the_same_task_set_can_be_started_again(board: str) -> None:
 
 
 def test_a_run_that_takes_too_long_has_timed_out_and_is_not_tried_again(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board, event_handler=log, run_timeout_s=0.5) as distributor:
-        campaign = distributor.start([endless(), finite()])
+        campaign = distributor.start([endless_task(), two_tasks()])
     assert campaign.outcomes == {Outcome.TIMED_OUT: 1, Outcome.FINISHED: 1}
-    assert log.runs[0].reason == "not over within 0.5 s"
+    assert log.ended[0].reason == "not over within 0.5 s"
     assert log.types[:2] == ["START", "EXIT_EXTERNAL"]
 
 
 def test_a_handler_that_has_enough_stops_its_run_by_rule(board: str) -> None:
-    class Enough(Log):
+    class Enough(RecordingHandler):
         def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
             super().__taskset_event__(taskset, event)
             return False
 
     log = Enough()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(endless())
+        campaign = distributor.start(endless_task())
     assert campaign.outcomes == {Outcome.STOPPED_BY_RULE: 1}
     assert "EXIT_EXTERNAL" in log.types

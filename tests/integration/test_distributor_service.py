@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.topology import COMMANDS, TASKSETS
+from taskgen.amqp.topology import TASKSETS
 from taskgen.messages.codec import (
-    DecisionMessage,
     EndedMessage,
     EventsMessage,
     RefusedMessage,
@@ -19,19 +18,14 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import Wire, wire
+from tests.support.broker_client import BrokerClient, broker_client
 from tests.support.services import Service
+from tests.support.tasksets import TWO_SHORT_RUNS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
-SHORT = TaskSet([Task(pkg="hey", period=50, numberofjobs=[2, 3], priority=1)])
 ENDLESS = TaskSet([Task(pkg="idle")])
-
-
-def decide(wire: Wire, started: StartedMessage, outcome: Outcome) -> None:
-    message = DecisionMessage(run_id=started.run.run_id, outcome=outcome, reason="the test says so")
-    wire.publish(COMMANDS, started.run.board, message.body())
 
 
 def test_what_a_board_says_is_published_once_and_a_decision_ends_the_run(
@@ -39,44 +33,32 @@ def test_what_a_board_says_is_published_once_and_a_decision_ends_the_run(
 ) -> None:
     with (
         run_boards(2, speed=50) as boards,
-        wire(amqp_vhost_url) as lab,
+        broker_client(amqp_vhost_url) as lab,
         Service(
             "distributor", amqp_url=amqp_vhost_url, boards=",".join(boards), outbox_path=tmp_path
         ) as service,
     ):
         service.wait_healthy()
-        lab.submit(SHORT)
+        lab.submit(TWO_SHORT_RUNS)
         for started in lab.wait_for(StartedMessage, 2):
             wait_until(
-                lambda run_id=started.run.run_id: events_of(lab, run_id)[-1:] == ["JOBS_DONE"],  # type: ignore[misc]
+                lambda run_id=started.run.run_id: lab.events_of(run_id)[-1:] == ["JOBS_DONE"],  # type: ignore[misc]
                 20,
                 "the last event",
             )
-            decide(lab, started, Outcome.FINISHED)
+            lab.decide(started, Outcome.FINISHED)
         ended = lab.wait_for(EndedMessage, 2)
         assert {message.outcome for message in ended} == {Outcome.FINISHED}
         for message in ended:
-            assert message.events == len(events_of(lab, message.run.run_id))
+            assert message.events == len(lab.events_of(message.run.run_id))
         assert lab.depth(TASKSETS) == 0
         assert service.stop() == 0
-
-
-def events_of(lab: Wire, run_id: str) -> list[str]:
-    """Types of a run's events, once each, in their order."""
-    found = {}
-    for message in lab.all_of(EventsMessage):
-        if message.run.run_id == run_id:
-            for profile in message.profiles:
-                for seq, event in enumerate(profile.events, profile.first_seq):
-                    found[seq] = event["@type"]
-    assert sorted(found) == list(range(len(found)))
-    return [found[seq] for seq in sorted(found)]
 
 
 def test_a_killed_distributor_reports_its_runs_lost_when_it_starts_again(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    with run_boards(1, speed=50) as boards, wire(amqp_vhost_url) as lab:
+    with run_boards(1, speed=50) as boards, broker_client(amqp_vhost_url) as lab:
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path}
         with Service("distributor", **settings) as first:
             first.wait_healthy()
@@ -89,13 +71,13 @@ def test_a_killed_distributor_reports_its_runs_lost_when_it_starts_again(
             (ended,) = lab.wait_for(EndedMessage)
             assert ended.run == started.run
             assert ended.outcome is Outcome.DISTRIBUTOR_LOST
-            assert ended.events == len(events_of(lab, started.run.run_id))
+            assert ended.events == len(lab.events_of(started.run.run_id))
 
 
 def test_a_distributor_that_is_asked_to_end_stops_its_board_and_closes_the_run(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    with run_boards(1, speed=50) as boards, wire(amqp_vhost_url) as lab:
+    with run_boards(1, speed=50) as boards, broker_client(amqp_vhost_url) as lab:
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path}
         with Service("distributor", **settings) as service:
             service.wait_healthy()
@@ -105,14 +87,14 @@ def test_a_distributor_that_is_asked_to_end_stops_its_board_and_closes_the_run(
             assert service.stop() == 0
         (ended,) = lab.wait_for(EndedMessage)
         assert ended.outcome is Outcome.DISTRIBUTOR_LOST
-        assert events_of(lab, ended.run.run_id)[-1] == "EXIT_EXTERNAL"
+        assert lab.events_of(ended.run.run_id)[-1] == "EXIT_EXTERNAL"
         assert not list(tmp_path.iterdir())
 
 
 def test_of_two_distributors_one_has_the_board_and_the_other_takes_it_over(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    with run_boards(1, speed=50) as boards, wire(amqp_vhost_url) as lab:
+    with run_boards(1, speed=50) as boards, broker_client(amqp_vhost_url) as lab:
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0]}
         with Service("distributor", **settings, outbox_path=tmp_path / "a", instance="a") as first:
             first.wait_healthy()
@@ -124,7 +106,7 @@ def test_of_two_distributors_one_has_the_board_and_the_other_takes_it_over(
                 wait_until(lambda: states(lab, "b") == ["idle"], 30, "the second to have the board")
 
 
-def states(lab: Wire, distributor: str) -> list[str]:
+def states(lab: BrokerClient, distributor: str) -> list[str]:
     """What a distributor said last of its boards."""
     said = [message for message in lab.all_of(StatusMessage) if message.distributor == distributor]
     return [board.state for board in said[-1].boards] if said else []
@@ -134,7 +116,7 @@ def test_a_task_set_without_its_binary_is_refused_and_poison_is_parked(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "binaries").mkdir()
-    with run_boards(1) as boards, wire(amqp_vhost_url) as lab:
+    with run_boards(1) as boards, broker_client(amqp_vhost_url) as lab:
         lab.publish("", TASKSETS, b"{")
         lab.submit(ENDLESS)
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path / "outbox"}

@@ -12,8 +12,10 @@ from taskgen.errors import BoardLostError
 from taskgen.run import Outcome
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.in_process import Log, finite
-from tests.support.scripted_board import Line, profile, scripted_board
+from tests.support.profiles import profile_document
+from tests.support.recording_handler import RecordingHandler
+from tests.support.scripted_board import BoardConnection, scripted_board
+from tests.support.tasksets import two_tasks
 
 
 class InMemory(AbstractSession):
@@ -32,7 +34,7 @@ class InMemory(AbstractSession):
         self._is_over.clear()
         for task in taskset:
             assert task.id is not None
-            self._frames.append(profile(("START", task.id, 1), ("EXIT", task.id, 2)))
+            self._frames.append(profile_document(("START", task.id, 1), ("EXIT", task.id, 2)))
 
     async def receive(self, timeout_s: float | None) -> list[bytes]:
         if not self._frames:
@@ -56,7 +58,7 @@ def test_binaries_are_sent_once_per_connection_and_only_those_a_task_set_needs(t
         (tmp_path / name).write_bytes(name.encode())
     sent: list[list[str]] = []
 
-    def script(line: Line) -> None:
+    def script(line: BoardConnection) -> None:
         for task_set in range(4):
             line.obey_until(Command.START)
             sent.append(line.binaries)
@@ -83,14 +85,14 @@ def test_session_parameters_reach_the_session(board: str) -> None:
             await super().start(taskset, *session_params)
 
     with Distributor("anywhere", session=Listening) as distributor:
-        distributor.start(finite(), {"optimize": 1}, "more")
-        distributor.start(finite())
+        distributor.start(two_tasks(), {"optimize": 1}, "more")
+        distributor.start(two_tasks())
     assert seen == [({"optimize": 1}, "more"), ()]
 
 
 def test_another_kind_of_target_is_a_class_given_as_session() -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(["nowhere", "somewhere:7"], session=InMemory, event_handler=log) as distributor:
-        campaign = distributor.start(finite(priority=[1, 2]))
+        campaign = distributor.start(two_tasks(priority=[1, 2]))
     assert campaign.outcomes == {Outcome.FINISHED: 2}
-    assert {run.board for run in log.runs} == {"somewhere:7"}
+    assert {run.board for run in log.ended} == {"somewhere:7"}

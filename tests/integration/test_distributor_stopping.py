@@ -8,15 +8,16 @@ from taskgen.distributor import Distributor
 from taskgen.errors import DistributorError
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
-from tests.support.in_process import Log, endless, finite, wait_for_run
+from tests.support.recording_handler import RecordingHandler
+from tests.support.tasksets import endless_task, two_tasks
 from tests.support.waiting import wait_until
 
 
 def test_stop_ends_what_runs_and_calls_off_the_rest(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(endless(priority=range(5)), wait=False)
-        wait_for_run(log)
+        campaign = distributor.start(endless_task(priority=range(5)), wait=False)
+        log.wait_for_run()
         distributor.stop()
         assert campaign.is_done
         assert campaign.outcomes == {Outcome.STOPPED_BY_USER: 1}
@@ -25,15 +26,15 @@ def test_stop_ends_what_runs_and_calls_off_the_rest(board: str) -> None:
 
 
 def test_starting_again_after_a_stop_works_with_another_handler_on_the_same_connection(board: str) -> None:
-    first, second = Log(), Log()
+    first, second = RecordingHandler(), RecordingHandler()
     with Distributor(board, event_handler=first) as distributor:
-        distributor.start(endless(), wait=False)
-        wait_for_run(first)
+        distributor.start(endless_task(), wait=False)
+        first.wait_for_run()
         distributor.stop()
         calls = len(first.calls)
         distributor.event_handler = second
         for _ in range(2):
-            assert distributor.start(finite()).outcomes == {Outcome.FINISHED: 1}
+            assert distributor.start(two_tasks()).outcomes == {Outcome.FINISHED: 1}
     assert len(first.calls) == calls
     assert [what for what, _ in second.calls].count("start") == 2
     assert [what for what, _ in second.calls].count("finish") == 2
@@ -41,9 +42,9 @@ def test_starting_again_after_a_stop_works_with_another_handler_on_the_same_conn
 
 def test_a_stop_at_once_after_a_start_leaves_nothing_running(board: str) -> None:
     with Distributor(board) as distributor:
-        distributor.start(finite())  # the board is connected and idle from now on
+        distributor.start(two_tasks())  # the board is connected and idle from now on
         for _ in range(20):
-            campaign = distributor.start(endless(priority=[1, 2]), wait=False)
+            campaign = distributor.start(endless_task(priority=[1, 2]), wait=False)
             distributor.stop(wait=False)
             assert distributor.wait_stopped(20)
             assert campaign.is_done
@@ -52,16 +53,16 @@ def test_a_stop_at_once_after_a_start_leaves_nothing_running(board: str) -> None
 
 def test_a_second_start_while_a_campaign_goes_on_is_refused(board: str) -> None:
     with Distributor(board) as distributor:
-        distributor.start(endless(), wait=False)
+        distributor.start(endless_task(), wait=False)
         with pytest.raises(DistributorError, match="still going on"):
-            distributor.start(finite())
+            distributor.start(two_tasks())
 
 
 def test_closing_stops_and_nothing_may_follow(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
     distributor = Distributor(board, event_handler=log)
-    campaign = distributor.start(endless(), wait=False)
-    wait_for_run(log)
+    campaign = distributor.start(endless_task(), wait=False)
+    log.wait_for_run()
     distributor.close()
     assert campaign.outcomes == {Outcome.STOPPED_BY_USER: 1}
     distributor.close()
@@ -69,12 +70,12 @@ def test_closing_stops_and_nothing_may_follow(board: str) -> None:
     assert distributor.wait_finished(1)
     assert distributor.wait_closed(1)
     with pytest.raises(DistributorError, match="closed"):
-        distributor.start(finite())
+        distributor.start(two_tasks())
 
 
 def test_close_without_waiting_can_be_waited_for(board: str) -> None:
     distributor = Distributor(board)
-    distributor.start(endless(), wait=False)
+    distributor.start(endless_task(), wait=False)
     distributor.close(wait=False)
     assert distributor.wait_closed(20)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("taskgen")]
@@ -89,21 +90,21 @@ def test_a_distributor_that_never_started_waits_for_nothing() -> None:
 
 
 def test_an_exception_in_the_with_block_stops_the_boards(board: str) -> None:
-    log = Log()
+    log = RecordingHandler()
 
     def work() -> None:
         with Distributor(board, event_handler=log) as distributor:
-            distributor.start(endless(), wait=False)
-            wait_for_run(log)
+            distributor.start(endless_task(), wait=False)
+            log.wait_for_run()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert [run.outcome for run in log.runs] == [Outcome.STOPPED_BY_USER]
+    assert [run.outcome for run in log.ended] == [Outcome.STOPPED_BY_USER]
 
 
 def test_a_handler_may_stop_the_campaign_but_not_wait_for_it(board: str) -> None:
-    class Enough(Log):
+    class Enough(RecordingHandler):
         def __taskset_start__(self, taskset: TaskSet) -> None:
             with pytest.raises(DistributorError, match="wait=False"):
                 distributor.stop()
@@ -112,17 +113,17 @@ def test_a_handler_may_stop_the_campaign_but_not_wait_for_it(board: str) -> None
 
     log = Enough()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(endless(priority=range(3)))
+        campaign = distributor.start(endless_task(priority=range(3)))
         assert distributor.handler_failures == {}
     assert campaign.outcomes == {Outcome.STOPPED_BY_USER: 1}
 
 
 def test_a_billion_variants_start_at_once_and_can_be_stopped(board: str) -> None:
-    log = Log()
-    taskset = finite(priority=range(100), executiontime=range(10**7))
+    log = RecordingHandler()
+    taskset = two_tasks(priority=range(100), executiontime=range(10**7))
     with Distributor(board, event_handler=log) as distributor:
         campaign = distributor.start(taskset, wait=False)
         wait_until(lambda: campaign.results >= 3, 20, "the first results")
         distributor.stop()
     assert campaign.is_done
-    assert [run.variant for run in log.runs] == list(range(len(log.runs)))
+    assert [run.variant for run in log.ended] == list(range(len(log.ended)))

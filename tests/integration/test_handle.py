@@ -14,19 +14,11 @@ from typing import Any
 import pytest
 
 from taskgen.amqp.topology import handler_queue
-from tests.support.command_line import taskgen
-from tests.support.message_factory import (
-    BOARD,
-    declare,
-    events,
-    head,
-    parked,
-    publish,
-    publish_raw,
-    whole_run,
-)
-from tests.support.message_factory import ended as end_of
-from tests.support.message_factory import started as start_of
+from tests.support.broker_client import dead_letters_of, declare_queues, publish, publish_to_queue
+from tests.support.command_line import run_taskgen
+from tests.support.message_factory import BOARD, events_message, run_head, whole_run
+from tests.support.message_factory import ended_message as end_of
+from tests.support.message_factory import started_message as start_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -68,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def arguments(amqp_vhost_url: str) -> list[str]:
-    declare(amqp_vhost_url, QUEUE)
+    declare_queues(amqp_vhost_url, QUEUE)
     return ["handle", "own:Mine", "--name", "mine", "--http-port", "0", "--amqp-url", amqp_vhost_url]
 
 
@@ -120,13 +112,13 @@ def test_a_handler_is_called_in_order_with_the_jobs_filled(
 def test_a_handler_killed_in_the_middle_of_a_run_finds_its_jobs_again(
     amqp_vhost_url: str, folder: Path, arguments: list[str]
 ) -> None:
-    run = head()
-    publish(amqp_vhost_url, [start_of(run), events(run, 0, 2), events(run, 2, 1)])
+    run = run_head()
+    publish(amqp_vhost_url, [start_of(run), events_message(run, 0, 2), events_message(run, 2, 1)])
     with handling(arguments, folder) as service:
         until_told(folder, 3)
         service.kill()
     with handling(arguments, folder) as service:
-        publish(amqp_vhost_url, [events(run, 3, 1), end_of(run, 4)])
+        publish(amqp_vhost_url, [events_message(run, 3, 1), end_of(run, 4)])
         wait_until(lambda: told(folder)[-1]["what"] == "finish", 30, "the end of the run")
         stop(service)
     calls = told(folder)
@@ -154,13 +146,13 @@ def test_the_worked_example_runs_as_it_is_written(
 def test_poison_is_parked_and_the_handler_goes_on(
     amqp_vhost_url: str, folder: Path, arguments: list[str]
 ) -> None:
-    publish_raw(amqp_vhost_url, QUEUE.name, [b"no message"])
+    publish_to_queue(amqp_vhost_url, QUEUE.name, [b"no message"])
     publish(amqp_vhost_url, whole_run(1))
     with handling(arguments, folder) as service:
         until_told(folder, 3)
-        wait_until(lambda: len(parked(amqp_vhost_url, QUEUE.name)) == 1, 30, "a parked message")
+        wait_until(lambda: len(dead_letters_of(amqp_vhost_url, QUEUE.name)) == 1, 30, "a parked message")
         stop(service)
-    assert "Invalid JSON" in parked(amqp_vhost_url, QUEUE.name)[0].reason
+    assert "Invalid JSON" in dead_letters_of(amqp_vhost_url, QUEUE.name)[0].reason
 
 
 def test_a_second_process_of_the_same_name_stands_by(
@@ -205,7 +197,7 @@ def test_a_wrong_handler_or_name_is_one_line_and_exit_code_2(
     amqp_vhost_url: str, folder: Path, spec: str, name: str
 ) -> None:
     options = ("--name", name, "--http-port", "0", "--amqp-url", amqp_vhost_url)
-    done = taskgen("handle", spec, *options, cwd=folder)
+    done = run_taskgen("handle", spec, *options, cwd=folder)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert spec in done.stderr or name in done.stderr

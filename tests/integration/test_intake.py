@@ -11,7 +11,7 @@ from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
 from taskgen.consumer.prefetch import HELD_BYTES, Intake
-from tests.support.message_factory import declare, publish_raw
+from tests.support.broker_client import declare_queues, publish_to_queue
 
 pytestmark = pytest.mark.servers
 
@@ -69,9 +69,9 @@ def taken(url: str, count: int) -> tuple[list[Delivery], int]:
 def test_every_message_comes_in_few_bytes_and_goes_back_hardly_ever(
     sizes: list[int], amqp_vhost_url: str
 ) -> None:
-    declare(amqp_vhost_url, QUEUE)
+    declare_queues(amqp_vhost_url, QUEUE)
     published = bodies(sizes)
-    publish_raw(amqp_vhost_url, QUEUE.name, published)
+    publish_to_queue(amqp_vhost_url, QUEUE.name, published)
     deliveries, most_held = taken(amqp_vhost_url, len(published))
     assert sorted(one.body for one in deliveries) == published
     assert most_held <= max(HELD_BYTES, *sizes)

@@ -13,7 +13,7 @@ import pytest
 from taskgen.amqp.management import Management
 from taskgen.amqp.policies import policies
 from taskgen.errors import BrokerUnavailableError, CredentialsError
-from tests.support.command_line import taskgen
+from tests.support.command_line import run_taskgen
 from tests.support.services import Service
 
 CUT_OFF = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[{"name":'
@@ -89,7 +89,7 @@ def test_a_service_does_without_an_api_that_breaks_off(amqp_vhost_url: str, tmp_
 
 def test_setup_says_in_one_line_that_what_answers_is_no_api(amqp_vhost_url: str, tmp_path: Path) -> None:
     with answering(ANSWERS["an object"]) as url:
-        done = taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
+        done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "what answers there is no management API" in done.stderr

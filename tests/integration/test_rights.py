@@ -13,7 +13,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
 
-from tests.support.broker_client import wire
+from tests.support.broker_client import broker_client
 from tests.support.restricted_lab import USERS, Restricted
 from tests.support.waiting import wait_until
 
@@ -230,7 +230,7 @@ def lab(restricted: Restricted) -> Restricted:
     """Also with a handler's queue, declared by the handler, and with something that is not taskgen's."""
     restricted.load()
     restricted.declare_handler("yours")
-    with wire(restricted.amqp_url) as administrator:
+    with broker_client(restricted.amqp_url) as administrator:
         administrator.declare_elsewhere(ELSEWHERE)
     return restricted
 
@@ -254,7 +254,7 @@ def test_the_exchanges_that_a_user_can_bind_to_each_other_pass_nothing_on(lab: R
     assert tries.allowed == {("bind exchange", *one) for one in bound}
     heard = {queue: len(OF_RUNS) for queue in (HANDLER, *SINKS.values())}
     heard[CONTROLLER] = len({"started", "events", "finished", "stopped", "refused"})
-    with wire(lab.amqp_url) as administrator:
+    with broker_client(lab.amqp_url) as administrator:
         for key in EVENT_KEYS:
             administrator.publish(EVENTS, key, b"an event")
         with suppress(UnroutableError):

@@ -31,7 +31,7 @@ from taskgen.state.opening import open_state
 from taskgen.state.state import State
 from taskgen.task import Job, Task
 from taskgen.taskset import Profile, TaskSet
-from tests.support.message_factory import BOARD, ended, head, started
+from tests.support.message_factory import BOARD, ended_message, run_head, started_message
 
 DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 TASKS = [
@@ -120,15 +120,21 @@ def say(run: RunHead, first_seq: int, *types: str, task_id: int = 0) -> EventsMe
 
 
 def test_a_run_in_order_is_as_in_one_process(process: Process) -> None:
-    run, handler = head(), Recording()
-    give(process(handler), begin(run), say(run, 0, "START", "EXIT"), say(run, 2, "START"), ended(run, 3))
+    run, handler = run_head(), Recording()
+    give(
+        process(handler),
+        begin(run),
+        say(run, 0, "START", "EXIT"),
+        say(run, 2, "START"),
+        ended_message(run, 3),
+    )
     assert handler.calls == [("start",), ("event", 0, "START", "EXIT"), ("event", 2, "START"), ("finish", 3)]
 
 
 def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     messages: list[Message] = [
-        ended(run, 4),
+        ended_message(run, 4),
         say(run, 2, "START"),
         say(run, 3, "EXIT"),
         begin(run),
@@ -148,18 +154,18 @@ def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: 
 
 
 def test_what_came_early_is_remembered_over_a_restart(process: Process) -> None:
-    run, handler = head(), Recording()
-    give(process(Recording()), say(run, 1, "EXIT"), ended(run, 2, Outcome.TIMED_OUT))
+    run, handler = run_head(), Recording()
+    give(process(Recording()), say(run, 1, "EXIT"), ended_message(run, 2, Outcome.TIMED_OUT))
     give(process(Recording()), begin(run))
     give(process(handler), say(run, 0, "START"))
     assert handler.calls == [("event", 0, "START"), ("event", 1, "EXIT"), ("stop", Outcome.TIMED_OUT, "")]
     again = Recording()
-    give(process(again), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended(run, 2))
+    give(process(again), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended_message(run, 2))
     assert again.calls == []
 
 
 def test_of_profiles_that_overlap_only_what_is_new_is_handled(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run), say(run, 0, "START", "EXIT"))
     give(processor, say(run, 1, "EXIT", "START", "EXIT"))
@@ -167,7 +173,7 @@ def test_of_profiles_that_overlap_only_what_is_new_is_handled(process: Process) 
 
 
 def test_jobs_are_rebuilt_in_the_middle_of_a_run(process: Process) -> None:
-    run = head()
+    run = run_head()
     large = 2**64 - 1
     first = say(run, 0, "START", "EXIT", "START")
     first.profiles[0].events[0]["@time-stamp"] = str(large)
@@ -192,14 +198,14 @@ def test_jobs_are_rebuilt_in_the_middle_of_a_run(process: Process) -> None:
 def test_a_closed_run_is_let_go_of(process: Process) -> None:
     processor = process(Recording())
     for _ in range(20):
-        run = head()
-        give(processor, begin(run), say(run, 0, "START"), ended(run, 1))
+        run = run_head()
+        give(processor, begin(run), say(run, 0, "START"), ended_message(run, 1))
     assert not processor._runs.tracks
     assert not processor._runs.tasksets
 
 
 def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run))
     usurper = open_state(state_url, "test")
@@ -216,7 +222,7 @@ def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_
 
 
 def test_what_was_handled_before_the_connection_broke_is_not_handled_again(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run), say(run, 0, "START"))
     processor.take(say(run, 1, "EXIT"), DELIVERY)
@@ -229,9 +235,9 @@ def test_a_handler_that_stores_has_everything_when_the_batch_is_committed(
     process: Process, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.db"
-    run = head()
+    run = run_head()
     with SqliteHandler(path) as handler:
-        give(process(handler), begin(run), say(run, 0, "START", "EXIT"), ended(run, 2))
+        give(process(handler), begin(run), say(run, 0, "START", "EXIT"), ended_message(run, 2))
         assert [event.type for event in read_events(path, run.run_id)] == ["START", "EXIT"]
         (stored,) = read_runs(path)
         assert stored.outcome is Outcome.FINISHED
@@ -243,13 +249,13 @@ def test_a_handler_that_raises_does_not_stop_the_others_runs(process: Process) -
             super().__taskset_event__(taskset, event)
             raise RuntimeError("a user's mistake")
 
-    run, handler = head(), Raising()
-    give(process(handler), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended(run, 2))
+    run, handler = run_head(), Raising()
+    give(process(handler), begin(run), say(run, 0, "START"), say(run, 1, "EXIT"), ended_message(run, 2))
     assert handler.calls[-1] == ("finish", 2)
 
 
 def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     of_run = QuarantinedMessage(run=run, board=BOARD, reason="no XML", received_at=now(), data_base64="YQ==")
     of_none = of_run.model_copy(update={"run": None})
     give(process(handler), begin(run), of_run, of_none)
@@ -257,7 +263,7 @@ def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
 
 
 def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     processor = process(handler)
     twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])
     first, last = say(run, 0, "START"), say(run, 2, "EXIT")
@@ -274,19 +280,19 @@ def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: P
 
 
 def test_a_run_that_began_before_its_queue_is_passed_over(process: Process) -> None:
-    run, handler = head(), Recording()
+    run, handler = run_head(), Recording()
     processor = process(handler)
     for first in range(0, 1200, 100):
         give(processor, *(say(run, seq, "START") for seq in range(first + 1, first + 101)))
-    give(processor, ended(run, 1300))
+    give(processor, ended_message(run, 1300))
     assert handler.calls == []
     assert not processor._state.early_ids(run.run_id)
 
 
 def test_the_ends_that_stored_runs_have_are_those_of_their_messages(process: Process, state_url: str) -> None:
-    run = head()
+    run = run_head()
     end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.BOARD_LOST, reason="silent", events=0)
-    give(process(Recording()), started(run), end)
+    give(process(Recording()), started_message(run), end)
     with closing(open_state(state_url, "test")) as state:
         row = state.run(run.run_id)
     assert row is not None

@@ -25,7 +25,7 @@ from taskgen.run import Outcome, Run, now
 from taskgen.state.opening import open_state
 from taskgen.task import Job, Task
 from taskgen.taskset import TaskSet
-from tests.support.message_factory import BOARD, head
+from tests.support.message_factory import BOARD, run_head
 
 DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 TASKS = [dict(Task(id=number, pkg="hey", period=10, numberofjobs=0)) for number in range(2)]
@@ -80,7 +80,7 @@ def in_one_process(all_profiles: list[list[dict[str, Any]]]) -> list[list[Job]]:
 
 
 def as_messages(all_profiles: list[list[dict[str, Any]]]) -> list[Message]:
-    run = head()
+    run = run_head()
     messages: list[Message] = [
         StartedMessage(run=run, taskset=TaskSetMessage(taskset_id=run.taskset_id, tasks=TASKS))
     ]

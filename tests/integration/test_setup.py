@@ -15,8 +15,8 @@ from taskgen.amqp.management import Management
 from taskgen.amqp.policies import policies
 from taskgen.amqp.topology import TASKSETS, all_queues, handler_queue, sink_queue
 from taskgen.errors import BrokerUnavailableError
-from tests.support.command_line import taskgen
-from tests.support.message_factory import depth
+from tests.support.broker_client import queue_depth
+from tests.support.command_line import run_taskgen
 from tests.support.servers.management import Management as Api
 from tests.support.services import Service
 from tests.support.waiting import wait_until
@@ -50,7 +50,7 @@ def lab(amqp_vhost_url: str, management_url: str) -> Broker:
 def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothing(
     lab: Broker, tmp_path: Path
 ) -> None:
-    done = taskgen("setup", *lab.options, cwd=tmp_path)
+    done = run_taskgen("setup", *lab.options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     names = {name for queue in all_queues() for name in (queue.name, queue.parked)}
     assert lab.queues().keys() == names
@@ -60,7 +60,7 @@ def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothin
         for name, policy in there.items()
     }
     assert "policies set" in done.stdout
-    again = taskgen("setup", *lab.options, cwd=tmp_path)
+    again = run_taskgen("setup", *lab.options, cwd=tmp_path)
     assert (again.returncode, "there already" in again.stdout) == (0, True)
     assert lab.policies() == there
 
@@ -68,7 +68,7 @@ def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothin
 def test_no_limit_is_for_ever_and_each_queue_has_its_own_policy_but_those_of_handlers(
     lab: Broker, tmp_path: Path
 ) -> None:
-    taskgen("setup", *lab.options, "--handler", "mine", cwd=tmp_path)
+    run_taskgen("setup", *lab.options, "--handler", "mine", cwd=tmp_path)
     assert all(one["definition"]["delivery-limit"] > 0 for one in lab.policies().values())
     expected = {queue.name: queue.name for queue in all_queues()}
     expected |= {handler_queue("mine").name: "taskgen.handler"}
@@ -81,13 +81,13 @@ def test_no_limit_is_for_ever_and_each_queue_has_its_own_policy_but_those_of_han
 
 
 def test_a_policy_that_differs_is_changed(lab: Broker, tmp_path: Path) -> None:
-    taskgen("setup", *lab.options, cwd=tmp_path)
-    taskgen("setup", *lab.options, "--max-tasksets", "3", cwd=tmp_path)
+    run_taskgen("setup", *lab.options, cwd=tmp_path)
+    run_taskgen("setup", *lab.options, "--max-tasksets", "3", cwd=tmp_path)
     assert lab.policies()[TASKSETS]["definition"]["max-length"] == 3
 
 
 def test_a_full_queue_of_tasksets_refuses_more(lab: Broker, amqp_vhost_url: str, tmp_path: Path) -> None:
-    taskgen("setup", *lab.options, "--max-tasksets", "3", cwd=tmp_path)
+    run_taskgen("setup", *lab.options, "--max-tasksets", "3", cwd=tmp_path)
 
     async def fill() -> int:
         async with connection(amqp_vhost_url, "test") as link:
@@ -100,16 +100,16 @@ def test_a_full_queue_of_tasksets_refuses_more(lab: Broker, amqp_vhost_url: str,
         return 100
 
     assert 3 <= asyncio.run(fill()) < 100
-    assert depth(amqp_vhost_url, TASKSETS) < 100
+    assert queue_depth(amqp_vhost_url, TASKSETS) < 100
 
 
 def test_without_a_management_api_the_queues_are_declared_and_the_lack_is_said(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    done = taskgen("setup", "--amqp-url", amqp_vhost_url, cwd=tmp_path)
+    done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, cwd=tmp_path)
     assert done.returncode == 0
     assert "no limits were set" in done.stderr
-    assert depth(amqp_vhost_url, TASKSETS) == 0
+    assert queue_depth(amqp_vhost_url, TASKSETS) == 0
 
 
 def test_a_management_url_that_is_wrong_is_one_line(
@@ -118,7 +118,7 @@ def test_a_management_url_that_is_wrong_is_one_line(
     parts = urlsplit(management_url)
     refused = parts._replace(netloc=f"guest:wrong@{parts.hostname}:{parts.port}").geturl()
     for url in (refused, f"http://127.0.0.1:{port_for.select_random()}", "nowhere"):
-        done = taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
+        done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
         assert done.returncode != 0
         assert done.stderr.count("\n") == 1
         assert "Traceback" not in done.stderr
@@ -130,7 +130,7 @@ def test_a_queue_with_other_arguments_is_named(amqp_vhost_url: str, tmp_path: Pa
             await (await link.channel()).declare_queue(TASKSETS, {"x-queue-type": "classic"})
 
     asyncio.run(declare_otherwise())
-    done = taskgen("setup", "--amqp-url", amqp_vhost_url, cwd=tmp_path)
+    done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, cwd=tmp_path)
     assert done.returncode != 0
     assert f"queue {TASKSETS}" in done.stderr
     assert "x-queue-type" in done.stderr

@@ -16,21 +16,17 @@ from taskgen.events.readers import open_store
 from taskgen.events.verify import verify
 from taskgen.messages.codec import Message, QuarantinedMessage
 from taskgen.run import Outcome, now
+from tests.support.broker_client import dead_letters_of, publish, publish_to_queue, queue_depth
 from tests.support.message_factory import (
     BOARD,
-    depth,
-    ended,
-    events,
-    head,
-    parked,
-    publish,
-    publish_raw,
-    started,
-    wait_stored,
+    ended_message,
+    events_message,
+    run_head,
+    started_message,
     whole_run,
 )
 from tests.support.services import Service
-from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind
+from tests.support.sink_kinds import CsvKind, PostgresKind, SqliteKind, wait_until_stored
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -54,8 +50,10 @@ class SinkContract:
             messages = [message for run in runs for message in run]
             publish(amqp_vhost_url, messages)
             publish(amqp_vhost_url, reversed(messages))
-            wait_until(lambda: depth(amqp_vhost_url, sink_queue(self.name).name) == 0, 30, "an empty queue")
-            wait_stored(3, spec)
+            wait_until(
+                lambda: queue_depth(amqp_vhost_url, sink_queue(self.name).name) == 0, 30, "an empty queue"
+            )
+            wait_until_stored(3, spec)
             assert service.stop() == 0
         assert list(verify([spec]).events.values()) == [180]
         with closing(open_store(spec)) as reader:
@@ -69,26 +67,28 @@ class SinkContract:
             b"\xff not JSON": "JSON",
             b"[]": "object",
             b'{"schema": "taskgen.else", "version": 1}': "taskgen.else",
-            _changed(ended(head(), 0), version=2): "version",
-            _changed(ended(head(), 0), events=-1): "events",
-            _changed(ended(head(), 0), outcome="exploded"): "outcome",
+            _changed(ended_message(run_head(), 0), version=2): "version",
+            _changed(ended_message(run_head(), 0), events=-1): "events",
+            _changed(ended_message(run_head(), 0), outcome="exploded"): "outcome",
             _with_event({"@type": "X", "@task-id": 7, "@time-stamp": "1"}): "profile",
             _with_event({"@type": "X", "@task-id": "7", "@time-stamp": str(2**64)}): "profile",
             _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "profile",
             _with_tasks([{"pkg": "hey", "id": 0, "period": [10, 20]}]): "choice",
             b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
             _with_tasks([{"pkg": "hey", "id": 0}] * 2): "taken already",
-            _changed(ended(head(), 0), events=2**53): "events",
-            _changed(ended(head(), 0), reason="a \0 in it"): "NUL",
+            _changed(ended_message(run_head(), 0), events=2**53): "events",
+            _changed(ended_message(run_head(), 0), reason="a \0 in it"): "NUL",
         }
         with start() as service:
             service.wait_healthy()
             publish(amqp_vhost_url, whole_run())
-            publish_raw(amqp_vhost_url, queue, poison)
+            publish_to_queue(amqp_vhost_url, queue, poison)
             publish(amqp_vhost_url, whole_run())
-            wait_until(lambda: len(parked(amqp_vhost_url, queue)) == len(poison), 30, "parked messages")
-            wait_stored(2, spec)
-            found = {one.delivery.body: one for one in parked(amqp_vhost_url, queue)}
+            wait_until(
+                lambda: len(dead_letters_of(amqp_vhost_url, queue)) == len(poison), 30, "parked messages"
+            )
+            wait_until_stored(2, spec)
+            found = {one.delivery.body: one for one in dead_letters_of(amqp_vhost_url, queue)}
             assert service.get("/healthz")[0] == 200
             assert f"taskgen_parked_total {len(poison)}.0" in service.get("/metrics")[1]
             service.stop()
@@ -99,16 +99,16 @@ class SinkContract:
     def test_stops_and_quarantined_bytes_are_stored(
         self, amqp_vhost_url: str, start: Start, spec: str
     ) -> None:
-        run = head()
+        run = run_head()
         bytes_ = QuarantinedMessage(
             run=run, board=BOARD, reason="not XML", received_at=now(), data_base64=_base64(b"\0<x")
         )
         stray = QuarantinedMessage(board=BOARD, reason="stray", received_at=now(), data_base64=_base64(b"y"))
-        messages: list[Message] = [started(run), events(run, 0, 1), bytes_, stray, bytes_]
+        messages: list[Message] = [started_message(run), events_message(run, 0, 1), bytes_, stray, bytes_]
         with start() as service:
             service.wait_healthy()
-            publish(amqp_vhost_url, [*messages, ended(run, 1, Outcome.BOARD_LOST)])
-            wait_stored(1, spec)
+            publish(amqp_vhost_url, [*messages, ended_message(run, 1, Outcome.BOARD_LOST)])
+            wait_until_stored(1, spec)
             service.stop()
         with closing(open_store(spec)) as reader:
             assert [one.outcome for one in reader.runs()] == [Outcome.BOARD_LOST]
@@ -133,13 +133,13 @@ def _changed(message: Message, **fields: Any) -> bytes:
 
 
 def _with_event(event: dict[str, Any]) -> bytes:
-    message = json.loads(events(head(), 0, 1).body())
+    message = json.loads(events_message(run_head(), 0, 1).body())
     message["profiles"][0]["profile"]["profile"]["events"]["event"] = [event]
     return json.dumps(message).encode()
 
 
 def _with_tasks(tasks: list[dict[str, Any]]) -> bytes:
-    message = json.loads(started(head()).body())
+    message = json.loads(started_message(run_head()).body())
     message["taskset"]["tasks"] = tasks
     return json.dumps(message).encode()
 

@@ -16,7 +16,7 @@ from taskgen.errors import BrokerUnavailableError, TaskSetError
 from taskgen.messages.codec import TaskSetMessage, read_message
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import Wire, wire
+from tests.support.broker_client import BrokerClient, broker_client
 from tests.support.servers.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def lab(amqp_vhost_url: str) -> Iterator[Wire]:
-    with wire(amqp_vhost_url) as ear:
+def lab(amqp_vhost_url: str) -> Iterator[BrokerClient]:
+    with broker_client(amqp_vhost_url) as ear:
         yield ear
 
 
@@ -33,7 +33,7 @@ def submit(url: str, submission: Submission) -> None:
     asyncio.run(as_client(url, "test", submission.serve))
 
 
-def taken(lab: Wire) -> list[TaskSetMessage]:
+def taken(lab: BrokerClient) -> list[TaskSetMessage]:
     """All task-sets in the queue."""
     found = []
     while (body := lab.take(TASKSETS)) is not None:
@@ -43,7 +43,7 @@ def taken(lab: Wire) -> list[TaskSetMessage]:
     return found
 
 
-def test_every_variant_is_submitted_as_often_as_asked(amqp_vhost_url: str, lab: Wire) -> None:
+def test_every_variant_is_submitted_as_often_as_asked(amqp_vhost_url: str, lab: BrokerClient) -> None:
     tasksets = [TaskSet([Task(pkg="hey", priority=[1, 2])]), TaskSet([Task(pkg="pi")])]
     params = {"optimize": {"goal": {"fairness": {"apply": 1}}}}
     submission = Submission(tasksets, repeat=2, max_attempts=5, session_params=[params])
@@ -63,7 +63,7 @@ def test_every_variant_is_submitted_as_often_as_asked(amqp_vhost_url: str, lab: 
 
 
 def test_a_full_queue_holds_it_back_and_nothing_is_lost(
-    amqp_vhost_url: str, lab: Wire, broker: Broker
+    amqp_vhost_url: str, lab: BrokerClient, broker: Broker
 ) -> None:
     vhost = amqp_vhost_url.rpartition("/")[2]
     limit = '{"max-length": 10, "overflow": "reject-publish"}'
@@ -88,7 +88,7 @@ def test_a_full_queue_holds_it_back_and_nothing_is_lost(
 
 
 def test_a_queue_that_was_deleted_is_declared_again_and_not_taken_for_a_full_one(
-    amqp_vhost_url: str, lab: Wire
+    amqp_vhost_url: str, lab: BrokerClient
 ) -> None:
     is_deleted = threading.Event()
 
@@ -112,7 +112,7 @@ def test_a_queue_that_was_deleted_is_declared_again_and_not_taken_for_a_full_one
     assert [one.variant for one in taken(lab)] == list(range(200, 210))
 
 
-def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str, lab: Wire) -> None:
+def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str, lab: BrokerClient) -> None:
     drawn: list[int] = []
 
     def endless() -> Iterator[int]:
@@ -134,7 +134,7 @@ def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str
     assert len(drawn) - submission.submitted <= 401
 
 
-def test_what_came_before_a_wrong_value_is_submitted(amqp_vhost_url: str, lab: Wire) -> None:
+def test_what_came_before_a_wrong_value_is_submitted(amqp_vhost_url: str, lab: BrokerClient) -> None:
     def broken() -> Iterator[int]:
         yield 1
         yield 2
@@ -154,7 +154,7 @@ def test_without_a_broker_it_is_said_at_once() -> None:
 
 
 def test_a_broker_that_goes_away_in_the_middle_is_waited_for(amqp_vhost_url: str, broker: Broker) -> None:
-    with wire(amqp_vhost_url):
+    with broker_client(amqp_vhost_url):
         pass  # the queue is there
     broker.sync()
     submission = Submission([TaskSet([Task(pkg="hey", executiontime=range(5_000))])])
@@ -169,6 +169,6 @@ def test_a_broker_that_goes_away_in_the_middle_is_waited_for(amqp_vhost_url: str
 
     asyncio.run(work())
     assert submission.submitted == 5_000
-    with wire(amqp_vhost_url) as ear:
+    with broker_client(amqp_vhost_url) as ear:
         wait_until(lambda: ear.depth(TASKSETS) >= 5_000, 60, "all to be in the queue")
         assert {one.variant for one in taken(ear)} == set(range(5_000))

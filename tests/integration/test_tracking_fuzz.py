@@ -34,7 +34,7 @@ from taskgen.run import Outcome, now
 from taskgen.state.opening import open_state
 from taskgen.state.state import State
 from taskgen.task import Task
-from tests.support.message_factory import BOARD, events, head
+from tests.support.message_factory import BOARD, events_message, run_head
 
 DELIVERY = Delivery(1, b"", "", "", {}, is_redelivered=False)
 TASKS = [
@@ -65,7 +65,7 @@ def a_run(run: RunHead, outcome: Outcome = Outcome.FINISHED) -> list[Json]:
     taskset = TaskSetMessage(taskset_id=run.taskset_id, campaign_id="c", tasks=TASKS)
     messages = [
         StartedMessage(run=run, taskset=taskset),
-        *(events(run, first_seq, 2) for first_seq in (0, 2, 4)),
+        *(events_message(run, first_seq, 2) for first_seq in (0, 2, 4)),
         QuarantinedMessage(run=run, board=BOARD, reason="text", received_at=now(), data_base64="YQ=="),
         EndedMessage(run=run, ended_at=now(), outcome=outcome, events=6),
     ]
@@ -74,7 +74,7 @@ def a_run(run: RunHead, outcome: Outcome = Outcome.FINISHED) -> list[Json]:
 
 def two_runs() -> list[Json]:
     """One that finishes and one whose board is lost, and the refusal of the latter's task-set."""
-    first, second = head(), head()
+    first, second = run_head(), run_head()
     lost = a_run(second, Outcome.BOARD_LOST)
     refused = RefusedMessage(taskset=TaskSetMessage.model_validate(lost[0]["taskset"]), reason="no")
     return [*a_run(first), *lost, json.loads(refused.body())]
@@ -174,7 +174,7 @@ def look_after(processor: Processor) -> None:
 
 def still_works(make: Make, folder: str) -> None:
     """A run of which nobody has heard is followed from its start to its end."""
-    run = head()
+    run = run_head()
     with process(make, folder) as processor:
         assert give(processor, a_run(run)) == 0
         row = processor._state.run(run.run_id)

@@ -1,1 +1,1 @@
-"""What the tests share; each module says what it is."""
+"""What the layers of tests share, which import nothing from each other: one module for each thing."""

@@ -1,4 +1,4 @@
-"""A client of a simulated board that says and reads one thing at a time, for tests of the board."""
+"""A client of a simulated board that sends and reads one thing at a time, for tests of the board."""
 
 import socket
 import struct
@@ -18,19 +18,25 @@ GO_SEND = struct.pack("<I", Answer.GO_SEND)
 AVAILABLE = struct.pack("<I", Answer.AVAILABLE)
 
 
-class Client:
-    """What a person with a socket could say to a board; every read has a deadline."""
+class BoardClient:
+    """What a person with a socket could send to a board; every read has a deadline."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
 
     def say(self, word: Command, *payloads: bytes) -> None:
+        """Send a command."""
         self._socket.sendall(command(word, *payloads))
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
     def read(self, count: int) -> bytes:
+        """Exactly that many bytes.
+
+        Raises:
+            EOFError: the board closed the connection before; carries what came.
+        """
         data = b""
         while len(data) < count:
             piece = self._socket.recv(count - len(data))
@@ -40,6 +46,7 @@ class Client:
         return data
 
     def frame(self) -> bytes:
+        """The document of the next frame."""
         (size,) = struct.unpack("<I", self.read(4))
         return self.read(size)
 
@@ -53,13 +60,14 @@ class Client:
         ]
 
     def until(self, *last: tuple[str, str]) -> list[tuple[str, str, int]]:
-        """The events until all of these (type, task id) were among them."""
+        """The events up to the frame by which all of these (type, task id) have come."""
         read: list[tuple[str, str, int]] = []
         while not set(last) <= {(kind, task_id) for kind, task_id, _ in read}:
             read += self.events()
         return read
 
     def start(self, *tasks: Task) -> None:
+        """Have the board run these tasks, and no others."""
         self.say(Command.CLEAR)
         self.say(Command.SEND_DESCS, TaskSet(tasks).xml())
         self.say(Command.START)
@@ -78,17 +86,20 @@ class Client:
 
 
 @contextmanager
-def client(address: str) -> Iterator[Client]:
+def board_client(address: str) -> Iterator[BoardClient]:
+    """A connection to a board."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        yield Client(connection)
+        yield BoardClient(connection)
 
 
 @contextmanager
-def board(**settings: Any) -> Iterator[Client]:
-    with run_boards(**({"speed": FAST} | settings)) as (address,), client(address) as one:
-        yield one
+def client_of_new_board(**settings: Any) -> Iterator[BoardClient]:
+    """A connection to a simulated board of its own, which is fast unless the settings say otherwise."""
+    with run_boards(**({"speed": FAST} | settings)) as (address,), board_client(address) as client:
+        yield client
 
 
-def kinds(events: list[tuple[str, str, int]]) -> list[tuple[str, str]]:
+def without_time_stamps(events: list[tuple[str, str, int]]) -> list[tuple[str, str]]:
+    """Type and task id of each event."""
     return [(kind, task_id) for kind, task_id, _ in events]

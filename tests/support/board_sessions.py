@@ -1,4 +1,4 @@
-"""What the tests of the sessions share: task-sets, and ways to hold a conversation."""
+"""Sessions with boards, and ways to hold a conversation over them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,38 +8,32 @@ from taskgen.boards.address import parse_addresses
 from taskgen.boards.profile import read_profile
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
-from taskgen.task import Task
 from taskgen.taskset import TaskSet
 
 QUICK = SessionSettings(connect_timeout_s=2, frame_timeout_s=0.3, answer_timeout_s=5, probe_timeout_s=0.3)
 
 
-def finite() -> TaskSet:
-    return TaskSet([Task(pkg="hey"), Task(pkg="pi")]).checked()
-
-
-def endless() -> TaskSet:
-    return TaskSet([Task(pkg="idle")]).checked()
-
-
-async def told(session: AbstractSession, until: Callable[[TaskSet], bool], taskset: TaskSet) -> list[Any]:
-    """Receive until the task-set is as wanted; returns (type, task) of each event."""
-    events: list[Any] = []
-    while not until(taskset):
+async def receive_until(
+    session: AbstractSession, is_done: Callable[[TaskSet], bool], taskset: TaskSet
+) -> list[tuple[str, int]]:
+    """Receive, and apply to the task-set, until it is done; returns type and task of each event."""
+    events: list[tuple[str, int]] = []
+    while not is_done(taskset):
         events += read_events(await session.receive(10), taskset)
     return events
 
 
-async def rest(session: AbstractSession, taskset: TaskSet) -> list[Any]:
-    """Receive what comes after a stop."""
-    events: list[Any] = []
+async def receive_rest(session: AbstractSession, taskset: TaskSet) -> list[tuple[str, int]]:
+    """Receive what comes after a stop, as `receive_until` does."""
+    events: list[tuple[str, int]] = []
     while frames := await session.receive(10):
         events += read_events(frames, taskset)
     return events
 
 
-def read_events(frames: list[bytes], taskset: TaskSet) -> list[Any]:
-    events: list[Any] = []
+def read_events(frames: list[bytes], taskset: TaskSet) -> list[tuple[str, int]]:
+    """Apply frames to the task-set; returns type and task of each event but `JOBS_DONE`."""
+    events: list[tuple[str, int]] = []
     for frame in frames:
         parsed, _ = read_profile(frame)
         taskset.apply(parsed)
@@ -47,7 +41,8 @@ def read_events(frames: list[bytes], taskset: TaskSet) -> list[Any]:
     return [event for event in events if event[0] != "JOBS_DONE"]
 
 
-def session(address: str, **more: Any) -> TaskloaderSession:
+def quick_session(address: str, **more: Any) -> TaskloaderSession:
+    """A session with short timeouts, not connected yet; `more` are other settings."""
     (parsed,) = parse_addresses(address)
     known = {name: getattr(QUICK, name) for name in ("connect_timeout_s", "frame_timeout_s")}
     known |= {"answer_timeout_s": 5.0, "probe_timeout_s": 0.3}
@@ -57,10 +52,10 @@ def session(address: str, **more: Any) -> TaskloaderSession:
 def talk(
     address: str, conversation: Callable[[TaskloaderSession], Coroutine[Any, Any, None]], **more: Any
 ) -> None:
-    """Hold a conversation with a scripted board."""
+    """Connect to a board, hold a conversation with it, and close."""
 
     async def main() -> None:
-        async with session(address, **more) as connected:
+        async with quick_session(address, **more) as connected:
             await conversation(connected)
 
     asyncio.run(main())

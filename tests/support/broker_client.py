@@ -1,25 +1,38 @@
-"""What tests say and hear on the broker, in plain blocking calls."""
+"""A client of the broker in blocking calls: what tests publish, receive and look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError
 
-from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS
-from taskgen.messages.codec import Message, TaskSetMessage, read_message
+from taskgen.amqp.connection import Connection, connection
+from taskgen.amqp.dead_letters import Parked, parked_messages
+from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, Queue, declare
+from taskgen.messages.codec import (
+    DecisionMessage,
+    EventsMessage,
+    Message,
+    StartedMessage,
+    TaskSetMessage,
+    read_message,
+)
+from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
+from tests.support.message_factory import routing_key
 from tests.support.waiting import wait_until
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 
-class Wire:
-    """One channel; hears everything of the exchange of events from its making on."""
+class BrokerClient:
+    """One channel, which receives all that goes through the exchange of events from then on."""
 
     def __init__(self, channel: BlockingChannel) -> None:
         self._channel = channel
@@ -32,17 +45,17 @@ class Wire:
         channel.queue_bind(TASKSETS, f"{TASKSETS}.inbox", TASKSETS)
         self._queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(self._queue, EVENTS, "#")
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
 
-    def hear_from(self, queue: str) -> Self:
-        """Hear what a queue gets that outlives this connection, and the broker."""
+    def receive_from(self, queue: str) -> Self:
+        """Receive from a queue of that name, which outlives this connection and the broker."""
         self._queue = queue
         self._channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
         self._channel.queue_bind(queue, EVENTS, "#")
         return self
 
-    def hear_only(self, *kinds: str) -> Self:
-        """Hear these kinds of messages, and no others any more."""
+    def receive_only(self, *kinds: str) -> Self:
+        """Receive only these kinds of messages from now on."""
         self._channel.queue_unbind(self._queue, EVENTS, "#")
         for kind in kinds:
             self._channel.queue_bind(self._queue, EVENTS, f"{kind}.#")
@@ -88,40 +101,99 @@ class Wire:
         self._channel.queue_declare(name)
         self._channel.queue_bind(name, name)
 
-    def serve(self, board: str) -> None:
-        """Hold a board's lease, as a distributor does."""
+    def hold_lease(self, board: str) -> None:
+        """Hold a board's lease, as the distributor that serves it does."""
         queue = self._channel.queue_declare(f"taskgen.board.{board}", exclusive=True).method.queue
         self._channel.queue_bind(queue, COMMANDS, board)
 
-    def listen(self) -> list[Message]:
-        """All that was said so far."""
-        while True:
-            method, _, body = self._channel.basic_get(self._queue, auto_ack=True)
-            if method is None or body is None:
-                return self.heard
-            self.heard.append(read_message(body))
+    def decide(self, started: StartedMessage, outcome: Outcome) -> None:
+        """Send a decision about a run to its board, as a controller does."""
+        message = DecisionMessage(run_id=started.run.run_id, outcome=outcome, reason="the test says so")
+        self.publish(COMMANDS, started.run.board, message.body())
 
     def all_of(self, kind: type[M]) -> list[M]:
-        """All that was said so far of one kind."""
-        return [message for message in self.listen() if isinstance(message, kind)]
+        """All messages of one kind so far."""
+        while (body := self.take(self._queue)) is not None:
+            self.received.append(read_message(body))
+        return [message for message in self.received if isinstance(message, kind)]
+
+    def events_of(self, run_id: str) -> list[str]:
+        """The type of each event of a run, once each, in their order."""
+        found: dict[int, str] = {}
+        for message in self.all_of(EventsMessage):
+            if message.run.run_id == run_id:
+                for profile in message.profiles:
+                    for seq, event in enumerate(profile.events, profile.first_seq):
+                        found[seq] = event["@type"]
+        assert sorted(found) == list(range(len(found)))
+        return [found[seq] for seq in sorted(found)]
 
     def wait_for(self, kind: type[M], count: int = 1, within_s: float = 30) -> list[M]:
-        """Wait until so many of a kind were said."""
+        """Wait for that many messages of a kind; returns all of them."""
         wait_until(lambda: len(self.all_of(kind)) >= count, within_s, f"{count} {kind.__name__}")
         return self.all_of(kind)
 
     def depth(self, queue: str) -> int:
-        """How many messages a queue has ready."""
+        """The number of messages that are ready in a queue."""
         return int(self._channel.queue_declare(queue, passive=True).method.message_count)
 
 
 @contextmanager
-def wire(url: str) -> Iterator[Wire]:
-    """A connection of the test's own."""
+def broker_client(url: str) -> Iterator[BrokerClient]:
+    """A client with a connection of its own."""
     parameters = pika.URLParameters(url)
     parameters.heartbeat = 0
     connection = pika.BlockingConnection(parameters)
     try:
-        yield Wire(connection.channel())
+        yield BrokerClient(connection.channel())
     finally:
         connection.close()
+
+
+def publish(url: str, messages: Iterable[Message]) -> None:
+    """Publish to the exchange of events; return when all messages are confirmed."""
+    _publish(url, [(EVENTS, routing_key(one), one.body(), one.message_id) for one in messages])
+
+
+def publish_to_queue(url: str, queue: str, bodies: Iterable[bytes]) -> None:
+    """Publish straight into a queue, whatever the bodies are; return when all are confirmed."""
+    _publish(url, [("", queue, body, "") for body in bodies])
+
+
+def declare_queues(url: str, *queues: Queue) -> None:
+    """Declare queues as services do, with what belongs to them."""
+
+    async def declare_all(link: Connection) -> None:
+        await declare(await link.channel(), queues)
+
+    _run(url, declare_all)
+
+
+def queue_depth(url: str, queue: str) -> int:
+    """The number of messages that are ready in a queue."""
+
+    async def ask(link: Connection) -> int:
+        return (await (await link.channel()).queue_state(queue)).messages
+
+    return _run(url, ask)
+
+
+def dead_letters_of(url: str, queue: str) -> list[Parked]:
+    """The dead letters of a queue."""
+    return _run(url, lambda link: parked_messages(link, queue))
+
+
+def _publish(url: str, messages: Iterable[tuple[str, str, bytes, str]]) -> None:
+    async def publish_all(link: Connection) -> None:
+        channel = await link.channel(confirms=True)
+        await asyncio.gather(*(channel.publish(*message) for message in messages))
+
+    _run(url, publish_all)
+
+
+def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+    async def with_connection() -> T:
+        async with connection(url, "test") as link:
+            return await work(link)
+
+    return asyncio.run(with_connection())

@@ -1,4 +1,4 @@
-"""`taskgen` as a real process, and what it leaves behind."""
+"""The `taskgen` command as a real process, and the events that it leaves behind."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ DEADLINE_S = 60
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A plain terminal-less environment of a known width."""
+    """An environment without a terminal, of a known width."""
     kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
     return kept | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
 
 
-def taskgen(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def run_taskgen(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; `more` are variables of its environment."""
     return subprocess.run(
         [sys.executable, "-m", "taskgen", *map(str, arguments)],
         cwd=cwd,
@@ -33,7 +33,7 @@ def taskgen(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.Comple
     )
 
 
-def started(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+def start_taskgen(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start a command; to be used as a context manager."""
     return subprocess.Popen(
         [sys.executable, "-m", "taskgen", *map(str, arguments)],
@@ -45,32 +45,33 @@ def started(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def taskset_file(folder: Path, *tasks: dict[str, Any]) -> Path:
-    """A JSON file of these tasks."""
+def write_taskset(folder: Path, *tasks: dict[str, Any]) -> Path:
+    """Write a JSON file of these tasks."""
     path = folder / "taskset.json"
     path.write_text(json.dumps({"taskset": {"periodictask": list(tasks)}}))
     return path
 
 
-Said = Counter[tuple[str, str, str]]
+EventCounts = Counter[tuple[str, str, str]]
+"""How often there is an event of that board, type and time stamp."""
 
 
-def said(truth: Path) -> Said:
-    """What boards said: board, type and time stamp of each event."""
-    lines = map(json.loads, truth.read_text().splitlines())
+def events_in_truth(path: Path) -> EventCounts:
+    """The events in the file where simulated boards note all that they send."""
+    lines = map(json.loads, path.read_text().splitlines())
     return Counter((line["board"], line["@type"], line["@time-stamp"]) for line in lines)
 
 
-def stored(database: Path) -> Said:
-    """What a database holds, in the same form."""
+def events_in_database(path: Path) -> EventCounts:
+    """The events in an SQLite store."""
     return Counter(
         (run.board, row.type, str(row.time_stamp))
-        for run in read_runs(database)
-        for row in read_events(database, run.run_id)
+        for run in read_runs(path)
+        for row in read_events(path, run.run_id)
     )
 
 
-def stored_in_csv(path: Path) -> Said:
-    """What a CSV file holds, in the same form."""
+def events_in_csv(path: Path) -> EventCounts:
+    """The events in a CSV store."""
     with path.open(newline="") as file:
         return Counter((row["board"], row["type"], row["time_stamp"]) for row in csv.DictReader(file))

@@ -68,7 +68,7 @@ class Compose:
         assert not done.returncode, f"{done.stderr[-5000:]}\n{self.logs()}"
 
     def logs(self) -> str:
-        """What became of the containers, and the last that each has said."""
+        """The state of each container, and the end of its log."""
         return self.call("ps", "--all").stdout + self.call("logs", "--tail", "30").stdout
 
     def cli(self, *arguments: str, timeout_s: float = _CALL_S) -> subprocess.CompletedProcess[str]:
@@ -95,7 +95,7 @@ class Compose:
         return sorted((json.loads(line) for line in lines), key=lambda one: str(one["Name"]))
 
     def remove(self) -> None:
-        """Remove everything, also what a `run` that was broken off has left: `down` does not see it."""
+        """Remove everything, also what an interrupted `run` left, which `down` does not see."""
         ours = f"label=com.docker.compose.project={self.project}"
         listed = subprocess.run(
             ["docker", "ps", "--quiet", "--filter", ours, "--filter", "label=com.docker.compose.oneoff=True"],

@@ -1,4 +1,4 @@
-"""A distributor whose every word is the test's own, to see what a controller makes of it."""
+"""A distributor without boards: the test decides what it reports, to see what a controller makes of it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from taskgen.messages.codec import (
     read_message,
 )
 from taskgen.run import Outcome, new_id, now
-from taskgen.task import Task
-from taskgen.taskset import TaskSet
-from tests.support.broker_client import Wire
+from tests.support.broker_client import BrokerClient
+from tests.support.message_factory import BOARD, routing_key
+from tests.support.profiles import parsed_profile
 from tests.support.waiting import wait_until
 
-TWO_JOBS = TaskSet([Task(pkg="hey", period=10, numberofjobs=2)])
-BOARD = "127.0.10.1:3001"
 
+class FakeDistributor:
+    """Publishes what a distributor of that name would, and receives what its boards are sent."""
 
-class StandIn:
-    """Speaks as the distributor of some boards."""
-
-    def __init__(self, wire: Wire, name: str = "stand-in") -> None:
-        self.wire = wire
+    def __init__(self, client: BrokerClient, name: str = "fake-distributor") -> None:
+        self.client = client
         self.name = name
 
     def take(self) -> TaskSetMessage:
-        """A task-set from the queue."""
+        """Take the next task-set from the queue."""
         found: list[TaskSetMessage] = []
 
         def is_taken() -> bool:
-            body = self.wire.take(TASKSETS)
+            body = self.client.take(TASKSETS)
             if body is not None:
                 message = read_message(body)
                 assert isinstance(message, TaskSetMessage)
@@ -49,7 +46,7 @@ class StandIn:
         return found[0]
 
     def start(self, message: TaskSetMessage, board: str = BOARD) -> RunHead:
-        """A run of it begins."""
+        """Report that a run of it has started."""
         run = RunHead(
             run_id=new_id(),
             taskset_id=message.taskset_id,
@@ -60,29 +57,21 @@ class StandIn:
             started_at=now(),
             distributor=self.name,
         )
-        self._say(f"started.{board}", StartedMessage(run=run, taskset=message))
+        self._publish(StartedMessage(run=run, taskset=message))
         return run
 
-    def tell(self, run: RunHead, first_seq: int, *types: str) -> None:
-        """Events of its first task."""
-        found = [
-            {"@type": kind, "@task-id": "0", "@time-stamp": str(10 * seq)}
-            for seq, kind in enumerate(types, first_seq)
-        ]
-        profile = {"profile": {"events": {"event": found}}}
+    def report(self, run: RunHead, first_seq: int, *types: str) -> None:
+        """Report events of its first task."""
+        profile = parsed_profile(*((kind, 0, 10 * seq) for seq, kind in enumerate(types, first_seq)))
         part = ProfileOfRun(first_seq=first_seq, received_at=now(), profile=profile)
-        self._say(f"events.{run.board}", EventsMessage(run=run, profiles=[part]))
+        self._publish(EventsMessage(run=run, profiles=[part]))
 
     def end(self, run: RunHead, outcome: Outcome, events: int = 0, reason: str = "") -> None:
-        """The run is over."""
-        what = "finished" if outcome is Outcome.FINISHED else "stopped"
-        self._say(
-            f"{what}.{run.board}",
-            EndedMessage(run=run, ended_at=now(), outcome=outcome, events=events, reason=reason),
-        )
+        """Report that the run has ended."""
+        self._publish(EndedMessage(run=run, ended_at=now(), outcome=outcome, events=events, reason=reason))
 
     def status(self, *running: RunHead, outbox: int = 0) -> None:
-        """These runs are on."""
+        """Report that these runs are going on, and no others."""
         boards = [
             BoardReport(
                 name=run.board,
@@ -93,32 +82,33 @@ class StandIn:
             )
             for run in running
         ]
-        self._say(f"status.{self.name}", StatusMessage(distributor=self.name, boards=boards, outbox=outbox))
+        message = StatusMessage(distributor=self.name, boards=boards, outbox=outbox)
+        self.client.publish(EVENTS, f"status.{self.name}", message.body())
 
     def decisions(self, board: str = BOARD) -> list[DecisionMessage]:
-        """What the board was told since the last time; it has to be served."""
+        """The decisions that a board was sent since the last call; needs its lease."""
         found = []
-        while (body := self.wire.take(f"taskgen.board.{board}")) is not None:
+        while (body := self.client.take(f"taskgen.board.{board}")) is not None:
             message = read_message(body)
             assert isinstance(message, DecisionMessage)
             found.append(message)
         return found
 
-    def wait_decision(self, board: str = BOARD) -> DecisionMessage:
-        """The next thing that the board is told."""
+    def wait_for_decision(self, board: str = BOARD) -> DecisionMessage:
+        """Wait for the next decision that a board is sent; all that have come are about one run."""
         found: list[DecisionMessage] = []
 
-        def is_told() -> bool:
+        def has_come() -> bool:
             found.extend(self.decisions(board))
             return bool(found)
 
-        wait_until(is_told, 30, "a decision")
+        wait_until(has_come, 30, "a decision")
         assert len({message.run_id for message in found}) == 1
         return found[0]
 
-    def serve(self, board: str = BOARD) -> None:
-        """Hold a board's lease."""
-        self.wire.serve(board)
+    def hold_lease(self, board: str = BOARD) -> None:
+        """Hold a board's lease, so that decisions about its runs are received."""
+        self.client.hold_lease(board)
 
-    def _say(self, key: str, message: StartedMessage | EventsMessage | EndedMessage | StatusMessage) -> None:
-        self.wire.publish(EVENTS, key, message.body())
+    def _publish(self, message: StartedMessage | EventsMessage | EndedMessage) -> None:
+        self.client.publish(EVENTS, routing_key(message), message.body())

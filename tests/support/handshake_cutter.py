@@ -1,4 +1,4 @@
-"""Between a service and its broker: cuts connections during the handshake, or passes nothing on any more."""
+"""A proxy before a broker that cuts connections during the handshake, or lets nothing through any more."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _HEADER: Final = struct.Struct(">BHI")
 """Of a frame of AMQP: type, channel and length of what follows, before one octet that ends it."""
 
 
-class Relay:
-    """Passes on what a broker and those who connect to it say.
+class HandshakeCutter:
+    """Accepts connections at `url` and passes them on to a broker.
 
     Args:
         url: of the broker.
-        cuts: so many connections are cut.
-        frames: so many of the broker's frames, and what is answered to them, these get through before.
+        cuts: the number of connections to cut.
+        frames: the number of the broker's frames, with the answers to them, to pass on before a cut.
     """
 
     def __init__(self, url: str, cuts: int, frames: int) -> None:
@@ -76,15 +76,15 @@ class Relay:
 
 
 @contextmanager
-def relay(url: str, cuts: int = 0, frames: int = 0) -> Iterator[Relay]:
-    """A relay that runs."""
-    found = Relay(url, cuts, frames)
-    thread = threading.Thread(target=found.run)
+def handshake_cutter(url: str, cuts: int = 0, frames: int = 0) -> Iterator[HandshakeCutter]:
+    """A cutter that runs."""
+    cutter = HandshakeCutter(url, cuts, frames)
+    thread = threading.Thread(target=cutter.run)
     thread.start()
     try:
-        yield found
+        yield cutter
     finally:
-        found.close()
+        cutter.close()
         thread.join()
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from taskgen.events.sql import SqliteReader
 from taskgen.messages.codec import EndedMessage
 from taskgen.run import Run
-from tests.support.broker_client import Wire
+from tests.support.broker_client import BrokerClient
 from tests.support.services import Service
 
 
 class Lab:
-    """Its services, which tests may kill and add to."""
+    """The services of a lab, which tests may add to and kill."""
 
     def __init__(self, stack: ExitStack, amqp_url: str, folder: Path, boards: Sequence[str]) -> None:
         self._stack = stack
@@ -55,14 +55,14 @@ class Lab:
 
 @contextmanager
 def lab(amqp_url: str, folder: Path, boards: Sequence[str]) -> Iterator[Lab]:
-    """A lab without any service yet; what is started ends with the context."""
+    """A lab without any service yet; the services started in it end with the context."""
     with ExitStack() as stack:
         yield Lab(stack, amqp_url, folder, boards)
 
 
-def results(wire: Wire) -> list[EndedMessage]:
-    """The runs so far that have answered for their task-set, once each."""
-    ended = {message.run.run_id: message for message in wire.all_of(EndedMessage)}
+def results(client: BrokerClient) -> list[EndedMessage]:
+    """The end of each run so far that is its task-set's result, once each."""
+    ended = {message.run.run_id: message for message in client.all_of(EndedMessage)}
     return [message for message in ended.values() if message.outcome.is_result]
 
 

@@ -7,7 +7,7 @@ from taskgen.taskset import TaskSet
 
 
 class StopAtFirstExit(DefaultEventHandler):
-    """A rule of its own: one job is enough."""
+    """Stops a run at its first job that ends by itself."""
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
         is_running = super().__taskset_event__(taskset, event)

@@ -17,7 +17,7 @@ from taskgen.run import Outcome, Run, now
 from taskgen.runtime.health import Health
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.store_events import event, profile
+from tests.support.profiles import event, profile_of
 
 ROOM: Final = 10_000
 """Bytes of the outbox: a few messages."""
@@ -57,7 +57,7 @@ class Lab:
         run.received_at = now()
         events = [event("START", 0, run.events + number) for number in range(count)]
         run.first_seq, run.events = run.events, run.events + count
-        return self.calls.event(tasks, profile(*events))
+        return self.calls.event(tasks, profile_of(*events))
 
     def end(self, tasks: TaskSet, outcome: Outcome = Outcome.DISTRIBUTOR_LOST, reason: str = "") -> None:
         run = run_of(tasks)

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from taskgen.boards.protocol import NAME_BYTES, WORD, Answer, Command
+from tests.support.profiles import profile_document
 
 _DEADLINE_S: Final = 30.0
 
 
-class Line:
+class BoardConnection:
     """The board's end of one connection. Reading blocks; a client that is gone raises `ConnectionError`."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -25,7 +26,7 @@ class Line:
         self.send(WORD.pack(len(document)) + document)
 
     def send_events(self, *events: tuple[str, int, int]) -> None:
-        self.send_frame(profile(*events))
+        self.send_frame(profile_document(*events))
 
     def read(self, size: int) -> bytes:
         data = b""
@@ -44,7 +45,7 @@ class Line:
         return self.read(self.word())
 
     def obey_until(self, last: Command, *, is_newer: bool = True) -> list[Command]:
-        """Take what a client says up to a command; answer as a board does. Returns the commands."""
+        """Take what a client sends up to a command, and answer as a board does; returns the commands."""
         said: list[Command] = []
         while last not in said:
             said.append(Command(self.word()))
@@ -70,15 +71,13 @@ class Line:
             self.payload()
 
 
-Script = Callable[[Line], None]
+Script = Callable[[BoardConnection], None]
 
 
-def profile(*events: tuple[str, int, int]) -> bytes:
-    """A document with events of (type, task, time stamp)."""
-    lines = "".join(
-        f'\t\t<event type="{kind}" task-id="{task}" time-stamp="{stamp}"/>\n' for kind, task, stamp in events
-    )
-    return f"<profile>\n\t<events>\n{lines}\t</events>\n</profile>\n\0".encode()
+def finish_run(line: BoardConnection) -> None:
+    """Report the only job of the only task, and that there are no others, up to the client's next probe."""
+    line.send_events(("START", 0, 1), ("EXIT", 0, 2), ("JOBS_DONE", 0, 2))
+    line.obey_until(Command.AVAILABLE)
 
 
 @contextmanager
@@ -101,7 +100,7 @@ def scripted_board(*scripts: Script, host: str = "127.0.0.1") -> Iterator[str]:
                         return
                     connection.settimeout(_DEADLINE_S)
                     try:
-                        scripts[min(number, len(scripts) - 1)](Line(connection))
+                        scripts[min(number, len(scripts) - 1)](BoardConnection(connection))
                     except ConnectionError:
                         pass
                     except BaseException as error:  # noqa: BLE001 - raised again below

@@ -50,11 +50,11 @@ class Service:
 
     @property
     def log(self) -> str:
-        """All that it has said."""
+        """All that it has logged."""
         return self._log.read_text(errors="replace")
 
     def get(self, path: str) -> tuple[int, str]:
-        """Ask its HTTP port: status and text; 0 where it does not answer yet."""
+        """Ask its HTTP port: status and text; 0 if it does not answer yet."""
         found = _PORT.search(self.log)
         if found is None:
             return 0, ""
@@ -67,13 +67,13 @@ class Service:
             return 0, ""
 
     def health(self) -> Mapping[str, Any]:
-        """What /healthz says; empty where it does not answer yet."""
+        """The parts that /healthz reports; empty if it does not answer yet."""
         _, text = self.get("/healthz")
         parts: dict[str, Any] = json.loads(text) if text else {}
         return parts
 
     def wait_healthy(self) -> Self:
-        """Wait until it says that it does its work."""
+        """Wait until it reports that it is healthy."""
         wait_until(
             lambda: self.get("/healthz")[0] == 200 or self.process.poll() is not None,
             60,

@@ -1,10 +1,13 @@
-"""The kinds of sinks there are, each with a store of the test's own; test classes mix them in."""
+"""The kinds of sinks, each with a store of the test's own; test classes mix them in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from taskgen.events.verify import verify
+from tests.support.waiting import wait_until
 
 
 class SqliteKind:
@@ -43,3 +46,13 @@ class PostgresKind:
     @pytest.fixture
     def spec(self, place: dict[str, object]) -> str:
         return str(place["postgres_dsn"])
+
+
+def wait_until_stored(ended: int, *specs: str, within_s: float = 60) -> None:
+    """Wait until that many runs have ended in the stores, which then are complete and agree."""
+
+    def is_stored() -> bool:
+        report = verify(specs)
+        return report.is_clean and (report.ended, report.not_ended) == (ended, 0)
+
+    wait_until(is_stored, within_s, f"{ended} runs, whole, in {specs}")

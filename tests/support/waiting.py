@@ -8,7 +8,7 @@ def wait_until(holds: Callable[[], bool], within_s: float, what: str) -> None:
     """Return as soon as `holds()` is true.
 
     Raises:
-        TimeoutError: it was not within `within_s` seconds; names `what` was waited for.
+        TimeoutError: it was not within `within_s` seconds; the message has `what` was waited for.
     """
     deadline = time.monotonic() + within_s
     while not holds():

@@ -16,6 +16,7 @@ from taskgen.execution.handler_chain import HandlerCalls
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
+from tests.support.profiles import parsed_profile
 from tests.support.waiting import wait_until
 
 
@@ -57,17 +58,11 @@ def taskset() -> TaskSet:
     return tasks
 
 
-def profile(*types: str) -> Profile:
-    return {
-        "profile": {"events": {"event": [{"@type": t, "@task-id": "0", "@time-stamp": "1"} for t in types]}}
-    }
-
-
 @pytest.mark.parametrize("first", [True, False])
 def test_the_first_handler_decides_and_the_others_watch(first: bool) -> None:
     others = [Says(True), Says(False), Says(None)]
     calls = HandlerCalls([Says(first), *others])
-    assert calls.event(taskset(), profile()) is first
+    assert calls.event(taskset(), parsed_profile()) is first
     assert [other.called for other in others] == [["event"]] * 3
     assert calls.failures == {}
 
@@ -83,7 +78,7 @@ def test_a_handler_that_raises_hurts_no_other_and_is_reported_once_per_kind(
     tasks = taskset()
     calls.start(tasks)
     for _ in range(5):
-        assert calls.event(tasks, profile())
+        assert calls.event(tasks, parsed_profile())
     calls.quarantine(tasks, Quarantined("why", b"", "board:1", ""))
     assert tasks.run is not None
     tasks.run.outcome = Outcome.FINISHED
@@ -100,9 +95,9 @@ def test_the_default_decides_where_the_deciding_handler_does_not(answer: Any) ->
     calls = HandlerCalls([Says(answer)])
     tasks = taskset()
     assert tasks.run is not None
-    assert calls.event(tasks, profile("START"))
+    assert calls.event(tasks, parsed_profile(("START", 0, 1)))
     tasks.run.first_seq = 1
-    assert not calls.event(tasks, profile("EXIT", "JOBS_DONE"))
+    assert not calls.event(tasks, parsed_profile(("EXIT", 0, 1), ("JOBS_DONE", 0, 1)))
     assert tasks.is_terminated
     (failures,) = calls.failures.values()
     assert failures == 2
@@ -119,7 +114,7 @@ def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_d
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = HandlerCalls([Says(Several()), Says(Several())])
-    assert calls.event(taskset(), profile("START"))
+    assert calls.event(taskset(), parsed_profile(("START", 0, 1)))
     assert list(calls.failures.values()) == [1]
     assert "Says raised ValueError" in caplog.text
 
@@ -127,9 +122,9 @@ def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_d
 def test_a_handler_that_forgets_to_decide_is_told_so_and_one_that_raises_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    HandlerCalls([Says(ValueError())]).event(taskset(), profile())
+    HandlerCalls([Says(ValueError())]).event(taskset(), parsed_profile())
     assert "has to return True or False" not in caplog.text
-    HandlerCalls([Says(None)]).event(taskset(), profile())
+    HandlerCalls([Says(None)]).event(taskset(), parsed_profile())
     assert "has to return True or False" in caplog.text
 
 
@@ -168,7 +163,7 @@ def test_a_store_that_cannot_now_is_asked_until_it_can(caplog: pytest.LogCapture
     calls = HandlerCalls([store])
     calls.begin()
     calls.start(taskset())
-    calls.event(taskset(), profile("START"))
+    calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
     (batch,) = store.written
     assert len(batch.events) == 1
@@ -183,12 +178,12 @@ def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
     broken, whole = Store(StoreError("not a database")), Store()
     calls = HandlerCalls([broken, whole])
     calls.begin()
-    calls.event(taskset(), profile("START"))
+    calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
     assert len(whole.written) == 1
     assert "lost there: not a database" in caplog.text
     calls.begin()
-    calls.event(taskset(), profile("EXIT"))
+    calls.event(taskset(), parsed_profile(("EXIT", 0, 1)))
     calls.commit()
     (batch,) = broken.written
     assert [row.type for _, rows in batch.events for row in rows] == ["EXIT"]  # not what was lost, once more
@@ -210,7 +205,7 @@ def test_whoever_gives_up_is_not_kept_waiting_by_a_full_disk(caplog: pytest.LogC
     calls = HandlerCalls([store])
     calls.patience.end_by(Deadline(0))
     calls.begin()
-    calls.event(taskset(), profile("START"))
+    calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
     assert "lost there: disk full" in caplog.text
 
@@ -222,7 +217,7 @@ def test_a_pause_ends_when_the_process_is_asked_to_end(
     store = Store(StoreUnavailableError("disk full"))
     calls = HandlerCalls([store])
     calls.begin()
-    calls.event(taskset(), profile("START"))
+    calls.event(taskset(), parsed_profile(("START", 0, 1)))
     committing = threading.Thread(target=calls.commit, daemon=True)
     committing.start()
     wait_until(lambda: "trying again in 3600" in caplog.text, 20, "the first refusal")
@@ -238,7 +233,7 @@ def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> N
     calls = HandlerCalls([store])
     calls.patience.end_by(Deadline(1))
     calls.begin()
-    calls.event(taskset(), profile("START"))
+    calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
     assert 2 <= 1000 - len(store.errors) < 100, "again and again, but not without a pause"
     assert store.written == []
@@ -254,12 +249,12 @@ def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_s
         broken.errors = [StoreError("damaged")] if number == 2 else []
         calls.begin()
         run.first_seq = number
-        calls.event(tasks, profile(kind))
+        calls.event(tasks, parsed_profile((kind, 0, 1)))
         calls.commit()
     calls.begin()
     run.outcome, run.events = Outcome.FINISHED, 4
     calls.end(tasks)
-    calls.event(other, profile("START"))
+    calls.event(other, parsed_profile(("START", 0, 1)))
     calls.commit()
     assert [row.seq for batch in whole.written for _, rows in batch.events for row in rows] == [0, 1, 2, 3, 0]
     kept = [row for batch in broken.written for _, rows in batch.events for row in rows]

@@ -17,15 +17,12 @@ from taskgen.messages.codec import (
     read_message,
 )
 from taskgen.messages.schemas import schemas
+from tests.support.profiles import profile_of
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "messages"
 HEAD = RunHead(
     run_id="r", taskset_id="t", board="b:1", attempt=1, variant=0, started_at="2026-11-23", distributor="d"
 )
-
-
-def profile(*events: dict[str, str]) -> dict[str, object]:
-    return {"profile": {"events": {"event": list(events)}}}
 
 
 def test_the_published_schemas_are_those_of_the_models() -> None:
@@ -35,7 +32,7 @@ def test_the_published_schemas_are_those_of_the_models() -> None:
 
 def test_a_message_comes_back_as_it_was() -> None:
     event = {"@type": "START", "@task-id": "0", "@time-stamp": "18446744073709551615", "@new": "x"}
-    part = ProfileOfRun(first_seq=7, received_at="2026-11-23", profile=profile(event, event))
+    part = ProfileOfRun(first_seq=7, received_at="2026-11-23", profile=profile_of(event, event))
     message = EventsMessage(run=HEAD, profiles=[part])
     assert read_message(message.body()) == message
     assert (message.first_seq, message.next_seq) == (7, 9)
@@ -76,7 +73,7 @@ def a_start(**of_run: str) -> bytes:
             EventsMessage.model_construct(
                 run=HEAD,
                 profiles=[
-                    ProfileOfRun.model_construct(first_seq=0, received_at="", profile=profile({"@x": "1"}))
+                    ProfileOfRun.model_construct(first_seq=0, received_at="", profile=profile_of({"@x": "1"}))
                 ],
             ).body(),
             "valid events",

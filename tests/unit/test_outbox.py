@@ -16,6 +16,7 @@ import pytest
 
 from services.distributor.outbox import Change, Entry, OpenRun, Outbox, Stored
 from taskgen.errors import SettingsError, StoreUnavailableError
+from tests.support.outboxes import leave_outbox_behind
 from tests.support.store_events import full_disk
 
 LARGE = 10**6
@@ -28,14 +29,6 @@ def entry(number: int, size: int = 10) -> Entry:
 
 def messages(*entries: Entry) -> list[Change]:
     return [Change(one) for one in entries]
-
-
-def left_behind(folder: Path, changes: Sequence[Change]) -> None:
-    """What a process leaves that was killed: its file, and no lock."""
-    dead = Outbox(folder, 1024 * MIB)
-    dead.write(changes)
-    dead._lock.close()
-    dead._database.close()
 
 
 def test_messages_are_there_in_their_order_until_they_are_removed(tmp_path: Path) -> None:
@@ -130,8 +123,8 @@ def test_a_closed_outbox_takes_nothing_more(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_adopted_with_its_open_runs(tmp_path: Path) -> None:
     run, ended = OpenRun("r", "{}", 7), OpenRun("e", "{}", 1)
-    left_behind(tmp_path, [Change(entry(1), run), Change(entry(4), ended)])
-    left_behind(tmp_path, messages(entry(2)))
+    leave_outbox_behind(tmp_path, [Change(entry(1), run), Change(entry(4), ended)])
+    leave_outbox_behind(tmp_path, messages(entry(2)))
     with Outbox(tmp_path, LARGE) as outbox:
         outbox.write(messages(entry(3)))
         assert {one.run_id: one for one in outbox.adopt()} == {"r": run, "e": ended}
@@ -141,7 +134,7 @@ def test_what_a_killed_process_left_is_adopted_with_its_open_runs(tmp_path: Path
 
 
 def test_what_is_adopted_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
-    left_behind(tmp_path, messages(*(entry(number, MIB // 4) for number in range(256))))
+    leave_outbox_behind(tmp_path, messages(*(entry(number, MIB // 4) for number in range(256))))
     with Outbox(tmp_path, LARGE) as outbox:
         tracemalloc.start()
         try:
@@ -168,7 +161,7 @@ def die_adopting(folder: Path) -> None:
 
 def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order(tmp_path: Path) -> None:
     run = OpenRun("r", "{}", 7)
-    left_behind(tmp_path, [Change(entry(number, MIB), run) for number in range(30)])
+    leave_outbox_behind(tmp_path, [Change(entry(number, MIB), run) for number in range(30)])
     killed = multiprocessing.get_context("spawn").Process(target=die_adopting, args=(tmp_path,))
     killed.start()
     killed.join()
@@ -182,7 +175,7 @@ def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order
 
 
 def test_of_a_file_that_cannot_be_changed_nothing_is_copied_again_and_again(tmp_path: Path) -> None:
-    left_behind(tmp_path, messages(entry(1)))
+    leave_outbox_behind(tmp_path, messages(entry(1)))
     (path,) = tmp_path.glob("*.db")
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TRIGGER t BEFORE DELETE ON messages BEGIN SELECT RAISE(ABORT, 'never'); END")
@@ -213,7 +206,7 @@ def test_a_file_that_cannot_be_read_stays_and_keeps_nobody_from_the_others(
 ) -> None:
     damaged = tmp_path / "outbox-0.db"
     damaged.write_bytes(b"no database at all" * 100)
-    left_behind(tmp_path, [Change(entry(1), OpenRun("r", "{}", 1))])
+    leave_outbox_behind(tmp_path, [Change(entry(1), OpenRun("r", "{}", 1))])
     with Outbox(tmp_path, LARGE) as outbox, caplog.at_level(logging.ERROR):
         assert [one.run_id for one in outbox.adopt()] == ["r"]
         assert outbox.depth == 1

@@ -10,7 +10,7 @@ import pytest
 from services.distributor.outbox import OpenRun
 from taskgen.event import Quarantined
 from taskgen.run import Outcome, now
-from tests.support.message_factory import head
+from tests.support.message_factory import run_head
 from tests.support.publishing import LARGE, Lab, Told, adopted, assert_whole, merged, run_of, told
 from tests.support.store_events import full_disk
 
@@ -67,7 +67,7 @@ def test_a_run_of_which_all_is_written_ends_as_it_did_although_the_outbox_is_ful
 
 
 def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(lab: Lab) -> None:
-    run = head()
+    run = run_head()
     lab.fill()
     lab.begin()
     lab.handler.report_lost(OpenRun(run.run_id, run.model_dump_json(), 7), "it has ended")

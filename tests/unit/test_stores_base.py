@@ -7,7 +7,8 @@ import pytest
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.events.base import Batch, StoringHandler, event_rows
 from taskgen.run import Outcome, Run
-from tests.support.store_events import end, event, give, profile, run_id, taskset
+from tests.support.profiles import event, profile_of
+from tests.support.store_events import end_run, give, run_id, taskset
 
 
 class Memory(StoringHandler):
@@ -64,7 +65,7 @@ def test_closing_lets_go_once_even_if_it_cannot_commit() -> None:
 
 def test_an_empty_profile_writes_nothing() -> None:
     handler = Memory()
-    assert handler.__taskset_event__(taskset(), profile())
+    assert handler.__taskset_event__(taskset(), profile_of())
     assert handler.batches == []
 
 
@@ -91,7 +92,7 @@ def test_what_was_collected_does_not_change_with_the_run() -> None:
     ],
 )
 def test_attributes_hold_what_the_columns_do_not(given: dict[str, object], kept: object) -> None:
-    (row,) = event_rows(Run("board", first_seq=3), profile(given))
+    (row,) = event_rows(Run("board", first_seq=3), profile_of(given))
     assert row.seq == 3
     assert (row.attributes and json.loads(row.attributes)) == kept
     assert row.event() == given
@@ -111,7 +112,7 @@ def test_of_what_is_given_up_start_and_end_are_kept_where_they_can_be() -> None:
     handler.begin()
     handler.__taskset_start__(tasks)
     give(handler, tasks, 0, event("X", 0, 0))
-    end(handler, tasks, 1)
+    end_run(handler, tasks, 1)
     handler.give_up("damaged")
     (batch,) = handler.batches
     assert (len(batch.started), batch.events) == (1, [])
@@ -130,7 +131,7 @@ def test_a_run_whose_first_events_were_given_up_has_none_of_the_later_ones(failu
     handler.give_up("damaged")
     for run in (tasks, other):
         give(handler, run, 1, event("X", 0, 1))
-        end(handler, run, 2)
+        end_run(handler, run, 2)
     assert kept(handler) == {run_id(other): [1]}
     ended = {run.run_id: run.events for batch in handler.batches for run in batch.ended}
     assert ended == {run_id(tasks): 0, run_id(other): 2}

@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 from taskgen.errors import TaskSetError
 from taskgen.run import Run
 from taskgen.task import Job, Task
-from taskgen.taskset import Profile, TaskSet, to_xml
-
-
-def profile(*events: tuple[str, Any, int]) -> Profile:
-    return {
-        "profile": {
-            "events": {
-                "event": [
-                    {"@type": kind, "@task-id": str(task), "@time-stamp": str(stamp)}
-                    for kind, task, stamp in events
-                ]
-            }
-        }
-    }
+from taskgen.taskset import TaskSet, to_xml
+from tests.support.profiles import parsed_profile
 
 
 def test_tasks_without_an_id_get_the_next_free_one() -> None:
@@ -166,7 +154,7 @@ def test_source_stays_with_variants_and_copies() -> None:
 def test_events_become_jobs() -> None:
     taskset = TaskSet([Task(pkg="hey", period=10, numberofjobs=3), Task(pkg="pi")])
     taskset.apply(
-        profile(
+        parsed_profile(
             ("START", 0, 1), ("START", 1, 1), ("EXIT", 0, 3), ("NOT_SCHEDULED", 0, 11), ("EXIT_ERROR", 1, 9)
         )
     )
@@ -175,13 +163,13 @@ def test_events_become_jobs() -> None:
     assert second.jobs == [Job(1, 9, "EXIT_ERROR")]
     assert second.is_terminated
     assert not taskset.is_terminated
-    taskset.apply(profile(("JOBS_DONE", 0, 12)))
+    taskset.apply(parsed_profile(("JOBS_DONE", 0, 12)))
     assert taskset.is_terminated
 
 
 def test_between_two_jobs_of_a_periodic_task_it_goes_on() -> None:
     taskset = TaskSet([Task(pkg="hey", period=10, numberofjobs=2)])
-    taskset.apply(profile(("START", 0, 1), ("EXIT", 0, 2)))
+    taskset.apply(parsed_profile(("START", 0, 1), ("EXIT", 0, 2)))
     assert not taskset.is_terminated
 
 
@@ -190,7 +178,7 @@ def test_between_two_jobs_of_a_periodic_task_it_goes_on() -> None:
 )
 def test_unknown_tasks_and_types_change_nothing(event: tuple[str, Any, int]) -> None:
     taskset = TaskSet([Task(pkg="hey")])
-    taskset.apply(profile(event))
+    taskset.apply(parsed_profile(event))
     assert [task.jobs for task in taskset] == [[]]
 
 
@@ -200,7 +188,7 @@ def test_within_a_run_a_profile_counts_once_however_many_handlers_apply_it() -> 
     for first_seq in (0, 2):
         taskset.run.first_seq = first_seq
         for _ in range(3):
-            taskset.apply(profile(("START", 0, 1), ("EXIT", 0, 2)))
+            taskset.apply(parsed_profile(("START", 0, 1), ("EXIT", 0, 2)))
     (task,) = taskset
     assert len(task.jobs) == 2
 
@@ -214,7 +202,7 @@ def test_an_id_longer_than_any_number_is_refused_wherever_it_stands() -> None:
 
 def test_copies_without_jobs_begin_anew() -> None:
     taskset = TaskSet([Task(pkg="hey")])
-    taskset.apply(profile(("START", 0, 1), ("EXIT", 0, 2)))
+    taskset.apply(parsed_profile(("START", 0, 1), ("EXIT", 0, 2)))
     fresh = taskset.without_jobs()
     assert not fresh.is_terminated
     assert [task.jobs for task in fresh] == [[]]
@@ -235,7 +223,7 @@ def test_how_events_are_spread_over_profiles_makes_no_difference(
         first_seq = 0
         for one in profiles:
             taskset.run.first_seq = first_seq
-            taskset.apply(profile(*one))
+            taskset.apply(parsed_profile(*one))
             first_seq += len(one)
         return [(task.jobs, task.is_terminated) for task in taskset]
 
