@@ -1,4 +1,4 @@
-"""The rules of DESIGN.md, section 3, and of CONTRIBUTING.md that can be read out of the source."""
+"""The rules of CONTRIBUTING.md that can be checked in the source."""
 
 import ast
 from collections.abc import Iterator
@@ -94,14 +94,15 @@ def test_psycopg_lives_where_postgresql_is_written_to():
     assert outside(users_of("psycopg", LIBRARY + SERVICES), PSYCOPG_LIVES_IN) == set()
 
 
-@pytest.mark.parametrize("path", LIBRARY + SERVICES, ids=place)
-def test_a_module_begins_with_one_sentence_and_reads_no_environment_when_imported(path):
-    module = tree(path)
-    docstring = ast.get_docstring(module)
-    assert docstring, "the module has no docstring"
-    assert docstring.splitlines()[0].endswith((".", ":", "?")), docstring
-    lines = [getattr(node, "lineno", 0) for node in run_at_import(module) if reads_environment(node)]
-    assert not lines, "reads the environment when it is imported"
+def test_a_layer_of_tests_imports_nothing_but_itself_and_what_all_share() -> None:
+    offenders = [
+        f"{place(path)}: {name}"
+        for path in TESTS
+        for name in imports(path)
+        if name.startswith("tests.")
+        and name.split(".")[1] not in {"support", path.relative_to(ROOT / "tests").parts[0]}
+    ]
+    assert offenders == []
 
 
 def test_no_command_writes_markup_which_text_from_outside_could_hold_too():
@@ -110,6 +111,25 @@ def test_no_command_writes_markup_which_text_from_outside_could_hold_too():
     assert {
         place(path) for path in (ROOT / "shared/taskgen/cli").glob("*.py") if "[/" in path.read_text()
     } == set()
+
+
+def test_every_module_begins_with_a_sentence_that_says_what_it_is() -> None:
+    def first_line(path: Path) -> str:
+        return (ast.get_docstring(tree(path)) or "").partition("\n")[0]
+
+    assert [
+        place(path) for path in LIBRARY + SERVICES if not first_line(path).endswith((".", ":", "?"))
+    ] == []
+
+
+def test_no_module_reads_the_environment_when_it_is_imported() -> None:
+    reads = [
+        f"{place(path)}:{getattr(node, 'lineno', 0)}"
+        for path in LIBRARY + SERVICES
+        for node in run_at_import(tree(path))
+        if reads_environment(node)
+    ]
+    assert reads == []
 
 
 @pytest.mark.parametrize(
