@@ -9,14 +9,14 @@ from services.controller.processor import LiveRun
 from taskgen.messages.codec import DecisionMessage
 
 
-class Reminder(NamedTuple):
+class DueDecision(NamedTuple):
     """A decision, and the board that it is for."""
 
     board: str
     decision: DecisionMessage
 
 
-class Reminders:
+class DecisionResender:
     """Knows when the decisions on live runs were sent; times are `time.monotonic`, in seconds.
 
     Args:
@@ -27,7 +27,7 @@ class Reminders:
         self._after_s = after_s
         self._sent: dict[str, float] = {}
 
-    def due(self, live: Iterable[LiveRun], running: Container[str], at: float) -> list[Reminder]:
+    def due(self, live: Iterable[LiveRun], running: Container[str], at: float) -> list[DueDecision]:
         """What is to be told now; it counts as told.
 
         Args:
@@ -36,7 +36,7 @@ class Reminders:
             at: now.
         """
         decided = [
-            Reminder(run.board, run.decision) for run in live if run.decision and run.run_id in running
+            DueDecision(run.board, run.decision) for run in live if run.decision and run.run_id in running
         ]
         sent = {one.decision.run_id: self._sent.get(one.decision.run_id, at) for one in decided}
         found = [one for one in decided if at - sent[one.decision.run_id] >= self._after_s]

@@ -19,7 +19,7 @@ class _Absence:
     """Whether the distributor had published everything at some time since: so the run's end, too."""
 
 
-class Silence:
+class LivenessMonitor:
     """Judges by what one connection to the broker has heard; times are `time.monotonic`, in seconds.
 
     Args:

@@ -11,18 +11,18 @@ from dataclasses import replace
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.topology import COMMANDS, inbox
 from taskgen.errors import BrokerError, UnroutableError
-from taskgen.state.rows import Sending
+from taskgen.state.rows import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
 
-class Sendings:
+class OutgoingMessages:
     """Those that the state holds and the broker has not confirmed."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Sending] = deque()  # its ends may be used from two threads
+        self._waiting: deque[OutgoingMessage] = deque()  # its ends may be used from two threads
 
-    def put(self, sendings: Iterable[Sending]) -> None:
+    def put(self, sendings: Iterable[OutgoingMessage]) -> None:
         """Take what the state holds now."""
         self._waiting.extend(map(_through_an_inbox, sendings))
 
@@ -36,7 +36,7 @@ class Sendings:
         Returns:
             Ids of those that the state may forget.
         """
-        taken: list[Sending] = []
+        taken: list[OutgoingMessage] = []
         while self._waiting:
             taken.append(self._waiting.popleft())
         confirms = [
@@ -55,6 +55,6 @@ class Sendings:
         return done
 
 
-def _through_an_inbox(sending: Sending) -> Sending:
+def _through_an_inbox(sending: OutgoingMessage) -> OutgoingMessage:
     """Version 0.1 wrote down task-sets for the default exchange, which nobody may use any more."""
     return sending if sending.exchange else replace(sending, exchange=inbox(sending.routing_key))

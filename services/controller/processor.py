@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.controller import taskset_lifecycle as fates
-from services.controller.outgoing import Sendings
+from services.controller.outgoing import OutgoingMessages
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import COMMANDS
-from taskgen.consumer.run_tracker import TrackingProcessor
-from taskgen.consumer.tracked_run import Known
+from taskgen.consumer.run_tracker import RunTracker
+from taskgen.consumer.tracked_run import StartedRun
 from taskgen.errors import StoreUnavailableError, UnreadableError
 from taskgen.event import AbstractEventHandler
 from taskgen.messages.codec import (
@@ -26,7 +26,7 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome, now
-from taskgen.state.rows import Changes, RunRow, Sending, TaskSetState
+from taskgen.state.rows import Changes, OutgoingMessage, RunRow, TaskSetState
 from taskgen.state.state import State
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ class LiveRun:
     """What was decided; it has not ended yet."""
 
 
-class ControllerProcessor(TrackingProcessor):
-    """What `TrackingProcessor` does, with decisions that travel back and task-sets that are tried again.
+class ControllerProcessor(RunTracker):
+    """What `RunTracker` does, with decisions that travel back and task-sets that are tried again.
 
     Args:
         handler: decides when a run is over.
@@ -61,7 +61,7 @@ class ControllerProcessor(TrackingProcessor):
     def __init__(self, handler: AbstractEventHandler, state: State, instance: str) -> None:
         super().__init__(handler, state)
         self._instance = instance
-        self._sendings = Sendings()
+        self._sendings = OutgoingMessages()
         self._is_loaded = False
         self.live: dict[str, LiveRun] = {}
         """By run id; to be changed in the worker thread only."""
@@ -89,7 +89,7 @@ class ControllerProcessor(TrackingProcessor):
             await asyncio.to_thread(self.mark_sent, sent)
 
     async def publish(self, channel: Channel) -> list[str]:
-        """Between batches: publish what could not be published with one; see `Sendings`."""
+        """Between batches: publish what could not be published with one; see `OutgoingMessages`."""
         return await self._sendings.publish(channel)
 
     def mark_sent(self, sent: list[str]) -> None:
@@ -110,25 +110,25 @@ class ControllerProcessor(TrackingProcessor):
                 self._over(known.row, None)
         self.flush()
 
-    def end_surplus(self, surplus: Mapping[str, str]) -> None:
+    def end_duplicates(self, surplus: Mapping[str, str]) -> None:
         """In the worker thread: have runs stopped whose task-set another one is on for."""
         self.claim()
         for run_id, reason in surplus.items():
             live = self.live.get(run_id)
             if live and live.decision is None and (known := self._known(run_id)) is not None:
-                self._stop_surplus(known.row, reason)
+                self._stop_duplicate(known.row, reason)
         self.flush()
 
     def report(self) -> ControllerStatusMessage:
         """In the worker thread: how far everything is."""
         self.claim()
         runs = self._state.run_tallies()
-        bad = runs.pop(TaskSetState.BAD.value, 0)
+        bad = runs.pop(TaskSetState.FAILED.value, 0)
         tallies = self._state.campaign_tallies(_LATEST_CAMPAIGNS)
         campaigns = [_campaign(name, tallies[name]) for name in sorted(tallies)]
         return ControllerStatusMessage(controller=self._instance, runs=runs, bad=bad, campaigns=campaigns)
 
-    def _known(self, run_id: str) -> Known | None:
+    def _known(self, run_id: str) -> StartedRun | None:
         track = self._track(run_id)
         return track.known if track else None
 
@@ -152,22 +152,22 @@ class ControllerProcessor(TrackingProcessor):
     def _written(self, changes: Changes) -> None:
         self._sendings.put(changes.sendings)
 
-    def _started(self, known: Known, message: TaskSetMessage) -> None:
+    def _started(self, known: StartedRun, message: TaskSetMessage) -> None:
         row = known.row
         self.live[row.run_id] = _live(row)
         fates.count_run(self._changes, None, fates.RUNNING)
         taskset = fates.begin(self._changes, self._runs.taskset(row.taskset_id), message)
         self._runs.tasksets[row.taskset_id] = taskset
         if taskset.state == TaskSetState.DONE:
-            self._stop_surplus(row, f"its task-set is done: {taskset.outcome}")
+            self._stop_duplicate(row, f"its task-set is done: {taskset.outcome}")
 
-    def _stop_surplus(self, row: RunRow, reason: str) -> None:
+    def _stop_duplicate(self, row: RunRow, reason: str) -> None:
         log.warning("run %s is stopped: %s", row.run_id, reason, extra={"board": row.board})
         row.is_surplus = True
         row.decision, row.decided_because = Outcome.STOPPED_BY_RULE.value, reason
         self._send_decision(row)
 
-    def _decided(self, known: Known) -> None:
+    def _decided(self, known: StartedRun) -> None:
         self._send_decision(known.row)
 
     def _send_decision(self, row: RunRow) -> None:
@@ -176,11 +176,11 @@ class ControllerProcessor(TrackingProcessor):
         if decision is None:
             return
         body = decision.body().decode()
-        self._changes.sendings.append(Sending(COMMANDS, row.board, decision.message_id, body))
+        self._changes.sendings.append(OutgoingMessage(COMMANDS, row.board, decision.message_id, body))
         if (live := self.live.get(row.run_id)) is not None:
             live.decision = decision
 
-    def _ended(self, known: Known, former: str | None) -> None:
+    def _ended(self, known: StartedRun, former: str | None) -> None:
         self._over(known.row, former)
 
     def _over(self, row: RunRow, former: str | None) -> None:
@@ -219,7 +219,7 @@ class ControllerProcessor(TrackingProcessor):
         known = self._runs.taskset(taskset_id)
         if known is not None and (known.state == TaskSetState.DONE or self._has_live(taskset_id)):
             return
-        state = TaskSetState.CALLED_OFF if message.is_called_off else TaskSetState.BAD
+        state = TaskSetState.CANCELLED if message.is_called_off else TaskSetState.FAILED
         if known is not None and known.state == state:
             return
         self._runs.tasksets[taskset_id] = fates.refuse(
@@ -244,6 +244,6 @@ def _campaign(campaign_id: str, tallies: Mapping[str, int]) -> CampaignReport:
         running=tallies.get(TaskSetState.RUNNING, 0),
         waiting=tallies.get(TaskSetState.WAITING, 0),
         outcomes=outcomes,
-        bad=tallies.get(TaskSetState.BAD, 0),
-        called_off=tallies.get(TaskSetState.CALLED_OFF, 0),
+        bad=tallies.get(TaskSetState.FAILED, 0),
+        called_off=tallies.get(TaskSetState.CANCELLED, 0),
     )

@@ -10,12 +10,12 @@ from typing import Final
 
 from services.controller.processor import ControllerProcessor
 from services.controller.settings import ControllerSettings
-from services.controller.supervisor import Watch
+from services.controller.supervisor import Supervisor
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, tasksets_queue
-from taskgen.amqp.waiting import unless
+from taskgen.amqp.waiting import until_lost
 from taskgen.consumer.consumer import Hosted, host
 from taskgen.errors import LockedError, StoreUnavailableError
 from taskgen.events.base import StoringHandler
@@ -74,7 +74,7 @@ async def _become_active(
             health.set("standby", True, "another controller is active")
             health.set("consuming", True, "its turn has not come")
             await check()
-            await unless(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
+            await until_lost(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
         else:
             health.set("standby", True, "no: this controller is active")
             return
@@ -96,4 +96,4 @@ async def _until_lost(connection: Connection) -> None:
 
 async def _watch(processor: ControllerProcessor, lost_after_s: float, health: Health, hosted: Hosted) -> None:
     await declare(hosted.connection, [tasksets_queue()])  # for what is put back
-    await Watch(processor, hosted, lost_after_s, health).serve()
+    await Supervisor(processor, hosted, lost_after_s, health).serve()

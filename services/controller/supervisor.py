@@ -8,12 +8,12 @@ import time
 from functools import partial
 from typing import Final
 
-from services.controller.decision_resender import Reminders
-from services.controller.liveness import Silence
+from services.controller.decision_resender import DecisionResender
+from services.controller.liveness import LivenessMonitor
 from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
-from taskgen.amqp.waiting import unless
+from taskgen.amqp.waiting import until_lost
 from taskgen.consumer.consumer import Hosted
 from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
 from taskgen.messages.codec import StatusMessage, read_message
@@ -27,13 +27,13 @@ _QUIET_ROUNDS: Final = 2
 """So often in a row nothing may wait in the queue before a run is taken for lost: its end may be in it."""
 
 
-class Watch:
+class Supervisor:
     """Looks after what no message tells, over one connection.
 
     Args:
         processor: the controller.
         hosted: its connection for publishing, and its worker thread.
-        lost_after_s: see `Silence`.
+        lost_after_s: see `LivenessMonitor`.
         health: its part `store` says whether the state can be read, also while no message comes.
     """
 
@@ -43,12 +43,12 @@ class Watch:
         self._processor = processor
         self._hosted = hosted
         self._health = health
-        self._silence = Silence(lost_after_s, time.monotonic())
+        self._silence = LivenessMonitor(lost_after_s, time.monotonic())
         self._quiet_rounds = 0
-        self._reminders = Reminders(_SEND_AGAIN_AFTER_S)
+        self._reminders = DecisionResender(_SEND_AGAIN_AFTER_S)
 
     async def serve(self) -> None:
-        """Watch until the connection breaks, or statuses can no longer be heard.
+        """Supervisor until the connection breaks, or statuses can no longer be heard.
 
         Raises:
             BrokerError: so it is; a new watch over another connection is needed.
@@ -64,13 +64,13 @@ class Watch:
                 self._health.set("store", False, str(error))
             else:
                 self._health.set("store", True)
-            await unless(asyncio.sleep(_EVERY_S), channel.lost)
+            await until_lost(asyncio.sleep(_EVERY_S), channel.lost)
 
     async def _look(self, channel: Channel) -> None:
         report = await self._hosted.between_batches(self._processor.report)
         channel.publish(EVENTS, "status.controller", report.body(), report.message_id, is_persistent=False)
         await self._decide_again()
-        await self._end_surplus()
+        await self._end_duplicates()
         await self._judge(channel)
         await self._publish()
 
@@ -98,7 +98,7 @@ class Watch:
             except UnroutableError as error:
                 log.info("run %s was not told again that it is over: %s", decision.run_id, error)
 
-    async def _end_surplus(self) -> None:
+    async def _end_duplicates(self) -> None:
         """A task-set that was delivered twice runs twice: the run that began first goes on."""
         live, first, surplus = self._processor.live, dict[str, str](), dict[str, str]()
         for run_id, taskset_id in sorted(self._silence.running.items()):
@@ -108,7 +108,7 @@ class Watch:
             if other != run_id and live[run_id].decision is None:
                 surplus[run_id] = f"run {other} of the same task-set is on"
         if surplus:
-            await self._hosted.between_batches(partial(self._processor.end_surplus, surplus))
+            await self._hosted.between_batches(partial(self._processor.end_duplicates, surplus))
 
     async def _judge(self, channel: Channel) -> None:
         waiting = (await channel.queue_state(CONTROLLER)).messages

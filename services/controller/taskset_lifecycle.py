@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.messages.codec import TaskSetMessage
 from taskgen.run import Outcome
-from taskgen.state.rows import ALL, Changes, RunRow, Sending, TaskSetRow, TaskSetState
+from taskgen.state.rows import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +63,18 @@ def try_again(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
     """Put a task-set back after a run without a result, unless all its attempts are used up."""
     message = _message(row)
     if message is None:
-        move(changes, row, TaskSetState.BAD)
+        move(changes, row, TaskSetState.FAILED)
         log.error("task-set %s is bad: what is known of it cannot be used", row.taskset_id)
         return
     again = message.again(run.board, run.reason or run.outcome or "")
     if message.attempt >= message.max_attempts:
         row.message = message.model_copy(update={"reasons": again.reasons}).body().decode()
-        move(changes, row, TaskSetState.BAD)
+        move(changes, row, TaskSetState.FAILED)
         log.error("task-set %s is bad: %s", row.taskset_id, "; ".join(again.reasons))
         return
     row.message = again.body().decode()
     move(changes, row, TaskSetState.WAITING)
-    changes.sendings.append(Sending(inbox(TASKSETS), TASKSETS, again.message_id, row.message))
+    changes.sendings.append(OutgoingMessage(inbox(TASKSETS), TASKSETS, again.message_id, row.message))
     log.warning("task-set %s is put back: %s", row.taskset_id, again.reasons[-1])
 
 
@@ -104,5 +104,5 @@ def _message(row: TaskSetRow) -> TaskSetMessage | None:
 
 def _count(changes: Changes, row: TaskSetRow, number: int) -> None:
     changes.tallies[row.campaign_id, row.tally] += number
-    if row.state == TaskSetState.BAD:
-        changes.tallies[ALL, TaskSetState.BAD.value] += number
+    if row.state == TaskSetState.FAILED:
+        changes.tallies[ALL, TaskSetState.FAILED.value] += number

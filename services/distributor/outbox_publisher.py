@@ -16,7 +16,7 @@ from services.distributor.outbox import Outbox, Stored
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.topology import EVENTS
-from taskgen.amqp.waiting import unless
+from taskgen.amqp.waiting import until_lost
 from taskgen.errors import StoreUnavailableError, UnroutableError
 from taskgen.runtime.health import Health
 
@@ -78,10 +78,10 @@ class Publisher:
                     is_empty = not await self._publish_some(channel)
                 except StoreUnavailableError as error:  # what was published comes again: no harm
                     log.warning("%s; trying again", error)
-                    await unless(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
+                    await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
                     continue
                 if is_empty:
-                    await unless(self._rest(), channel.lost)
+                    await until_lost(self._rest(), channel.lost)
         finally:
             self._health.set("publishing", is_ok=False, reason="no connection to the broker")
 

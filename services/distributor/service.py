@@ -23,7 +23,7 @@ from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, tasksets_queue
 from taskgen.boards.timeouts import Deadline
 from taskgen.errors import SessionError, StoreUnavailableError
-from taskgen.execution.board_pool import Pool
+from taskgen.execution.board_pool import BoardPool
 from taskgen.execution.dispatcher import Counters, Dispatcher
 from taskgen.execution.file_limit import allow_boards
 from taskgen.messages.codec import DecisionMessage, RefusedMessage
@@ -67,7 +67,9 @@ class DistributorService:
         self._publisher = Publisher(outbox, health, self._source.confirmed)
         self._handler = PublishingHandler(outbox, settings.instance, health, self._publisher.wake)
         self.dispatcher = Dispatcher(board_settings.session.limits, [self._handler])
-        self.pool = Pool(addresses, board_settings, self._source, self.dispatcher, lease=self._leases.lease)
+        self.pool = BoardPool(
+            addresses, board_settings, self._source, self.dispatcher, lease=self._leases.lease
+        )
 
     async def serve(self) -> None:
         """Serve until cancelled; then stop the boards and give the broker what it has not got yet."""
@@ -138,8 +140,8 @@ class DistributorService:
     def _obey(self, name: str, command: Command) -> None:
         board = self.pool.boards[name]
         if isinstance(command, DecisionMessage):
-            if board.feed is not None and board.feed.run.run_id == command.run_id:
-                board.feed.decide(command.outcome, command.reason)
+            if board.inbox is not None and board.inbox.run.run_id == command.run_id:
+                board.inbox.decide(command.outcome, command.reason)
             return
         rebooting = asyncio.create_task(self._reboot(name))
         self._tasks.add(rebooting)
@@ -166,7 +168,7 @@ class DistributorService:
         self._source.close()
         self.pool.stop_runs(Outcome.DISTRIBUTOR_LOST, _SHUT_DOWN)
         self.dispatcher.calls.patience.end_by(runs_end)
-        await _until(lambda: not self.pool.feeds(), runs_end)
+        await _until(lambda: not self.pool.run_inboxes(), runs_end)
         serving.cancel()
         await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)
         self.dispatcher.submit(partial(self._handler.close_runs, _SHUT_DOWN))

@@ -8,15 +8,15 @@ from typing import Final
 from services.distributor.outbox import Outbox
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.topology import EVENTS
-from taskgen.amqp.waiting import unless
+from taskgen.amqp.waiting import until_lost
 from taskgen.execution.board import Board
-from taskgen.execution.board_pool import Pool
+from taskgen.execution.board_pool import BoardPool
 from taskgen.messages.codec import BoardReport, StatusMessage
 
 _PAUSE_S: Final = 2.0
 
 
-async def report_status(connection: Connection, pool: Pool, instance: str, outbox: Outbox) -> None:
+async def report_status(connection: Connection, pool: BoardPool, instance: str, outbox: Outbox) -> None:
     """Publish the state of the boards over a connection until it breaks.
 
     Raises:
@@ -28,11 +28,11 @@ async def report_status(connection: Connection, pool: Pool, instance: str, outbo
         depth = await asyncio.to_thread(lambda: outbox.depth)
         message = StatusMessage(distributor=instance, boards=boards, outbox=depth)
         channel.publish(EVENTS, f"status.{instance}", message.body(), message.message_id, is_persistent=False)
-        await unless(asyncio.sleep(_PAUSE_S), channel.lost)
+        await until_lost(asyncio.sleep(_PAUSE_S), channel.lost)
 
 
 def _report(board: Board) -> BoardReport:
-    run = board.feed.run if board.feed is not None else None
+    run = board.inbox.run if board.inbox is not None else None
     return BoardReport(
         name=board.name,
         state=board.state,

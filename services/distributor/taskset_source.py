@@ -1,4 +1,4 @@
-"""The `Source` of a distributor service: task-sets from the queue, one for each board that is free."""
+"""The `AssignmentSource` of a distributor service: one task-set from the queue for each free board."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskgen.amqp.connection import Connection
 from taskgen.amqp.dead_letters import park
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.topology import TASKSETS, tasksets_queue
-from taskgen.amqp.waiting import unless
+from taskgen.amqp.waiting import until_lost
 from taskgen.boards.binaries import check_binaries
 from taskgen.errors import BrokerUnavailableError, MessageError, TaskSetError
 from taskgen.execution.assignment import Assignment
@@ -27,7 +27,7 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _EMPTY_PAUSE_S: Final = 0.25
-_LONGEST_HELD_S: Final = 60.0
+_MAX_HELD_S: Final = 60.0
 """So long a task-set waits for a board that has not lost it yet; the broker would wait 30 minutes."""
 
 
@@ -80,12 +80,12 @@ class TaskSetSource:
         channel = await connection.channel(confirms=True)
         try:
             while True:
-                await unless(self._is_wanted.wait(), channel.lost)
+                await until_lost(self._is_wanted.wait(), channel.lost)
                 self._hand_out()
                 if self._is_closed or not self._waiting:
                     self._is_wanted.clear()
                 elif not await self._fetch(channel):
-                    await unless(asyncio.sleep(_EMPTY_PAUSE_S), channel.lost)
+                    await until_lost(asyncio.sleep(_EMPTY_PAUSE_S), channel.lost)
         finally:
             self._held.clear()
 
@@ -94,7 +94,7 @@ class TaskSetSource:
         self._is_closed = True
 
     async def take(self, board: str) -> Assignment:
-        """See `Source`; raises `BoardLeasedError` when the board is no longer ours."""
+        """See `AssignmentSource`; raises `BoardLeasedError` when the board is no longer ours."""
         turn: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
         lost = self._lost(board)
         ends: set[asyncio.Future[Any]] = {turn, lost}
@@ -115,22 +115,22 @@ class TaskSetSource:
         return turn.result()
 
     def give_back(self, assignment: Assignment) -> None:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         if isinstance(assignment, _Taken) and assignment.channel is not None:
             _unless_broken(assignment.channel.give_back, assignment.tag)
 
     def begun(self, assignment: Assignment, run: Run) -> None:
-        """See `Source`: from the confirm of its start on, the controller answers for it."""
+        """See `AssignmentSource`: from the confirm of its start on, the controller answers for it."""
         if isinstance(assignment, _Taken):
             self._unconfirmed[StartedMessage.id_of(run.run_id)] = assignment
             self._running[assignment.taskset_id, assignment.attempt] = run.run_id
 
     def ended(self, assignment: Assignment, run: Run) -> None:
-        """See `Source`: the controller hears of it by the events, and decides about another attempt."""
+        """See `AssignmentSource`: the controller hears of it by events, and decides on another attempt."""
         self._running.pop((assignment.taskset_id, assignment.attempt), None)
 
     def boards_changed(self) -> None:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         self._hand_out()
 
     def confirmed(self, message_id: str) -> None:
@@ -199,7 +199,7 @@ class TaskSetSource:
         for taken in [] if self._is_closed else list(self._held):
             free = [board for board, turn in self._waiting.items() if not turn.done()]
             fresh = [board for board in free if board not in taken.tried]
-            is_patient = self._has_others(taken.tried) and time.monotonic() - taken.since < _LONGEST_HELD_S
+            is_patient = self._has_others(taken.tried) and time.monotonic() - taken.since < _MAX_HELD_S
             chosen = fresh or ([] if is_patient else free)
             if chosen:
                 self._held.remove(taken)

@@ -59,7 +59,7 @@ class Run:
     """Number of the variant in `TaskSet.variants()`, from 0."""
     started_at: str = field(default_factory=now)
     origin: Any = None
-    """What the `Source` gave along with the task-set; nothing in one process."""
+    """What the `AssignmentSource` gave along with the task-set; nothing in one process."""
 
     first_seq: int = 0
     """Number, within the run, of the first event of the profile being handled."""

@@ -24,7 +24,7 @@ from taskgen.variants import (
     product,
 )
 
-_MOST_DIGITS: Final = 20
+_MAX_DIGITS: Final = 20
 """What is longer is no id; not everything is checked yet when one is looked for that is free."""
 
 Profile = dict[str, Any]
@@ -74,7 +74,7 @@ class TaskSet:
             )
         task = task if isinstance(task, Task) else Task(task)
         if task.id is None:
-            taken = (int(one) for one in self._by_id if one.isdecimal() and len(one) < _MOST_DIGITS)
+            taken = (int(one) for one in self._by_id if one.isdecimal() and len(one) < _MAX_DIGITS)
             task.id = max(taken, default=-1) + 1
         if str(task.id) in self._by_id:
             raise TaskSetError(

@@ -9,7 +9,7 @@ REASON_CHARACTERS: Final = 200
 _MARK: Final = "…"
 
 
-def showable(text: object, longest: int | None = None) -> str:
+def printable(text: object, longest: int | None = None) -> str:
     r"""A text as one line in which every character is seen: ESC as `\x1b`, a line break as `\n`.
 
     That covers control characters, escape sequences, what turns the direction of writing, and surrogates.
@@ -30,8 +30,8 @@ def showable(text: object, longest: int | None = None) -> str:
 
 
 def brief(text: object) -> str:
-    """A reason, or what else is said of something from outside: showable, and cut at 200 characters."""
-    return showable(text, REASON_CHARACTERS)
+    """A reason, or what else is said of something from outside: printable, and cut at 200 characters."""
+    return printable(text, REASON_CHARACTERS)
 
 
 def _text(value: object) -> str:

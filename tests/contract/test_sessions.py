@@ -84,7 +84,7 @@ class SessionContract:
                     assert sorted(events) == [("EXIT", 0), ("EXIT", 1), ("START", 0), ("START", 1)]
                     await session.stop(is_finished=True)
                     assert await receive_rest(session, taskset) == []
-                assert session.strays == []
+                assert session.unsolicited == []
 
         asyncio.run(main())
 

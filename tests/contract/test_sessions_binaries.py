@@ -44,7 +44,7 @@ def test_a_late_frame_of_144_bytes_is_no_go_send(tmp_path: Path, is_slow: bool) 
 
     async def conversation(connected: TaskloaderSession) -> None:
         await connected.start(two_tasks().checked())
-        assert connected.strays == [_LATE]
+        assert connected.unsolicited == [_LATE]
         assert await connected.receive(5) == [profile_document(("START", 0, 5))]
 
     with scripted_board(script) as address:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from taskgen.boards.limits import MOST_STRAY_BYTES
+from taskgen.boards.limits import MAX_UNSOLICITED_BYTES
 from taskgen.boards.protocol import WORD, Command
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
@@ -99,8 +99,8 @@ def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory
     async def conversation(connected: TaskloaderSession) -> None:
         with pytest.raises(BoardProtocolError, match="where AVAILABLE was awaited"):
             await connected.start(two_tasks().checked())
-        kept = sum(64 + len(frame) for frame in connected.strays)
-        assert MOST_STRAY_BYTES < kept < 2 * MOST_STRAY_BYTES
+        kept = sum(64 + len(frame) for frame in connected.unsolicited)
+        assert MAX_UNSOLICITED_BYTES < kept < 2 * MAX_UNSOLICITED_BYTES
 
     with scripted_board(script) as address:
         talk(address, conversation, answer_timeout_s=20)

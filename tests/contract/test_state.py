@@ -13,7 +13,7 @@ import pytest
 from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
-from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, Sending, TaskSetRow, TaskSetState
+from taskgen.state.rows import ALL, Changes, JobRow, OutgoingMessage, OutOfOrderRow, TaskSetRow, TaskSetState
 from taskgen.state.state import State
 from tests.support.state_rows import run_row
 
@@ -58,8 +58,8 @@ def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
     job = JobRow(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
     open_job = JobRow(run.run_id, 3, 1, 5, None, None)
-    early = EarlyRow("m", run.run_id, "body: 100 % of it?")
-    sending = Sending("", "queue", "m", "{}")
+    early = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
+    sending = OutgoingMessage("", "queue", "m", "{}")
     kept(
         state,
         runs={run.run_id: run},
@@ -122,8 +122,8 @@ def test_live_runs_are_those_without_an_outcome(state: State) -> None:
 
 
 def test_what_is_done_with_is_forgotten(state: State) -> None:
-    sendings = [Sending("", "queue", name, "{}") for name in "ab"]
-    early = {name: EarlyRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
+    sendings = [OutgoingMessage("", "queue", name, "{}") for name in "ab"]
+    early = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
     kept(state, early=early, sendings=sendings)
     kept(state, no_longer_early={"a"}, without_early={"y"}, sent=[sendings[0].sending_id])
     assert (state.early_ids("x"), state.early_ids("y")) == (["b"], [])

@@ -17,7 +17,7 @@ from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
 from taskgen.events.sql import SqliteHandler
 from taskgen.execution.board import BoardState
-from taskgen.execution.campaign import BadTaskSet
+from taskgen.execution.campaign import FailedTaskSet
 from taskgen.execution.dispatcher import Counters
 from taskgen.run import Run
 from tests.support.command_line import run_taskgen, write_taskset
@@ -123,7 +123,7 @@ def test_how_far_a_campaign_is_and_what_it_came_to_is_shown_harmlessly() -> None
     )
     console.print(LiveDisplay(Live(console=console))._drawn(progress))
     PlainDisplay(console).show(progress)
-    bad = BadTaskSet(f"{HOSTILE}.json", 0, (HOSTILE, HOSTILE))
+    bad = FailedTaskSet(f"{HOSTILE}.json", 0, (HOSTILE, HOSTILE))
     failures = {f"{HOSTILE} raised": 2}
     stored = {"sqlite": HOSTILE}
     Summary(None, {}, [bad], Counters(), failures, stored, 1.0, is_interrupted=True).show(console)

@@ -17,7 +17,7 @@ from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, Starte
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
-from taskgen.state.rows import Changes, Sending
+from taskgen.state.rows import Changes, OutgoingMessage
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import BrokerClient, broker_client, publish, publish_to_queue, queue_depth
@@ -266,6 +266,6 @@ def to_be_sent(path: Path, message: TaskSetMessage) -> None:
     state = open_state(f"sqlite:{path}")
     state.claim()
     body = message.body().decode()
-    sending = Sending("", "taskgen.tasksets", message.message_id, body, new_id())
+    sending = OutgoingMessage("", "taskgen.tasksets", message.message_id, body, new_id())
     state.write(Changes(sendings=[sending]))
     state.close()

@@ -37,7 +37,7 @@ class Told:
     """One board's words, from the truth or from the store."""
 
     runs: list[list[dict[str, str]]] = field(default_factory=list)
-    strays: list[dict[str, str]] = field(default_factory=list)
+    unsolicited: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Result:
             while len(told.runs) < line["run"]:
                 told.runs.append([])
             if "late" in line:
-                told.strays.append(event)
+                told.unsolicited.append(event)
             elif "destroyed" not in line:
                 told.runs[line["run"] - 1].append(event)
         return said
@@ -121,7 +121,7 @@ def result(folder: Path, campaign: Campaign) -> Result:
     for one in quarantined:
         if one.run_id is None:
             profile, _ = read_profile(one.data)
-            stored[one.board].strays += profile["profile"]["events"]["event"]
+            stored[one.board].unsolicited += profile["profile"]["events"]["event"]
     return Result(campaign, truth, runs, stored, quarantined)
 
 

@@ -1,4 +1,4 @@
-"""Parked messages on a real broker: listed, shown, put back, deleted; none is ever lost by looking."""
+"""DeadLetter messages on a real broker: listed, shown, put back, deleted; none is ever lost by looking."""
 
 from __future__ import annotations
 

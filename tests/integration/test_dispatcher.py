@@ -8,7 +8,7 @@ import pytest
 
 from taskgen.boards.limits import Limits
 from taskgen.event import DefaultEventHandler, Profile, Quarantined
-from taskgen.execution.dispatcher import Dispatcher, Feed
+from taskgen.execution.dispatcher import Dispatcher, RunInbox
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -52,9 +52,9 @@ def test_a_run_that_begins_while_a_new_handler_still_waits_for_its_turn_is_told_
     taskset.run = Run("board:1")
 
     async def run() -> None:
-        feed = Feed(dispatcher, taskset)
+        inbox = RunInbox(dispatcher, taskset)
         may_go_on.set()
-        await feed.end(Outcome.STOPPED_BY_USER)
+        await inbox.end(Outcome.STOPPED_BY_USER)
 
     dispatcher.submit(lambda: _wait(may_go_on))
     dispatcher.use([handler])
@@ -77,10 +77,10 @@ async def _run(dispatcher: Dispatcher, *reads: list[bytes]) -> None:
     """A run in which these frames are read."""
     taskset = TaskSet([Task(pkg="hey")])
     taskset.run = Run("board:1")
-    feed = Feed(dispatcher, taskset)
+    inbox = RunInbox(dispatcher, taskset)
     for frames in reads:
-        await asyncio.wait_for(feed.put(frames), 30)
-    await feed.end(Outcome.STOPPED_BY_USER)
+        await asyncio.wait_for(inbox.put(frames), 30)
+    await inbox.end(Outcome.STOPPED_BY_USER)
 
 
 def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with_it() -> None:
@@ -111,8 +111,8 @@ def test_empty_frames_too_wait_for_handlers_that_are_behind(dispatcher: Dispatch
     taskset.run = Run("board:1")
 
     async def run() -> None:
-        feed = Feed(dispatcher, taskset)
-        putting = asyncio.create_task(feed.put([b""] * 10_000))
+        inbox = RunInbox(dispatcher, taskset)
+        putting = asyncio.create_task(inbox.put([b""] * 10_000))
         await asyncio.sleep(0)
         assert not putting.done()
         may_go_on.set()
@@ -145,7 +145,7 @@ def test_each_run_and_each_idle_board_says_anew_what_is_quarantined(
         asyncio.run(_run(dispatcher, [b""]))
         for board in ("board:1", "board:2"):
             for _ in range(3):
-                dispatcher.quarantine_stray(b"", board, "late")
+                dispatcher.quarantine_unsolicited(b"", board, "late")
     dispatcher.close()
     told = [record.getMessage().partition(";")[0] for record in caplog.records]
     late, total = "quarantined 0 bytes: late", "quarantined in all: 3 times late"

@@ -6,7 +6,7 @@ from taskgen.boards.address import parse_addresses
 from taskgen.boards.limits import Limits
 from taskgen.execution.assignment import Assignment
 from taskgen.execution.board import BoardSettings
-from taskgen.execution.board_pool import Pool
+from taskgen.execution.board_pool import BoardPool
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.run import Outcome, Run
 from taskgen.simulation import run_boards
@@ -15,10 +15,10 @@ from taskgen.taskset import TaskSet
 
 
 class StoppedAtOnce:
-    """A `Source` whose user stops everything in the moment between taking and beginning."""
+    """A `AssignmentSource` whose user stops everything in the moment between taking and beginning."""
 
     def __init__(self) -> None:
-        self.pool: Pool | None = None
+        self.pool: BoardPool | None = None
         self.given_back: list[Assignment] = []
         self.begun_runs: list[Run] = []
         self.is_over = asyncio.Event()
@@ -48,7 +48,7 @@ class StoppedAtOnce:
 
 async def stop_between(address: str) -> StoppedAtOnce:
     source, dispatcher = StoppedAtOnce(), Dispatcher(Limits())
-    source.pool = Pool(parse_addresses(address), BoardSettings(), source, dispatcher)
+    source.pool = BoardPool(parse_addresses(address), BoardSettings(), source, dispatcher)
     serving = asyncio.create_task(source.pool.serve())
     try:
         async with asyncio.timeout(20):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskgen.amqp.channel import Delivery
-from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import MessageError, StoreUnavailableError
 from taskgen.event import AbstractEventHandler, DefaultEventHandler, Quarantined
 from taskgen.events.sql import SqliteHandler, read_events, read_runs
@@ -79,23 +79,23 @@ def state_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def process(state_url: str) -> Iterator[Callable[[AbstractEventHandler], TrackingProcessor]]:
+def process(state_url: str) -> Iterator[Callable[[AbstractEventHandler], RunTracker]]:
     """A processor as a new process has it: nothing but the state is left of the former one."""
     states: list[State] = []
 
-    def begin(handler: AbstractEventHandler) -> TrackingProcessor:
+    def begin(handler: AbstractEventHandler) -> RunTracker:
         states.append(open_state(state_url, "test"))
-        return TrackingProcessor(handler, states[-1])
+        return RunTracker(handler, states[-1])
 
     yield begin
     for state in states:
         state.close()
 
 
-Process = Callable[[AbstractEventHandler], TrackingProcessor]
+Process = Callable[[AbstractEventHandler], RunTracker]
 
 
-def give(processor: TrackingProcessor, *messages: Message) -> None:
+def give(processor: RunTracker, *messages: Message) -> None:
     """One batch."""
     processor.begin()
     for message in messages:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgen.amqp.channel import Delivery
-from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.consumer.run_tracker import RunTracker
 from taskgen.event import DefaultEventHandler, EventType, Profile
 from taskgen.messages.codec import (
     EndedMessage,
@@ -106,7 +106,7 @@ def test_order_doubles_and_restarts_change_nothing(
     with tempfile.TemporaryDirectory() as folder:
         while deliveries:
             with closing(open_state(f"sqlite:{Path(folder) / 'state.db'}", "test")) as state:
-                processor = TrackingProcessor(handler, state)
+                processor = RunTracker(handler, state)
                 is_restarted = False
                 while deliveries and not is_restarted:
                     size = random.randint(1, len(deliveries))

@@ -65,11 +65,11 @@ def test_the_handler_snippet_pasted_unchanged_follows_a_run_to_its_end(board: st
     exec(snippet("class YourHandler"), names)
     seen: list[TaskSet] = []
 
-    class Watching(DefaultEventHandler):
+    class StatusListener(DefaultEventHandler):
         def __taskset_finish__(self, taskset: TaskSet) -> None:
             seen.append(taskset)
 
-    with Distributor(board, event_handler=[names["YourHandler"](), Watching()]) as distributor:
+    with Distributor(board, event_handler=[names["YourHandler"](), StatusListener()]) as distributor:
         campaign = distributor.start(taskset())
         assert distributor.handler_failures == {}
     assert campaign.outcomes == {Outcome.FINISHED: 2}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.topology import COMMANDS
-from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import MessageError
 from taskgen.event import DefaultEventHandler
 from taskgen.messages.codec import (
@@ -44,7 +44,7 @@ TASKS = [
 IDENTITY = {"schema", "run_id", "taskset_id", "attempt", "first_seq", "events", "outcome"}
 """Fields by which messages belong together: what they say together matters most."""
 
-Processor = TrackingProcessor
+Processor = RunTracker
 Make = Callable[[State], Processor]
 Json = dict[str, Any]
 
@@ -54,7 +54,7 @@ def controller(state: State) -> Processor:
 
 
 def handler(state: State) -> Processor:
-    return TrackingProcessor(DefaultEventHandler(), state)
+    return RunTracker(DefaultEventHandler(), state)
 
 
 kinds = pytest.mark.parametrize("make", [controller, handler])
@@ -166,7 +166,7 @@ def look_after(processor: Processor) -> None:
     if isinstance(processor, ControllerProcessor):
         processor.report()
         live = dict.fromkeys(processor.live, "no reason")
-        processor.end_surplus(live)
+        processor.end_duplicates(live)
         processor.give_up(live)
         for sending in processor._sendings._waiting:
             assert sending.exchange in {"", COMMANDS}

@@ -12,7 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError
 
 from taskgen.amqp.connection import Connection, connection
-from taskgen.amqp.dead_letters import Parked, parked_messages
+from taskgen.amqp.dead_letters import DeadLetter, dead_letters
 from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, Queue, declare
 from taskgen.messages.codec import (
     DecisionMessage,
@@ -178,9 +178,9 @@ def queue_depth(url: str, queue: str) -> int:
     return _run(url, ask)
 
 
-def dead_letters_of(url: str, queue: str) -> list[Parked]:
+def dead_letters_of(url: str, queue: str) -> list[DeadLetter]:
     """The dead letters of a queue."""
-    return _run(url, lambda link: parked_messages(link, queue))
+    return _run(url, lambda link: dead_letters(link, queue))
 
 
 def _publish(url: str, messages: Iterable[tuple[str, str, bytes, str]]) -> None:

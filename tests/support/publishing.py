@@ -11,7 +11,7 @@ from services.distributor.outbox import Outbox
 from services.distributor.publishing_handler import PublishingHandler
 from taskgen.boards.timeouts import Deadline
 from taskgen.errors import StoreUnavailableError
-from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.execution.handler_chain import HandlerChain
 from taskgen.messages.codec import EndedMessage, EventsMessage, StartedMessage, TaskSetMessage, read_message
 from taskgen.run import Outcome, Run, now
 from taskgen.runtime.health import Health
@@ -41,7 +41,7 @@ class Lab:
         self.folder = folder
         self.outbox = Outbox(folder, ROOM)
         self.handler = PublishingHandler(self.outbox, "test", Health(), lambda: None)
-        self.calls = HandlerCalls([self.handler])
+        self.calls = HandlerChain([self.handler])
 
     def begin(self) -> TaskSet:
         """Start a run."""

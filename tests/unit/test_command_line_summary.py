@@ -7,15 +7,15 @@ import pytest
 from taskgen.cli.progress import Rate
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
-from taskgen.execution.campaign import BadTaskSet
+from taskgen.execution.campaign import FailedTaskSet
 from taskgen.execution.dispatcher import Counters
 
-BAD = BadTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
+BAD = FailedTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
 
 
 def summary(
     outcomes: dict[str, int],
-    bad: tuple[BadTaskSet, ...] = (),
+    bad: tuple[FailedTaskSet, ...] = (),
     failures: dict[str, int] | None = None,
     *,
     is_interrupted: bool = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.controller.liveness import Silence
+from services.controller.liveness import LivenessMonitor
 from services.controller.processor import LiveRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import BoardReport, StatusMessage
@@ -30,8 +30,8 @@ def status(*shown: LiveRun, distributor: str = "d", outbox: int = 0) -> StatusMe
     return StatusMessage(distributor=distributor, boards=boards, outbox=outbox)
 
 
-def silence() -> Silence:
-    return Silence(LOST_AFTER_S, BEGAN)
+def silence() -> LivenessMonitor:
+    return LivenessMonitor(LOST_AFTER_S, BEGAN)
 
 
 def test_nobody_is_silent_for_longer_than_we_listen():

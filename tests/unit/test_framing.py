@@ -147,7 +147,7 @@ def test_an_answer_is_given_once_it_stands_alone_for_a_while() -> None:
     deframer = Deframer(_MAX)
     deframer.await_answer(Answer.GO_SEND)
     assert deframer.feed(WORD.pack(Answer.GO_SEND)) == []
-    assert deframer.is_undecided
+    assert deframer.is_ambiguous
     assert deframer.settle() is Answer.GO_SEND
     assert not deframer.is_amid
     assert deframer.settle() is None
@@ -177,7 +177,7 @@ def test_text_for_a_size_takes_no_answer_back_once_a_frame_has_followed_it() -> 
 def test_nothing_is_undecided_where_no_answer_is_awaited() -> None:
     deframer = Deframer(_MAX)
     deframer.feed(WORD.pack(Answer.GO_SEND))
-    assert not deframer.is_undecided
+    assert not deframer.is_ambiguous
     assert deframer.settle() is None
     assert deframer.is_amid
 

@@ -12,7 +12,7 @@ from taskgen.boards.timeouts import Deadline
 from taskgen.errors import StoreError, StoreUnavailableError
 from taskgen.event import AbstractEventHandler, Profile, Quarantined
 from taskgen.events.base import Batch, StoringHandler
-from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.execution.handler_chain import HandlerChain
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -61,7 +61,7 @@ def taskset() -> TaskSet:
 @pytest.mark.parametrize("first", [True, False])
 def test_the_first_handler_decides_and_the_others_watch(first: bool) -> None:
     others = [Says(True), Says(False), Says(None)]
-    calls = HandlerCalls([Says(first), *others])
+    calls = HandlerChain([Says(first), *others])
     assert calls.event(taskset(), parsed_profile()) is first
     assert [other.called for other in others] == [["event"]] * 3
     assert calls.failures == {}
@@ -74,7 +74,7 @@ def test_a_handler_that_raises_hurts_no_other_and_is_reported_once_per_kind(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Says(error), Says(True)
-    calls = HandlerCalls([good, bad, Says(True)])
+    calls = HandlerChain([good, bad, Says(True)])
     tasks = taskset()
     calls.start(tasks)
     for _ in range(5):
@@ -92,7 +92,7 @@ def test_a_handler_that_raises_hurts_no_other_and_is_reported_once_per_kind(
 
 @pytest.mark.parametrize("answer", [None, RuntimeError("no decision")])
 def test_the_default_decides_where_the_deciding_handler_does_not(answer: Any) -> None:
-    calls = HandlerCalls([Says(answer)])
+    calls = HandlerChain([Says(answer)])
     tasks = taskset()
     assert tasks.run is not None
     assert calls.event(tasks, parsed_profile(("START", 0, 1)))
@@ -113,7 +113,7 @@ class Several:
 def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_decides(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    calls = HandlerCalls([Says(Several()), Says(Several())])
+    calls = HandlerChain([Says(Several()), Says(Several())])
     assert calls.event(taskset(), parsed_profile(("START", 0, 1)))
     assert list(calls.failures.values()) == [1]
     assert "Says raised ValueError" in caplog.text
@@ -122,9 +122,9 @@ def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_d
 def test_a_handler_that_forgets_to_decide_is_told_so_and_one_that_raises_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    HandlerCalls([Says(ValueError())]).event(taskset(), parsed_profile())
+    HandlerChain([Says(ValueError())]).event(taskset(), parsed_profile())
     assert "has to return True or False" not in caplog.text
-    HandlerCalls([Says(None)]).event(taskset(), parsed_profile())
+    HandlerChain([Says(None)]).event(taskset(), parsed_profile())
     assert "has to return True or False" in caplog.text
 
 
@@ -137,7 +137,7 @@ def test_the_outcome_says_which_callback_is_the_last(outcome: Outcome, last: str
     tasks = taskset()
     assert tasks.run is not None
     tasks.run.outcome = outcome
-    HandlerCalls([handler]).end(tasks)
+    HandlerChain([handler]).end(tasks)
     assert handler.called == [last]
 
 
@@ -160,7 +160,7 @@ class Store(StoringHandler):
 
 def test_a_store_that_cannot_now_is_asked_until_it_can(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(StoreUnavailableError("disk full"), StoreUnavailableError("disk full"))
-    calls = HandlerCalls([store])
+    calls = HandlerChain([store])
     calls.begin()
     calls.start(taskset())
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
@@ -176,7 +176,7 @@ def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
 ) -> None:
     caplog.set_level(logging.ERROR)
     broken, whole = Store(StoreError("not a database")), Store()
-    calls = HandlerCalls([broken, whole])
+    calls = HandlerChain([broken, whole])
     calls.begin()
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
@@ -191,7 +191,7 @@ def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
 
 def test_a_store_its_user_has_closed_lost_nothing(caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
-    calls = HandlerCalls([store])
+    calls = HandlerChain([store])
     calls.begin()
     calls.commit()
     calls.begin()
@@ -202,7 +202,7 @@ def test_a_store_its_user_has_closed_lost_nothing(caplog: pytest.LogCaptureFixtu
 
 def test_whoever_gives_up_is_not_kept_waiting_by_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(*[StoreUnavailableError("disk full")] * 1000)
-    calls = HandlerCalls([store])
+    calls = HandlerChain([store])
     calls.patience.end_by(Deadline(0))
     calls.begin()
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
@@ -215,7 +215,7 @@ def test_a_pause_ends_when_the_process_is_asked_to_end(
 ) -> None:
     monkeypatch.setattr("taskgen.execution.handler_chain._FIRST_PAUSE_S", 3600.0)
     store = Store(StoreUnavailableError("disk full"))
-    calls = HandlerCalls([store])
+    calls = HandlerChain([store])
     calls.begin()
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
     committing = threading.Thread(target=calls.commit, daemon=True)
@@ -230,7 +230,7 @@ def test_a_pause_ends_when_the_process_is_asked_to_end(
 
 def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> None:
     store = Store(*[StoreUnavailableError("disk full")] * 1000)
-    calls = HandlerCalls([store])
+    calls = HandlerChain([store])
     calls.patience.end_by(Deadline(1))
     calls.begin()
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
@@ -241,7 +241,7 @@ def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> N
 
 def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_so() -> None:
     broken, whole = Store(), Store()
-    calls = HandlerCalls([broken, whole])
+    calls = HandlerChain([broken, whole])
     tasks, other = taskset(), taskset()
     run = tasks.run
     assert run is not None

@@ -9,7 +9,7 @@ import pytest
 
 from taskgen.errors import SettingsError, StoreError
 from taskgen.event import CommittingHandler
-from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.execution.handler_chain import HandlerChain
 from taskgen.runtime.logs import configure_logs
 
 
@@ -88,7 +88,7 @@ def test_a_store_that_fails_with_what_a_board_said_fills_no_log(capsys: pytest.C
         def close(self) -> None: ...
 
     configure_logs("console")
-    HandlerCalls([Failing()]).commit()
+    HandlerChain([Failing()]).commit()
     assert len(capsys.readouterr().err) < 5_000
 
 

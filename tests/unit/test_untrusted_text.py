@@ -1,4 +1,4 @@
-"""A text from outside, once it is showable, acts on no terminal, stays on its line and has an end."""
+"""A text from outside, once it is printable, acts on no terminal, stays on its line and has an end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgen.untrusted_text import REASON_CHARACTERS, brief, showable
+from taskgen.untrusted_text import REASON_CHARACTERS, brief, printable
 
 any_text = st.text(st.characters(), max_size=400)
 """Surrogates and control characters too."""
@@ -14,23 +14,23 @@ any_text = st.text(st.characters(), max_size=400)
 
 @given(any_text)
 def test_every_character_can_be_seen(text: str) -> None:
-    assert showable(text).isprintable()
+    assert printable(text).isprintable()
 
 
 @given(any_text)
 def test_doing_it_again_changes_nothing(text: str) -> None:
-    assert showable(showable(text)) == showable(text)
+    assert printable(printable(text)) == printable(text)
     assert brief(brief(text)) == brief(text)
 
 
 @given(any_text.filter(str.isprintable))
 def test_what_can_be_seen_stays_as_it_is(text: str) -> None:
-    assert showable(text) == text
+    assert printable(text) == text
 
 
 @given(any_text, st.integers(1, 300))
 def test_what_is_too_long_is_cut_and_says_so(text: str, longest: int) -> None:
-    whole, cut = showable(text), showable(text, longest)
+    whole, cut = printable(text), printable(text, longest)
     assert cut == (whole if len(whole) <= longest else f"{whole[: longest - 1]}…")
 
 
@@ -53,7 +53,7 @@ def test_a_reason_has_an_end() -> None:
     ],
 )
 def test_what_would_act_is_written_out(text: str, shown: str) -> None:
-    assert showable(text) == shown
+    assert printable(text) == shown
 
 
 def test_an_error_that_has_no_text_is_named() -> None:

@@ -13,7 +13,7 @@ from taskgen.errors import BrokerUnavailableError, first_error
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_MAX_PAUSE_S = 5.0
 
 
 async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable[None]]) -> None:
@@ -30,7 +30,7 @@ async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable
         was_connected = True
         await serve(link)
 
-    pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+    pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
     while True:
         try:
             async with connection(url, name) as link:

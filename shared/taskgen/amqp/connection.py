@@ -54,7 +54,7 @@ class Connection:
         return channel
 
 
-class _Raw(AsyncioConnection):  # type: ignore[misc]  # pika has no types here
+class _PikaConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types here
     """Pika's connection, whose end can be asked for while it is being opened."""
 
     def _on_connection_workflow_done(self, result: Any) -> None:  # noqa: ANN401 - a connection or an error
@@ -84,7 +84,7 @@ async def connection(url: str, name: str) -> AsyncIterator[Connection]:
         _fail(opened, translated(error, url))
         _fail(lost, translated(error, url))
 
-    raw = _Raw(
+    raw = _PikaConnection(
         parameters(url, name),
         on_open_callback=partial(resolve, opened),
         on_open_error_callback=end,

@@ -20,7 +20,7 @@ ROUTING_KEY: Final = "x-taskgen-routing-key"
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class DeadLetter:
     """A message in a parking queue, put there by its consumer, or by the broker at its delivery limit."""
 
     delivery: Delivery
@@ -65,7 +65,7 @@ def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> async
     return channel.publish(dlx(queue), parking(queue), delivery.body, name, headers=headers)
 
 
-async def parked_messages(link: Connection, queue: str) -> list[Parked]:
+async def dead_letters(link: Connection, queue: str) -> list[DeadLetter]:
     """What is in a queue's parking queue; it stays there.
 
     Raises:
@@ -78,7 +78,7 @@ async def parked_messages(link: Connection, queue: str) -> list[Parked]:
         await channel.close()  # which gives all of them back
 
 
-async def redrive(link: Connection, queue: str, is_meant: Callable[[Parked], bool]) -> int:
+async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bool]) -> int:
     """Put parked messages back into their queue, at its end; returns how many.
 
     Args:
@@ -126,7 +126,7 @@ async def _leading_into(link: Connection, queue: str) -> Channel:
     return channel
 
 
-async def drop(link: Connection, queue: str, is_meant: Callable[[Parked], bool]) -> int:
+async def drop(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bool]) -> int:
     """Delete parked messages for good; returns how many.
 
     Raises:
@@ -144,14 +144,14 @@ async def drop(link: Connection, queue: str, is_meant: Callable[[Parked], bool])
     return count
 
 
-async def _taken(channel: Channel, queue: str) -> AsyncIterator[Parked]:
+async def _taken(channel: Channel, queue: str) -> AsyncIterator[DeadLetter]:
     """The messages that are parked now, each once: those that come meanwhile are left alone."""
     state = await channel.queue_state(parking(queue))
     for _ in range(state.messages):
         delivery = await channel.get(parking(queue))
         if delivery is None:
             return
-        yield Parked(delivery)
+        yield DeadLetter(delivery)
 
 
 def _listed(value: object) -> list[Any]:

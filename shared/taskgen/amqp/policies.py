@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from taskgen.amqp.topology import HANDLERS_DLX, TASKSETS, Queue, all_queues, dlx
 
-MOST_TASKSETS: Final = 10_000
+MAX_TASKSETS: Final = 10_000
 """So many may wait for a board; who submits more is held back."""
 _DELIVERY_LIMIT: Final = 20
 """So many crashes of its consumer may one message cause before it is parked."""
@@ -18,7 +18,7 @@ Policy = dict[str, Any]
 """As the management API and definition files have it: name, pattern, apply-to, priority, definition."""
 
 
-def policies(queues: Iterable[Queue] | None = None, most_tasksets: int = MOST_TASKSETS) -> list[Policy]:
+def policies(queues: Iterable[Queue] | None = None, most_tasksets: int = MAX_TASKSETS) -> list[Policy]:
     """The policies of queues, one for all those of handlers, and one for all others of taskgen's.
 
     Args:
@@ -30,7 +30,7 @@ def policies(queues: Iterable[Queue] | None = None, most_tasksets: int = MOST_TA
     return [for_all_others(), _for_handlers(), *own]
 
 
-def for_queue(queue: Queue, most_tasksets: int = MOST_TASKSETS) -> Policy:
+def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
     """Park what kills its consumer again and again, without a moment in which the broker could lose it."""
     if queue.is_of_handler:
         return _for_handlers()

@@ -12,7 +12,7 @@ from taskgen.errors import BrokerUnavailableError, first_error
 from taskgen.runtime.health import Health
 
 _FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 15.0
+_MAX_PAUSE_S: Final = 15.0
 
 
 async def stay_connected(
@@ -34,7 +34,7 @@ async def stay_connected(
         SettingsError: the URL cannot be understood.
     """
     loop = asyncio.get_running_loop()
-    pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+    pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
     is_served = False
     while True:
         began = loop.time()
@@ -48,6 +48,6 @@ async def stay_connected(
             health.metrics.reconnects.inc()
         if is_served:
             return
-        if loop.time() - began > _LONGEST_PAUSE_S:  # one that breaks at once is not asked in a hurry
-            pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        if loop.time() - began > _MAX_PAUSE_S:  # one that breaks at once is not asked in a hurry
+            pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         await asyncio.sleep(next(pauses))

@@ -22,7 +22,7 @@ _FULL: Final = re.compile(r"connection limit|has reached the")
 _REPLY: Final = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (.*)", re.DOTALL)
 """What the broker said, in the text of pika's `Probable...Error`."""
 
-_Probable = (ProbableAccessDeniedError, ProbableAuthenticationError)
+_PROBABLE_ERRORS = (ProbableAccessDeniedError, ProbableAuthenticationError)
 """The connection ended during the handshake: said so by the broker, or cut by whoever died meanwhile."""
 
 
@@ -35,7 +35,7 @@ def translated(error: BaseException, url: str) -> BrokerError:
         return CredentialsError(
             f"the broker refused {where}: check user, password and virtual host ({error})"
         )
-    cause = str(error) if isinstance(error, _Probable) else repr(_cause(error))
+    cause = str(error) if isinstance(error, _PROBABLE_ERRORS) else repr(_cause(error))
     return BrokerUnavailableError(f"no connection to the broker {where}: {cause}")
 
 
@@ -43,7 +43,7 @@ def _reply(error: BaseException) -> tuple[int, str]:
     """The code and the text with which the broker ended it; 0 and nothing if it just was gone."""
     if isinstance(error, ConnectionClosedByBroker):
         return error.reply_code, error.reply_text
-    found = _REPLY.match(str(error)) if isinstance(error, _Probable) else None
+    found = _REPLY.match(str(error)) if isinstance(error, _PROBABLE_ERRORS) else None
     return (int(found[1]), found[2]) if found else (0, "")
 
 

@@ -57,7 +57,7 @@ class Queue:
     name: str
     keys: tuple[str, ...] = ()
     """Of `taskgen.events`."""
-    is_exclusive_by_turns: bool = False
+    is_single_active_consumer: bool = False
     """One consumer at a time, the others wait as standby."""
     is_of_handler: bool = False
     """Declared by whoever consumes it, so its name is not known beforehand."""
@@ -70,7 +70,7 @@ class Queue:
     @property
     def arguments(self) -> dict[str, Any]:
         """What it is declared with."""
-        return dict(_ONE_AT_A_TIME if self.is_exclusive_by_turns else _QUORUM)
+        return dict(_ONE_AT_A_TIME if self.is_single_active_consumer else _QUORUM)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -111,12 +111,12 @@ def sink_queue(name: str) -> Queue:
 def handler_queue(name: str) -> Queue:
     """The queue of a user's own handler: in order, so one process at a time works on it."""
     keys = (*_OF_RUNS, "quarantined.#")
-    return Queue(f"taskgen.handler.{name}", keys, is_exclusive_by_turns=True, is_of_handler=True)
+    return Queue(f"taskgen.handler.{name}", keys, is_single_active_consumer=True, is_of_handler=True)
 
 
 def controller_queue() -> Queue:
     """The queue of the controller, and of those that stand by for it."""
-    return Queue(CONTROLLER, (*_OF_RUNS, "refused.#"), is_exclusive_by_turns=True)
+    return Queue(CONTROLLER, (*_OF_RUNS, "refused.#"), is_single_active_consumer=True)
 
 
 def tasksets_queue() -> Queue:

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def unless(waiting: Coroutine[Any, Any, object], lost: asyncio.Future[None]) -> None:
+async def until_lost(waiting: Coroutine[Any, Any, object], lost: asyncio.Future[None]) -> None:
     """Wait, unless a connection or channel is lost meanwhile.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError
 
-_MOST_BOARDS: Final = 65_536
+_MAX_BOARDS: Final = 65_536
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _EXAMPLES = (
@@ -81,8 +81,8 @@ def _members(network: str, text: str) -> Iterator[ipaddress.IPv4Address | ipaddr
         parsed = ipaddress.ip_network(network, strict=False)
     except ValueError as error:
         raise AddressError(f"{text!r} is no range of addresses; {_EXAMPLES}") from error
-    if parsed.num_addresses > _MOST_BOARDS:
+    if parsed.num_addresses > _MAX_BOARDS:
         raise AddressError(
-            f"{text!r} names {parsed.num_addresses} boards; at most {_MOST_BOARDS} can be given"
+            f"{text!r} names {parsed.num_addresses} boards; at most {_MAX_BOARDS} can be given"
         )
     return iter(list(parsed.hosts()))

@@ -7,7 +7,7 @@ import socket
 from typing import Final, Self
 
 from taskgen.boards.address import Address
-from taskgen.boards.timeouts import within
+from taskgen.boards.timeouts import with_timeout
 from taskgen.errors import BoardLostError
 
 _READ_BYTES: Final = 256 * 1024
@@ -52,7 +52,7 @@ class Line:
         """
         try:
             if looks_twice:
-                return await within(timeout_s, lambda: self._reader.read(_READ_BYTES))
+                return await with_timeout(timeout_s, lambda: self._reader.read(_READ_BYTES))
             async with asyncio.timeout(timeout_s):
                 return await self._reader.read(_READ_BYTES)
         except TimeoutError:
@@ -73,7 +73,7 @@ class Line:
         try:
             for begin in range(0, len(data), _WRITE_BYTES):
                 self._writer.write(data[begin : begin + _WRITE_BYTES])
-                await within(timeout_s, self._writer.drain)
+                await with_timeout(timeout_s, self._writer.drain)
         except TimeoutError as error:
             raise BoardLostError(f"the board took no data for {timeout_s:g} s") from error
         except OSError as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from taskgen.boards.limits import LARGEST_FRAME_BYTES
+from taskgen.boards.limits import MAX_FRAME_BYTES
 from taskgen.boards.protocol import WORD, Answer
 from taskgen.errors import BoardProtocolError
 
@@ -57,13 +57,13 @@ class Deframer:
         return bool(self._buffer)
 
     @property
-    def is_undecided(self) -> bool:
+    def is_ambiguous(self) -> bool:
         """Whether a word stands there that is an answer if nothing follows soon: see `settle`."""
         return len(self._buffer) == _WORD_BYTES and self._answer() is not None
 
     def settle(self) -> Answer | None:
         """Take an undecided word for the answer, as nothing has followed it; None if there is none."""
-        answer = self._answer() if self.is_undecided else None
+        answer = self._answer() if self.is_ambiguous else None
         if answer is not None:
             del self._buffer[:_WORD_BYTES]
             self._awaited.remove(answer)
@@ -139,4 +139,4 @@ def _word(buffer: bytearray, position: int) -> int:
 
 def _is_text(word: int) -> bool:
     """Whether the four bytes of a word begin a document rather than stand for a size that we take."""
-    return word > LARGEST_FRAME_BYTES and word & 0x80808080 == 0
+    return word > MAX_FRAME_BYTES and word & 0x80808080 == 0

@@ -7,13 +7,13 @@ from typing import Final
 
 from taskgen.errors import SettingsError
 
-LARGEST_FRAME_BYTES: Final = 64 * 1024 * 1024
+MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 """No limit can be set higher: up to here a frame's size cannot be mistaken for the text of a document."""
 
-MOST_STRAY_BYTES: Final = 16 * 1024 * 1024
+MAX_UNSOLICITED_BYTES: Final = 16 * 1024 * 1024
 """Of frames that come while a task-set is handed over; a board that sends more is not followed further."""
 
-MOST_BYTES_AFTER_STOP: Final = 64 * 1024 * 1024
+MAX_BYTES_AFTER_STOP: Final = 64 * 1024 * 1024
 """Of frames that come before the end of a stopped run: several times what the sockets on the way can hold."""
 
 
@@ -32,8 +32,8 @@ class Limits:
     """The same in bytes."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.frame_bytes <= LARGEST_FRAME_BYTES:
-            raise SettingsError(f"frame_bytes has to be 1 to {LARGEST_FRAME_BYTES}, not {self.frame_bytes}")
+        if not 0 < self.frame_bytes <= MAX_FRAME_BYTES:
+            raise SettingsError(f"frame_bytes has to be 1 to {MAX_FRAME_BYTES}, not {self.frame_bytes}")
         for name in ("quarantined_pieces", "quarantined_bytes"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} has to be 1 or more, not {getattr(self, name)}")

@@ -47,7 +47,7 @@ class AbstractSession(ABC):
     def __init__(self, address: Address, settings: SessionSettings) -> None:
         self.address = address
         self.settings = settings
-        self.strays: list[bytes] = []
+        self.unsolicited: list[bytes] = []
         """Frames that came while no run of this session was on; the distributor takes them out."""
 
     @classmethod

@@ -13,7 +13,7 @@ from taskgen.boards.address import Address
 from taskgen.boards.binaries import read_binary
 from taskgen.boards.connection import Line
 from taskgen.boards.framing import Deframer, Item, Retracted
-from taskgen.boards.limits import MOST_BYTES_AFTER_STOP, MOST_STRAY_BYTES
+from taskgen.boards.limits import MAX_BYTES_AFTER_STOP, MAX_UNSOLICITED_BYTES
 from taskgen.boards.protocol import Answer, Command
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, TaskSetError
@@ -66,7 +66,7 @@ class TaskloaderSession(AbstractSession):
         description = taskset.xml()
         self._is_stopping = False
         self._heard_bytes = 0
-        self._set_strays_apart()
+        self._set_unsolicited_apart()
         await self._send(protocol.command(Command.CLEAR))
         await self._synchronise()
         for admission_control in session_params:
@@ -74,7 +74,7 @@ class TaskloaderSession(AbstractSession):
                 await self._optimise(admission_control)
         await self._send(protocol.command(Command.SEND_DESCS, description))
         await self._send_binaries(taskset)
-        self._set_strays_apart()
+        self._set_unsolicited_apart()
         await self._send(protocol.command(Command.START))
         offsets_s = sum(int(task["offset"]) for task in taskset) / 1000
         self._asleep_until = max(self._asleep_until, time.monotonic()) + offsets_s
@@ -131,7 +131,7 @@ class TaskloaderSession(AbstractSession):
         await self._send(protocol.command(Command.GET_LIVE))
         deadline = time.monotonic() + self.settings.answer_timeout_s
         try:
-            while not self._has_heard or self._deframer.is_undecided:
+            while not self._has_heard or self._deframer.is_ambiguous:
                 await self._read(deadline - time.monotonic())
         except BoardSilentError as error:
             raise BoardSilentError(
@@ -169,11 +169,11 @@ class TaskloaderSession(AbstractSession):
 
     def _check_patience(self) -> None:
         """After a stop: see that it comes to an end. Only waiting counts, not the time of slow handlers."""
-        if self._waited_s >= self._stop_timeout_s and not self._deframer.is_undecided:
+        if self._waited_s >= self._stop_timeout_s and not self._deframer.is_ambiguous:
             raise BoardLostError(
                 f"the board gave no answer, or no peace, within {_seconds(self._stop_timeout_s)} of STOP"
             )
-        self._check_heard(MOST_BYTES_AFTER_STOP, "after STOP")
+        self._check_heard(MAX_BYTES_AFTER_STOP, "after STOP")
 
     def _check_heard(self, most: int, where: str) -> None:
         if self._heard_bytes > most:
@@ -198,7 +198,7 @@ class TaskloaderSession(AbstractSession):
         self._held.update(missing)
 
     async def _wait_for(self, answer: Answer, count: int, timeout_s: float) -> None:
-        """Read until an answer has come so many times; frames that come meanwhile are strays."""
+        """Read until an answer has come so many times; frames that come meanwhile are unsolicited."""
         deadline = time.monotonic() + timeout_s
         while self._given[answer] < count:
             try:
@@ -208,25 +208,25 @@ class TaskloaderSession(AbstractSession):
                     f"the board gave no {answer.name} within {_seconds(timeout_s)}"
                 ) from error
             finally:
-                self._set_strays_apart()
-            self._check_heard(MOST_STRAY_BYTES, f"where {answer.name} was awaited")
+                self._set_unsolicited_apart()
+            self._check_heard(MAX_UNSOLICITED_BYTES, f"where {answer.name} was awaited")
 
-    def _set_strays_apart(self) -> None:
-        self.strays += self._frames
+    def _set_unsolicited_apart(self) -> None:
+        self.unsolicited += self._frames
         self._frames = []
 
     async def _read(self, timeout_s: float | None) -> None:
         """Read once and sort what is whole into frames and answers."""
         if self._deframer.error is not None:
             raise self._deframer.error
-        if self._deframer.is_undecided:
+        if self._deframer.is_ambiguous:
             wait_s: float | None = _SETTLE_S
         elif self._amid_since is not None:
             wait_s = self._amid_since + self.settings.frame_timeout_s - time.monotonic()
         else:
             wait_s = timeout_s
         try:  # a word that is settled too early is put right: no second look
-            data = await self._line.read(wait_s, looks_twice=not self._deframer.is_undecided)
+            data = await self._line.read(wait_s, looks_twice=not self._deframer.is_ambiguous)
         except TimeoutError as error:
             self._take_silence(wait_s, error)
             return

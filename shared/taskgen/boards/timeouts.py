@@ -28,7 +28,7 @@ class Deadline:
         return type(self)(self.left_s * fraction)
 
 
-async def within(limit_s: float | None, step: Callable[[], Awaitable[T]]) -> T:
+async def with_timeout(limit_s: float | None, step: Callable[[], Awaitable[T]]) -> T:
     """Await a step, and when its time is up look once more for a moment.
 
     A process that was stopped (Ctrl-Z, a suspended machine) finds the clock far ahead and, at the same time,

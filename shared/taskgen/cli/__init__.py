@@ -27,7 +27,7 @@ from taskgen.cli.verify import verify
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.redaction import without_password
 from taskgen.runtime.logs import configure_logs
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -89,7 +89,7 @@ def _drop_output() -> None:
 
 def _complain(text: str, code: int = 2) -> int:
     told = " ".join(_without_passwords(text).split())
-    sys.stderr.write(f"taskgen: {showable(told)}\n")
+    sys.stderr.write(f"taskgen: {printable(told)}\n")
     return code
 
 

@@ -16,9 +16,9 @@ from taskgen.simulation.board import SimulatedBoard
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
 from taskgen.simulation.listening import places
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
-_MOST_LINES: Final = 16
+_MAX_LINES: Final = 16
 
 
 def board(
@@ -62,7 +62,7 @@ def board(
         )
         asyncio.run(_serve(boards, Dialect.named(dialect), speed))
     except (AddressError, SettingsError) as error:
-        typer.echo(f"taskgen board: {showable(error)}", err=True)
+        typer.echo(f"taskgen board: {printable(error)}", err=True)
         raise typer.Exit(2) from error
 
 
@@ -76,7 +76,7 @@ async def _serve(boards: list[SimulatedBoard], dialect: Dialect, speed: float) -
 
 
 def _tell(boards: list[SimulatedBoard], manner: str) -> None:
-    if len(boards) > _MOST_LINES:
+    if len(boards) > _MAX_LINES:
         typer.echo(f"{len(boards)} boards, {boards[0].address} to {boards[-1].address}, listening ({manner})")
         return
     for one in boards:

@@ -25,7 +25,7 @@ from taskgen.events.sql import SqliteHandler, SqliteReader
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _SPEED: Final = 3.0
 _QUERY: Final = "SELECT pkg, exit_type, count(*) FROM jobs JOIN tasks USING (run_id, task_id) GROUP BY 1, 2"
@@ -42,7 +42,7 @@ def demo(
     taskset, folder = _control_loop(), _folder(out)
     count = taskset.count_variants()
     typer.echo(
-        f"{count} variants of a task-set on {boards} simulated boards, events to {showable(out)}/", err=True
+        f"{count} variants of a task-set on {boards} simulated boards, events to {printable(out)}/", err=True
     )
     summary = _simulate(taskset, boards, folder)
     summary.show(result_console())
@@ -99,7 +99,7 @@ def _point_on(database: Path) -> None:
     with closing(SqliteReader(database)) as reader:
         latest = [run.run_id[-SHORT_ID:] for run in reader.last_runs(1)]
     typer.echo("\nlook further:")
-    shown = showable(database)
+    shown = printable(database)
     typer.echo(f"  {_command()} show {shown}")
     for run_id in latest:
         typer.echo(f"  {_command()} show {shown} --run {run_id}")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from taskgen.event_type import EventType
 from taskgen.events.rows import JobRow
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _NOT_SEEN: Final = "end not seen"
 _LETTERS: Final = {
@@ -91,7 +91,7 @@ def gantt(
     if not times:
         return
     tasks = sorted({job.task_id for job in jobs})
-    labels = {task: showable(f"{task} {names.get(task, '')}".rstrip()) for task in tasks}
+    labels = {task: printable(f"{task} {names.get(task, '')}".rstrip()) for task in tasks}
     label_width = max(map(len, labels.values())) + 1
     span = Span(origin_ms, min(times), max(times), max(width - label_width, _NARROWEST))
     for task, label in labels.items():
@@ -158,6 +158,6 @@ def _legend(jobs: Sequence[JobRow]) -> Text:
     for kind, count in counts.items():
         letter = _LETTERS.get(kind, ("!", "bold red")) if kind != EventType.EXIT else ("", "")
         legend.append(f"{letter[0]} " if letter[0] else "", style=letter[1]).append(
-            f"{showable(kind)} {count:,}   "
+            f"{printable(kind)} {count:,}   "
         )
     return legend

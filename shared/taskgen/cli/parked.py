@@ -12,11 +12,11 @@ from rich.table import Table
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings, broker_url
 from taskgen.cli.terminal import result_console
 from taskgen.errors import TopologyError
-from taskgen.untrusted_text import brief, showable
+from taskgen.untrusted_text import brief, printable
 
 if TYPE_CHECKING:
     from taskgen.amqp.connection import Connection
-    from taskgen.amqp.dead_letters import Parked
+    from taskgen.amqp.dead_letters import DeadLetter
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a consumer could not understand.")
 
@@ -50,14 +50,14 @@ def list_(
 def show(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl = None) -> None:
     """Print parked messages whole: reason, headers, body."""
     for one in _parked(queue, message_id, amqp_url):
-        typer.echo(f"id           {showable(one.message_id)}")
-        typer.echo(f"reason       {showable(one.reason)}")
-        typer.echo(f"routing key  {showable(one.routing_key)}")
+        typer.echo(f"id           {printable(one.message_id)}")
+        typer.echo(f"reason       {printable(one.reason)}")
+        typer.echo(f"routing key  {printable(one.routing_key)}")
         for name, value in one.delivery.headers.items():
-            typer.echo(f"header       {showable(name)}: {showable(value)}")
+            typer.echo(f"header       {printable(name)}: {printable(value)}")
         body = one.delivery.body.decode(errors="backslashreplace")
         # Set in, so that no line of it can pass for one of ours.
-        told = "\n             ".join(map(showable, body.split("\n")))
+        told = "\n             ".join(map(printable, body.split("\n")))
         typer.echo(f"body         {told}\n")
 
 
@@ -68,7 +68,7 @@ def redrive(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUr
         from taskgen.amqp import dead_letters as parking  # noqa: PLC0415 - needs an extra
     name = _without_suffix(queue)
     count = _asked(amqp_url, lambda link: parking.redrive(link, name, _chosen(message_id)))
-    typer.echo(f"{count} messages put back into {showable(name)}")
+    typer.echo(f"{count} messages put back into {printable(name)}")
 
 
 @app.command()
@@ -85,7 +85,7 @@ def drop(
     name = _without_suffix(queue)
     what = f"{len(message_id)} messages" if message_id else "all messages"
     if not is_sure:
-        typer.confirm(f"Delete {what} parked by {showable(name)} for good?", abort=True)
+        typer.confirm(f"Delete {what} parked by {printable(name)} for good?", abort=True)
     count = _asked(amqp_url, lambda link: parking.drop(link, name, _chosen(message_id)))
     typer.echo(f"{count} messages deleted")
 
@@ -127,15 +127,15 @@ def _list_messages(queue: str, amqp_url: str | None) -> None:
     result_console().print(table)
 
 
-def _parked(queue: str, message_ids: list[str] | None, amqp_url: str | None) -> list[Parked]:
+def _parked(queue: str, message_ids: list[str] | None, amqp_url: str | None) -> list[DeadLetter]:
     with amqp_extra():
         from taskgen.amqp import dead_letters as parking  # noqa: PLC0415 - needs an extra
     is_chosen = _chosen(message_ids)
-    found = _asked(amqp_url, lambda link: parking.parked_messages(link, _without_suffix(queue)))
+    found = _asked(amqp_url, lambda link: parking.dead_letters(link, _without_suffix(queue)))
     return [one for one in found if is_chosen(one)]
 
 
-def _chosen(message_ids: list[str] | None) -> Callable[[Parked], bool]:
+def _chosen(message_ids: list[str] | None) -> Callable[[DeadLetter], bool]:
     return lambda one: not message_ids or one.message_id in message_ids
 
 

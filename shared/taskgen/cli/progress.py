@@ -19,11 +19,11 @@ from rich.text import Text
 from taskgen.distributor import Distributor
 from taskgen.execution.board import BoardState
 from taskgen.execution.campaign import Campaign
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _PLAIN_EVERY_S: Final = 2.0
 _RATE_OVER_S: Final = 2.0
-_MOST_LOST_SHOWN: Final = 5
+_MAX_LOST_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def progress_of(
         done=campaign.results + len(campaign.bad),
         total=total,
         states=Counter(one.state for one in boards),
-        lost=tuple(text for text, _ in zip(lost, range(_MOST_LOST_SHOWN), strict=False)),
+        lost=tuple(text for text, _ in zip(lost, range(_MAX_LOST_SHOWN), strict=False)),
         events=distributor.counters.events,
         bad=len(campaign.bad),
         is_stopping=is_stopping,
@@ -159,7 +159,7 @@ class LiveDisplay:
         first.add_row(self._spinner, progress.runs, bar, f"{now - self._began:.0f} s")
         second = Text(f"  {progress.told('   ', rate)}", overflow="ellipsis")
         lost = [
-            Text(f"  {showable(text)}", style="yellow", overflow="ellipsis", no_wrap=True)
+            Text(f"  {printable(text)}", style="yellow", overflow="ellipsis", no_wrap=True)
             for text in progress.lost
         ]
         more = progress.states[BoardState.LOST] - len(lost)

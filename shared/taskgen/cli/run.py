@@ -20,7 +20,7 @@ from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.handler_loader import load_handler
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
 
@@ -96,7 +96,7 @@ def run(
     )
     if not (sqlite or csv or handler):
         sqlite = _DEFAULT_SQLITE
-        typer.echo(f"events go to {showable(sqlite)}; --sqlite, --csv or --handler say otherwise", err=True)
+        typer.echo(f"events go to {printable(sqlite)}; --sqlite, --csv or --handler say otherwise", err=True)
     with Interruption() as interruption, _handlers(handler or [], sqlite, csv) as handlers, distributor:
         distributor.event_handler = handlers
         stored = {"sqlite": sqlite, "csv": csv}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskgen.cli.broker import AmqpUrl, ManagementUrl, amqp_extra, broker_settings
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 
 def setup(
@@ -45,7 +45,7 @@ def setup(
             await topology.declare(await link.channel(), queues)
 
     asyncio.run(declare())
-    names = showable(", ".join(queue.name for queue in queues))
+    names = printable(", ".join(queue.name for queue in queues))
     typer.echo(f"{len(queues)} queues are there: {names}")
     management = find_management(settings.management_url, settings.amqp_url)
     if management is None:
@@ -57,5 +57,5 @@ def setup(
         return
     changed = management.set_policies(policies(queues, max_tasksets))
     typer.echo(
-        f"policies set: {showable(', '.join(changed))}" if changed else "the policies were there already"
+        f"policies set: {printable(', '.join(changed))}" if changed else "the policies were there already"
     )

@@ -20,7 +20,7 @@ from taskgen.event_type import EventType
 from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteReader
 from taskgen.run import Outcome, Run
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _RUNS: Final = 20
 _JOBS: Final = 40
@@ -116,7 +116,7 @@ def _show_facts(console: Console, run: Run) -> None:
     table.add_row("board", run.board)
     table.add_row("started", run.started_at)
     table.add_row("ended", run.ended_at or "not yet, or not here")
-    table.add_row("outcome", Text.assemble(_outcome(run), f" {showable(run.reason)}"))
+    table.add_row("outcome", Text.assemble(_outcome(run), f" {printable(run.reason)}"))
     table.add_row("events", f"{run.events:,}" if run.outcome else "")
     console.print(table)
     console.print()

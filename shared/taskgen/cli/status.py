@@ -35,9 +35,9 @@ async def _show(
     with amqp_extra():
         from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
         from taskgen.client.lab_report import lab_report, other_queues, queue_lines  # noqa: PLC0415 - as above
-        from taskgen.client.status_listener import Watching  # noqa: PLC0415 - as above
+        from taskgen.client.status_listener import StatusListener  # noqa: PLC0415 - as above
     others = await asyncio.to_thread(other_queues, settings)
-    watching, screen = Watching(), Screen(as_json=as_json, is_watching=is_watching)
+    watching, screen = StatusListener(), Screen(as_json=as_json, is_watching=is_watching)
 
     async def look(link: Connection) -> None:
         async with watching.over(link):

@@ -13,7 +13,7 @@ from taskgen.amqp.client import as_client
 from taskgen.cli.interruption import EXIT_CODE, Interruption
 from taskgen.cli.progress import Progress, display
 from taskgen.cli.terminal import progress_console, result_console, styled
-from taskgen.client.status_listener import Watching
+from taskgen.client.status_listener import StatusListener
 from taskgen.client.submit import Submission
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import CampaignReport, EndedMessage, Message, RefusedMessage
@@ -21,7 +21,7 @@ from taskgen.run import Outcome
 
 _LOOK_EVERY_S: Final = 0.125
 _SAY_EVERY_S: Final = 5.0
-_MOST_LOST_SHOWN: Final = 5
+_MAX_LOST_SHOWN: Final = 5
 _GOOD: Final = (Outcome.FINISHED, Outcome.STOPPED_BY_RULE)
 
 
@@ -65,7 +65,7 @@ async def wait_for_all(url: str, submission: Submission, interruption: Interrupt
         if (text := _fault(message, submission.campaign_id)) is not None:
             console.print(*text, soft_wrap=True)
 
-    watching = Watching(("stopped.#", "refused.#"), tell)
+    watching = StatusListener(("stopped.#", "refused.#"), tell)
     listening = asyncio.create_task(as_client(url, "taskgen submit --wait", watching.serve))
     report: CampaignReport | None = None
     is_warned = False
@@ -101,14 +101,14 @@ def _fault(message: Message, campaign_id: str) -> tuple[Text, str] | None:
     return None
 
 
-def _progress(watching: Watching, report: CampaignReport | None, total: int) -> Progress:
+def _progress(watching: StatusListener, report: CampaignReport | None, total: int) -> Progress:
     boards = [board for _, board in watching.boards.values()]
     lost = (f"{board.name}: {board.reason}" for board in boards if board.state is BoardState.LOST)
     return Progress(
         done=report.done if report else 0,
         total=total,
         states=Counter(board.state for board in boards),
-        lost=tuple(islice(lost, _MOST_LOST_SHOWN)),
+        lost=tuple(islice(lost, _MAX_LOST_SHOWN)),
         events=None,
         bad=report.bad if report else 0,
     )

@@ -13,11 +13,11 @@ from rich.text import Text
 from taskgen.cli import interruption
 from taskgen.cli.terminal import styled
 from taskgen.distributor import Distributor
-from taskgen.execution.campaign import BadTaskSet, Campaign
+from taskgen.execution.campaign import Campaign, FailedTaskSet
 from taskgen.execution.dispatcher import Counters
 from taskgen.run import Outcome
 
-_MOST_BAD_SHOWN: Final = 20
+_MAX_BAD_SHOWN: Final = 20
 _GOOD: Final = frozenset({Outcome.FINISHED, Outcome.STOPPED_BY_RULE})
 
 
@@ -29,7 +29,7 @@ class Summary:
     """How many there were; None: a generator hid it."""
     outcomes: dict[str, int]
     """Number of runs by outcome, attempts without a result included."""
-    bad: list[BadTaskSet]
+    bad: list[FailedTaskSet]
     counters: Counters
     handler_failures: dict[str, int]
     """How often which kind happened."""
@@ -67,12 +67,12 @@ class Summary:
             table.add_row(name, text)
         console.print()
         console.print(table)
-        for bad in self.bad[:_MOST_BAD_SHOWN]:
+        for bad in self.bad[:_MAX_BAD_SHOWN]:
             console.print(styled("bad", "red"), f"{bad.source}, variant {bad.variant}", soft_wrap=True)
             for reason in bad.reasons:
                 console.print(f"    {reason}", soft_wrap=True)
-        if len(self.bad) > _MOST_BAD_SHOWN:
-            console.print(f"and {len(self.bad) - _MOST_BAD_SHOWN:,} more bad variants; --json has them all")
+        if len(self.bad) > _MAX_BAD_SHOWN:
+            console.print(f"and {len(self.bad) - _MAX_BAD_SHOWN:,} more bad variants; --json has them all")
 
     def _rows(self) -> list[tuple[str, str | Text]]:
         rows: list[tuple[str, str | Text]] = []

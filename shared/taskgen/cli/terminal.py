@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _FILE_WIDTH: Final = 200
 """Of tables in a pipe or file, which have no width of their own."""
@@ -22,12 +22,12 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Every string that is printed, or stands in a table, comes here."""
-        return super().render_str(showable(text), **options)
+        return super().render_str(printable(text), **options)
 
 
 def styled(text: object, style: str) -> Text:
     """A text from outside, in a style."""
-    return Text(showable(text), style)
+    return Text(printable(text), style)
 
 
 def result_console() -> PlainConsole:

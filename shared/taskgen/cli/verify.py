@@ -14,7 +14,7 @@ from rich.table import Table
 from taskgen.cli.terminal import progress_console, result_console, styled
 from taskgen.events.verify import Report, Say
 from taskgen.events.verify import verify as compare_stores
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 _PLAIN_EVERY_S: Final = 5.0
 
@@ -60,7 +60,7 @@ def _progress(console: Console) -> Iterator[Say]:
     """One line that changes on a terminal, elsewhere a line now and then."""
     if console.is_terminal:
         with console.status("") as status:
-            yield lambda told: status.update(showable(told))
+            yield lambda told: status.update(printable(told))
         return
     due = time.monotonic() + _PLAIN_EVERY_S
 

@@ -12,7 +12,7 @@ from taskgen.amqp.channel import Channel, QueueState
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.management import find_management
 from taskgen.amqp.topology import all_queues, handler_queue, parking, sink_queue
-from taskgen.client.status_listener import Watching
+from taskgen.client.status_listener import StatusListener
 from taskgen.errors import BrokerError, TopologyError
 from taskgen.messages.codec import BoardReport, CampaignReport
 from taskgen.runtime.settings import ServiceSettings
@@ -53,7 +53,7 @@ class LabReport(BaseModel):
     queues: list[QueueLine]
 
 
-def lab_report(watching: Watching, queues: Iterable[QueueLine]) -> LabReport:
+def lab_report(watching: StatusListener, queues: Iterable[QueueLine]) -> LabReport:
     """Put together what was heard and asked."""
     controller = watching.controller
     return LabReport(

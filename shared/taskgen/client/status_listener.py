@@ -28,7 +28,7 @@ _ROUND_S: Final = 2.5
 _FORGOTTEN_AFTER_S: Final = 10.0
 
 
-class Watching:
+class StatusListener:
     """Hears the statuses.
 
     Args:

@@ -10,7 +10,7 @@ from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, inbox, tasksets_queue
-from taskgen.client.status_listener import Watching
+from taskgen.client.status_listener import StatusListener
 from taskgen.errors import BrokerUnavailableError, DistributorError, MessageError, UnroutableError
 from taskgen.messages.codec import (
     BoardReport,
@@ -23,7 +23,7 @@ from taskgen.messages.codec import (
 from taskgen.run import Outcome, new_id
 
 _REASON: Final = "by `taskgen stop`"
-_MOST_ROUNDS: Final = 5
+_MAX_ROUNDS: Final = 5
 
 
 @dataclass(slots=True)
@@ -41,9 +41,9 @@ class Stopped:
 async def stop_one(connection: Connection, name: str) -> Stopped:
     """Stop a run, or a task-set wherever it is, by its id."""
     stopped = Stopped()
-    async with Watching().over(connection) as watching:
+    async with StatusListener().over(connection) as watching:
         # First what waits, or a board that gets free would take it.
-        stopped.called_off = await call_off(connection, lambda waiting: waiting.taskset_id == name)
+        stopped.called_off = await cancel_tasksets(connection, lambda waiting: waiting.taskset_id == name)
         if not stopped.called_off:
             await watching.heard_of(name)
         await stop_runs(connection, watching, lambda board: name in {board.run_id, board.taskset_id}, stopped)
@@ -53,10 +53,10 @@ async def stop_one(connection: Connection, name: str) -> Stopped:
 async def stop_all(connection: Connection) -> Stopped:
     """Stop all runs and call off all that waits, until no more is found."""
     stopped = Stopped()
-    async with Watching().over(connection) as watching:
-        for _ in range(_MOST_ROUNDS):
+    async with StatusListener().over(connection) as watching:
+        for _ in range(_MAX_ROUNDS):
             before = len(stopped.told), stopped.called_off
-            stopped.called_off += await call_off(connection, lambda _: True)
+            stopped.called_off += await cancel_tasksets(connection, lambda _: True)
             await watching.heard_all()  # what was taken just before is in the statuses then
             await stop_runs(connection, watching, lambda _: True, stopped)
             if (len(stopped.told), stopped.called_off) == before:
@@ -64,7 +64,7 @@ async def stop_all(connection: Connection) -> Stopped:
     return stopped
 
 
-async def call_off(connection: Connection, is_meant: Callable[[TaskSetMessage], bool]) -> int:
+async def cancel_tasksets(connection: Connection, is_meant: Callable[[TaskSetMessage], bool]) -> int:
     """Take task-sets that wait for a board out of the queue; returns how many.
 
     The others go round: each is put at the queue's end before it is taken from its front, so that none is
@@ -115,7 +115,10 @@ async def _pass_round(channel: Channel, delivery: Delivery) -> None:
 
 
 async def stop_runs(
-    connection: Connection, watching: Watching, is_meant: Callable[[BoardReport], bool], stopped: Stopped
+    connection: Connection,
+    watching: StatusListener,
+    is_meant: Callable[[BoardReport], bool],
+    stopped: Stopped,
 ) -> None:
     """Have runs stopped, as far as the distributors' statuses tell of them."""
     channel = await connection.channel(confirms=True)

@@ -18,7 +18,7 @@ from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.backoff import growing_pauses
 from taskgen.consumer.prefetch import Intake
-from taskgen.consumer.processor import Batches, Filled, Poison, Processor
+from taskgen.consumer.processor import Batches, BatchResult, Processor, RejectedMessage
 from taskgen.errors import (
     BrokerUnavailableError,
     StoreUnavailableError,
@@ -36,7 +36,7 @@ __all__ = ["Hosted", "Processor", "host"]
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 10.0
+_MAX_PAUSE_S: Final = 10.0
 _LATE_S: Final = 10.0
 """So long a store may take for a batch before it is said to be away."""
 
@@ -155,22 +155,22 @@ class _Hosting:
         finally:
             self._health.set("consuming", False, "the connection to the broker broke")
 
-    async def _stored(self, batch: Sequence[Delivery], out: Channel) -> Filled:
+    async def _stored(self, batch: Sequence[Delivery], out: Channel) -> BatchResult:
         """Have a batch committed; a message that the store will never take is poison."""
         try:
             return await self._committed(batch, out)
         except UnstorableError as error:
             if len(batch) == 1:
-                return Filled(poison=[Poison(batch[0], brief(error))])
+                return BatchResult(poison=[RejectedMessage(batch[0], brief(error))])
             log.warning("a batch was refused, its messages are tried one by one: %s", error)
-        whole = Filled()
+        whole = BatchResult()
         for delivery in batch:
             filled = await self._stored([delivery], out)
             whole.taken += filled.taken
             whole.poison += filled.poison
         return whole
 
-    async def _committed(self, batch: Sequence[Delivery], out: Channel) -> Filled:
+    async def _committed(self, batch: Sequence[Delivery], out: Channel) -> BatchResult:
         try:
             filled = await self._patiently(partial(self._batches.fill, batch))
             await self._patiently(self._batches.commit)
@@ -180,7 +180,7 @@ class _Hosting:
         await self._processor.committed(out)
         return filled
 
-    async def _parked(self, poison: Sequence[Poison], out: Channel) -> None:
+    async def _parked(self, poison: Sequence[RejectedMessage], out: Channel) -> None:
         for one in poison:
             log.warning(
                 "parked in %s: a message of key %r: %s",
@@ -195,7 +195,7 @@ class _Hosting:
 
     async def _patiently(self, call: Callable[[], T]) -> T:
         """Call in the worker thread, again and again while the store is away."""
-        pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
             try:
                 result = await self._in_worker(call)
@@ -235,7 +235,7 @@ async def _until_lost(channels: Sequence[Channel], work: Coroutine[Any, Any, Non
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _count(metrics: Metrics, batch: Sequence[Delivery], filled: Filled) -> None:
+def _count(metrics: Metrics, batch: Sequence[Delivery], filled: BatchResult) -> None:
     metrics.batch.observe(len(batch))
     metrics.bytes.inc(sum(len(delivery.body) for delivery in batch))
     metrics.redeliveries.inc(sum(delivery.is_redelivered for delivery in batch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskgen.amqp.topology import handler_queue
 from taskgen.consumer.consumer import host
-from taskgen.consumer.run_tracker import TrackingProcessor
+from taskgen.consumer.run_tracker import RunTracker
 from taskgen.event import AbstractEventHandler
 from taskgen.events.base import StoringHandler
 from taskgen.runtime.health import Health
@@ -35,7 +35,7 @@ async def serve_handler(
     """
     state = open_state(settings.state_url or f"sqlite:{name}.state.db", name)
     try:
-        await host(settings, handler_queue(name), TrackingProcessor(handler, state), health)
+        await host(settings, handler_queue(name), RunTracker(handler, state), health)
     finally:
         state.close()
         if isinstance(handler, StoringHandler):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from taskgen.consumer.out_of_order import EarlyMessages
-from taskgen.consumer.tracked_run import Track, rebuilt
+from taskgen.consumer.out_of_order import OutOfOrderMessages
+from taskgen.consumer.tracked_run import TrackedRun, rebuilt
 from taskgen.errors import UnreadableError
 from taskgen.state.rows import TaskSetRow
 from taskgen.state.state import State
@@ -18,11 +18,11 @@ class KnownRuns:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.tracks: dict[str, Track | None] = {}
+        self.tracks: dict[str, TrackedRun | None] = {}
         """By run id; None: closed, a message that still comes is a duplicate."""
         self.tasksets: dict[str, TaskSetRow] = {}
 
-    def track(self, run_id: str) -> Track | None:
+    def track(self, run_id: str) -> TrackedRun | None:
         """A run, whether its start has come or not; None if it is closed.
 
         Raises:
@@ -51,11 +51,11 @@ class KnownRuns:
         self.tracks.clear()
         self.tasksets.clear()
 
-    def _rebuilt(self, run_id: str) -> Track | None:
+    def _rebuilt(self, run_id: str) -> TrackedRun | None:
         row = self._state.run(run_id)
         if row is not None and row.is_closed:
             return None
-        track = Track(run_id, EarlyMessages(run_id, self._state.early_ids(run_id)))
+        track = TrackedRun(run_id, OutOfOrderMessages(run_id, self._state.early_ids(run_id)))
         if row is not None:
             if (taskset := self.taskset(row.taskset_id)) is None:
                 raise UnreadableError(f"there is no task-set {row.taskset_id}")

@@ -10,13 +10,13 @@ from typing import Final
 from taskgen.errors import MessageError, UnreadableError
 from taskgen.messages.codec import EndedMessage, EventsMessage, read_message
 
-Early = EventsMessage | EndedMessage
+OutOfOrder = EventsMessage | EndedMessage
 
 _AT_ONCE: Final = -1
 """The place of what can be worked on once the run is known: how it ended matters before its last events."""
 
 
-class EarlyMessages:
+class OutOfOrderMessages:
     """The places and ids of one run's early messages.
 
     Args:
@@ -31,7 +31,7 @@ class EarlyMessages:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, message: Early) -> bool:
+    def add(self, message: OutOfOrder) -> bool:
         """Take a message in; returns False if it is there already."""
         place = self._place(message.message_id), message.message_id
         at = bisect_left(self._places, place)
@@ -52,7 +52,7 @@ class EarlyMessages:
         """Forget all."""
         self._places.clear()
 
-    def read(self, message_id: str, body: str | None) -> Early:
+    def read(self, message_id: str, body: str | None) -> OutOfOrder:
         """Understand what was kept.
 
         Raises:

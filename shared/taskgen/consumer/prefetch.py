@@ -12,11 +12,11 @@ HELD_BYTES: Final = 8 * 1024 * 1024
 """Of bodies that wait here; a single message may be larger."""
 FIRST_PREFETCH: Final = 8
 """Until the sizes of this queue's messages are known: as many as fit if all are of 1 MiB."""
-MOST_PREFETCH: Final = 256
+MAX_PREFETCH: Final = 256
 """Enough for small messages; of those held when the process dies, each comes closer to its delivery limit."""
 BATCH_BYTES: Final = 1024 * 1024
 """Of bodies in one batch: once parsed, they take about ten times their size."""
-BATCH: Final = MOST_PREFETCH // 2
+BATCH: Final = MAX_PREFETCH // 2
 
 
 class Intake:
@@ -38,7 +38,7 @@ class Intake:
         self._held_bytes = 0
         self._surplus: list[int] = []
         """Tags of the messages that were not kept."""
-        self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * MOST_PREFETCH)
+        self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * MAX_PREFETCH)
         """Of the latest messages, as many as can be surplus together."""
         self._prefetch = FIRST_PREFETCH
         self._consumer = ""
@@ -85,7 +85,7 @@ class Intake:
         Called while nothing waits here and the broker may send no more, so that hardly anything is on its
         way: that would go back as well.
         """
-        fitting = min(max(HELD_BYTES // max(self._sizes), 1), MOST_PREFETCH)
+        fitting = min(max(HELD_BYTES // max(self._sizes), 1), MAX_PREFETCH)
         if not self._surplus and fitting < 2 * self._prefetch:
             return False
         await self._channel.cancel(self._consumer)

@@ -58,7 +58,7 @@ class Processor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Poison:
+class RejectedMessage:
     """A message that is to be parked, and why."""
 
     delivery: Delivery
@@ -66,11 +66,11 @@ class Poison:
 
 
 @dataclass(slots=True)
-class Filled:
+class BatchResult:
     """What became of the messages of a batch."""
 
     taken: list[Message] = field(default_factory=list)
-    poison: list[Poison] = field(default_factory=list)
+    poison: list[RejectedMessage] = field(default_factory=list)
 
 
 class Batches:
@@ -84,11 +84,11 @@ class Batches:
         """See that a batch could be committed now."""
         self._processor.check()
 
-    def fill(self, deliveries: Sequence[Delivery]) -> Filled:
+    def fill(self, deliveries: Sequence[Delivery]) -> BatchResult:
         """Begin a batch and give it messages; on an error it is abandoned."""
         self._begin()
         try:
-            filled = Filled()
+            filled = BatchResult()
             for delivery in deliveries:
                 self._take(delivery, filled)
         except BaseException:
@@ -115,11 +115,11 @@ class Batches:
             self._is_open = False
             raise
 
-    def _take(self, delivery: Delivery, filled: Filled) -> None:
+    def _take(self, delivery: Delivery, filled: BatchResult) -> None:
         try:
             message = read_message(delivery.body)
             self._processor.take(message, delivery)
         except MessageError as error:
-            filled.poison.append(Poison(delivery, str(error)))
+            filled.poison.append(RejectedMessage(delivery, str(error)))
         else:
             filled.taken.append(message)

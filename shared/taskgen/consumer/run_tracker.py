@@ -9,12 +9,12 @@ from typing import Final
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.consumer import tracked_run as tracks
 from taskgen.consumer.known_runs import KnownRuns
-from taskgen.consumer.out_of_order import Early
-from taskgen.consumer.tracked_run import Known, Taken, Track
+from taskgen.consumer.out_of_order import OutOfOrder
+from taskgen.consumer.tracked_run import StartedRun, Taken, TrackedRun
 from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
 from taskgen.event import AbstractEventHandler
 from taskgen.events.base import StoringHandler
-from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.execution.handler_chain import HandlerChain
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
@@ -26,18 +26,18 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome
-from taskgen.state.rows import Changes, EarlyRow, RunRow, TaskSetRow, TaskSetState
+from taskgen.state.rows import Changes, OutOfOrderRow, RunRow, TaskSetRow, TaskSetState
 from taskgen.state.state import State
 
 log = logging.getLogger(__name__)
 
-_MOST_BEFORE_START: Final = 1_000
+_MAX_BEFORE_START: Final = 1_000
 """So many messages are kept of a run whose start has not come; it began before the queue was there."""
 _EARLY_AT_ONCE: Final = 16
 """So many early messages are worked on before what follows is written: a gap may have held up any number."""
 
 
-class TrackingProcessor:
+class RunTracker:
     """Follows runs by their messages and calls a handler; see `Processor`.
 
     What was taken is worked on in `commit`, which brings the state and the handler to the same point. A
@@ -49,7 +49,7 @@ class TrackingProcessor:
     """
 
     def __init__(self, handler: AbstractEventHandler, state: State) -> None:
-        self._calls = HandlerCalls([handler])
+        self._calls = HandlerChain([handler])
         self._store = handler if isinstance(handler, StoringHandler) else None
         self._state = state
         self._taken: deque[Taken] = deque()
@@ -136,7 +136,7 @@ class TrackingProcessor:
             self._store.abandon()
             self._store.begin()
 
-    def _track(self, run_id: str) -> Track | None:
+    def _track(self, run_id: str) -> TrackedRun | None:
         """A run; None if it is closed, or closed now, as what is known of it is unusable."""
         try:
             return self._runs.track(run_id)
@@ -175,7 +175,7 @@ class TrackingProcessor:
             self._keep_early(track, message)
         self._do_early(track)
 
-    def _do_early(self, track: Track) -> None:
+    def _do_early(self, track: TrackedRun) -> None:
         """Work on the early messages whose turn has come."""
         number = 0
         while track.known is not None and (message_id := track.early.due(track.known.row.next_seq)):
@@ -195,7 +195,7 @@ class TrackingProcessor:
             if number % _EARLY_AT_ONCE == 0:
                 self.flush()
 
-    def _start(self, track: Track, message: StartedMessage) -> None:
+    def _start(self, track: TrackedRun, message: StartedMessage) -> None:
         if track.known is not None:
             return
         known = track.known = tracks.begun(message.run, message.taskset)
@@ -203,7 +203,7 @@ class TrackingProcessor:
         self._calls.start(known.taskset)
         self._started(known, message.taskset)
 
-    def _do(self, track: Track, message: Early) -> None:
+    def _do(self, track: TrackedRun, message: OutOfOrder) -> None:
         """Work on a message whose turn it is."""
         known = track.known
         if known is None:
@@ -217,7 +217,7 @@ class TrackingProcessor:
         if known.row.events is not None and known.row.next_seq >= known.row.events:
             self._close(track, known)
 
-    def _event(self, known: Known, profile: ProfileOfRun) -> None:
+    def _event(self, known: StartedRun, profile: ProfileOfRun) -> None:
         row, run = known.row, known.run
         new = tracks.not_yet_seen(profile, row.next_seq)
         if new is None:
@@ -232,7 +232,7 @@ class TrackingProcessor:
             row.decision = (Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE).value
             self._decided(known)
 
-    def _end(self, known: Known, message: EndedMessage) -> None:
+    def _end(self, known: StartedRun, message: EndedMessage) -> None:
         """Take the run's closing message; the handler is told when it has seen all events before it."""
         row = known.row
         if row.events is not None:
@@ -241,7 +241,7 @@ class TrackingProcessor:
         row.reason, row.ended_at, row.events = message.reason, message.ended_at, message.events
         self._ended(known, former)
 
-    def _close(self, track: Track, known: Known) -> None:
+    def _close(self, track: TrackedRun, known: StartedRun) -> None:
         """Tell the handler of the end; what is still early has no events that are new."""
         self._tell_end(known)
         known.row.is_closed = True
@@ -250,20 +250,20 @@ class TrackingProcessor:
         self._drop_early(track.run_id)
         self._runs.tracks[track.run_id] = None
 
-    def _tell_end(self, known: Known) -> None:
+    def _tell_end(self, known: StartedRun) -> None:
         known.close()
         self._calls.end(known.taskset)
 
-    def _collect_jobs(self, known: Known) -> None:
+    def _collect_jobs(self, known: StartedRun) -> None:
         for job in known.changed_jobs():
             self._changes.jobs[job.run_id, job.task_id, job.job] = job
 
-    def _keep_early(self, track: Track, message: Early) -> None:
+    def _keep_early(self, track: TrackedRun, message: OutOfOrder) -> None:
         if not track.early.add(message):
             return
-        row = EarlyRow(message.message_id, track.run_id, message.body().decode())
+        row = OutOfOrderRow(message.message_id, track.run_id, message.body().decode())
         self._changes.early[message.message_id] = row
-        if track.known is None and len(track.early) > _MOST_BEFORE_START:
+        if track.known is None and len(track.early) > _MAX_BEFORE_START:
             log.warning("run %s: passed over: its start was not seen", track.run_id)
             self._passed_over.add(track.run_id)
             track.early.clear()
@@ -275,7 +275,7 @@ class TrackingProcessor:
         self._changes.early = {name: row for name, row in early.items() if row.run_id != run_id}
         self._changes.without_early.add(run_id)
 
-    def _started(self, known: Known, message: TaskSetMessage) -> None:
+    def _started(self, known: StartedRun, message: TaskSetMessage) -> None:
         """A run has begun."""
         row = known.row
         if self._runs.taskset(row.taskset_id) is None:
@@ -283,10 +283,10 @@ class TrackingProcessor:
             taskset = TaskSetRow(row.taskset_id, row.campaign_id, state, None, body)
             self._runs.tasksets[row.taskset_id] = self._changes.tasksets[row.taskset_id] = taskset
 
-    def _decided(self, known: Known) -> None:
+    def _decided(self, known: StartedRun) -> None:
         """The handler has said for the first time that the run is over."""
 
-    def _ended(self, known: Known, former: str | None) -> None:
+    def _ended(self, known: StartedRun, former: str | None) -> None:
         """The run's closing message came; `former` is an outcome that was assumed before."""
 
     def _refused(self, message: RefusedMessage) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
-from taskgen.consumer.out_of_order import Early, EarlyMessages
+from taskgen.consumer.out_of_order import OutOfOrder, OutOfOrderMessages
 from taskgen.errors import MessageError, TaskSetError, UnreadableError
 from taskgen.event_type import one_text
 from taskgen.messages.codec import (
@@ -26,11 +26,11 @@ from taskgen.task import Job
 from taskgen.taskset import Profile, TaskSet
 from taskgen.untrusted_text import brief
 
-Taken = StartedMessage | Early | QuarantinedMessage | RefusedMessage
+Taken = StartedMessage | OutOfOrder | QuarantinedMessage | RefusedMessage
 
 
 @dataclass(slots=True)
-class Known:
+class StartedRun:
     """What can only be known once the run's start came."""
 
     row: RunRow
@@ -66,21 +66,21 @@ class Known:
 
 
 @dataclass(slots=True)
-class Track:
+class TrackedRun:
     """A run that is not closed."""
 
     run_id: str
-    early: EarlyMessages
-    known: Known | None = None
+    early: OutOfOrderMessages
+    known: StartedRun | None = None
 
-    def is_its_turn(self, message: Early) -> bool:
+    def is_its_turn(self, message: OutOfOrder) -> bool:
         """Whether a message can be worked on: how a run ended matters before its last events are there."""
         if self.known is None:
             return False
         return isinstance(message, EndedMessage) or message.first_seq <= self.known.row.next_seq
 
 
-def begun(head: RunHead, message: TaskSetMessage) -> Known:
+def begun(head: RunHead, message: TaskSetMessage) -> StartedRun:
     """A run from its start."""
     row = RunRow(
         run_id=head.run_id,
@@ -95,7 +95,7 @@ def begun(head: RunHead, message: TaskSetMessage) -> Known:
     return _known(row, message.taskset())
 
 
-def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> Known:
+def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> StartedRun:
     """A run from what was kept of it.
 
     Args:
@@ -114,7 +114,7 @@ def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> Known:
     return known
 
 
-def _known(row: RunRow, taskset: TaskSet) -> Known:
+def _known(row: RunRow, taskset: TaskSet) -> StartedRun:
     run = Run(
         row.board,
         run_id=row.run_id,
@@ -124,10 +124,10 @@ def _known(row: RunRow, taskset: TaskSet) -> Known:
         started_at=row.started_at,
     )
     taskset.run = run
-    return Known(row, taskset, run)
+    return StartedRun(row, taskset, run)
 
 
-def _restore(known: Known, rows: Iterable[JobRow]) -> None:
+def _restore(known: StartedRun, rows: Iterable[JobRow]) -> None:
     done = set(json.loads(known.row.done_tasks))
     jobs = {
         task_id: [Job(row.start_ms, row.end_ms, row.exit_type and one_text(row.exit_type)) for row in group]

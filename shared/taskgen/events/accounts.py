@@ -112,7 +112,7 @@ class Account:
     events: Holding = field(default_factory=Holding)
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Parameters of the run's tasks by their ids; empty where the store keeps none."""
-    strays: Spans = field(default_factory=Spans)
+    unsolicited: Spans = field(default_factory=Spans)
     """Numbers of events whose task is none of the run's."""
     told: tuple[Run, ...] = ()
     """What the lines of a CSV file say of the run: one, or two that contradict each other."""
@@ -155,13 +155,13 @@ def accounts_of_tasks(tasks: Iterator[tuple[str, dict[str, Any]]]) -> Fields:
         yield run_id, {"tasks": {task["id"]: task for _, task in of_run}}
 
 
-def accounts_of_strays(strays: Iterator[tuple[str, int]]) -> Fields:
+def accounts_of_strays(unsolicited: Iterator[tuple[str, int]]) -> Fields:
     """What is found of events without a task, as their keys in order."""
-    for run_id, keys in groupby(strays, key=itemgetter(0)):
+    for run_id, keys in groupby(unsolicited, key=itemgetter(0)):
         spans = Spans()
         for _, seq in keys:
             spans.add(seq, seq)
-        yield run_id, {"strays": spans}
+        yield run_id, {"unsolicited": spans}
 
 
 def holding_of(rows: Iterable[EventRow]) -> Holding:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from taskgen.boards.limits import LARGEST_FRAME_BYTES
+from taskgen.boards.limits import MAX_FRAME_BYTES
 from taskgen.errors import StoreError
 from taskgen.events.csv_file import LINE_END, lines, translated
 from taskgen.events.decoding import decoded
 
 _T = TypeVar("_T")
 
-_LONGEST_LINE: Final = 4 * LARGEST_FRAME_BYTES
+_MAX_LINE: Final = 4 * MAX_FRAME_BYTES
 """Quotes that are escaped for JSON and doubled for CSV make one byte of a frame three."""
 _BUFFER_BYTES: Final = 65536
 
@@ -54,7 +54,7 @@ class CsvRecords:
         self._columns = len(columns)
         self._begin = len(header)
         # For the whole process, as the module has it; a frame of a board can be larger than its default.
-        csv.field_size_limit(_LONGEST_LINE)
+        csv.field_size_limit(_MAX_LINE)
 
     def read(self, decode: Callable[[Line, list[str]], _T]) -> Iterator[_T]:
         """What the records mean, one by one; a torn last one is left out.
@@ -75,11 +75,11 @@ class CsvRecords:
         with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:
             place = max(start, self._begin)
             file.seek(place - 1)
-            place += len(file.readline(_LONGEST_LINE)) - 1  # what is left of a line that began before
+            place += len(file.readline(_MAX_LINE)) - 1  # what is left of a line that began before
             while place < end:
-                data = file.readline(_LONGEST_LINE)
+                data = file.readline(_MAX_LINE)
                 number = number and number + 1
-                if not data.endswith(b"\n") and len(data) < _LONGEST_LINE:
+                if not data.endswith(b"\n") and len(data) < _MAX_LINE:
                     return
                 if place + len(data) > self.length:
                     return
@@ -91,7 +91,7 @@ class CsvRecords:
         with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:
             for place in places:
                 file.seek(place)
-                yield Line(place, None, file.readline(_LONGEST_LINE))
+                yield Line(place, None, file.readline(_MAX_LINE))
 
     def _values(self, line: Line) -> list[str]:
         if not line.data.endswith(LINE_END):

@@ -247,13 +247,13 @@ class PostgresReader:
                         holding.add(event)
 
         tasks = self._read("tasks", task_of_run, f'{_TASKS} ORDER BY run_id COLLATE "C", task_id')
-        strays = self._read("events", stray_from, f'{STRAYS} ORDER BY run_id COLLATE "C", seq')
+        unsolicited = self._read("events", stray_from, f'{STRAYS} ORDER BY run_id COLLATE "C", seq')
         return accounts(
             self.name,
             accounts_of_runs(self.runs()),
             ((run_id, {"events": holding}) for run_id, holding in in_order_of_runs(scan, Holding)),
             accounts_of_tasks(tasks),
-            accounts_of_strays(strays),
+            accounts_of_strays(unsolicited),
         )
 
     def close(self) -> None:

@@ -145,8 +145,8 @@ def _check_tasks(kept: Sequence[tuple[StoreReader, Account]]) -> Iterator[Findin
             more = ", ..." if len(others) > _SHOWN_TASKS else ""
             detail = ", ".join(others[:_SHOWN_TASKS]) + more
             yield Finding(account.run_id, reader.name, Problem.OTHER_TASKS, detail=detail)
-        if account.strays.count:
-            yield Finding.of_events(account.run_id, reader.name, Problem.STRAY, account.strays)
+        if account.unsolicited.count:
+            yield Finding.of_events(account.run_id, reader.name, Problem.STRAY, account.unsolicited)
 
 
 def _other_tasks(told: dict[int, dict[str, Any]], tasks: dict[int, dict[str, Any]]) -> list[str]:

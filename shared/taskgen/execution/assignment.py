@@ -27,7 +27,7 @@ class Assignment:
     """Why each former attempt had no result."""
 
 
-class Source(Protocol):
+class AssignmentSource(Protocol):
     """Where a distributor's boards get their work; all calls come from its asyncio loop."""
 
     async def take(self, board: str) -> Assignment:

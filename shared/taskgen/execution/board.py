@@ -17,8 +17,8 @@ from taskgen.boards.limits import Allowance
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLeasedError, BoardProtocolError, SessionError, TaskSetError
-from taskgen.execution.assignment import Assignment, Source
-from taskgen.execution.dispatcher import Dispatcher, Feed
+from taskgen.execution.assignment import Assignment, AssignmentSource
+from taskgen.execution.dispatcher import Dispatcher, RunInbox
 from taskgen.execution.power import PowerCommands
 from taskgen.execution.run_loop import execute
 from taskgen.run import Outcome, Run, now
@@ -68,7 +68,7 @@ class Board:
         self,
         address: Address,
         settings: BoardSettings,
-        source: Source,
+        source: AssignmentSource,
         dispatcher: Dispatcher,
         on_change: Callable[[Board], None],
         lease: Callable[[Address], AbstractAsyncContextManager[object]] = nullcontext,
@@ -79,7 +79,7 @@ class Board:
         """When it came into its state; host's time, UTC, ISO 8601."""
         self.reason = "not reached yet"
         """Why it is lost."""
-        self.feed: Feed | None = None
+        self.inbox: RunInbox | None = None
         """The run it is executing."""
         self._address = address
         self._settings = settings
@@ -138,8 +138,8 @@ class Board:
 
     def stop_run(self, outcome: Outcome, reason: str = "") -> None:
         """End the run that is on; a task-set that was just taken goes back instead of being run."""
-        if self.feed is not None:
-            self.feed.decide(outcome, reason)
+        if self.inbox is not None:
+            self.inbox.decide(outcome, reason)
         self._is_called_off = True
 
     async def reboot(self) -> None:
@@ -198,16 +198,16 @@ class Board:
         taskset = assignment.taskset.without_jobs()
         taskset.run = run
         self._source.begun(assignment, run)
-        self.feed = Feed(self._dispatcher, taskset)
+        self.inbox = RunInbox(self._dispatcher, taskset)
         self._set(BoardState.RUNNING)
         try:
             await execute(
-                session, self.feed, taskset, assignment.session_params, self._settings.run_timeout_s
+                session, self.inbox, taskset, assignment.session_params, self._settings.run_timeout_s
             )
         finally:
-            self.feed = None
-            strays, session.strays = session.strays, []
-            self._quarantine(strays, "came before the start of a run, late from an earlier one")
+            self.inbox = None
+            unsolicited, session.unsolicited = session.unsolicited, []
+            self._quarantine(unsolicited, "came before the start of a run, late from an earlier one")
             self._tell_strays()
             if run.outcome is None:  # the distributor is being ended
                 run.outcome = Outcome.STOPPED_BY_USER
@@ -216,7 +216,7 @@ class Board:
     def _quarantine(self, frames: list[bytes], reason: str) -> None:
         for frame in frames:
             if self._strays.take(frame):
-                self._dispatcher.quarantine_stray(frame, self.name, reason)
+                self._dispatcher.quarantine_unsolicited(frame, self.name, reason)
 
     def _tell_strays(self) -> None:
         """Say how much of what came since the last run's end was not kept, and count anew."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from taskgen.boards.address import Address
-from taskgen.execution.assignment import Source
+from taskgen.execution.assignment import AssignmentSource
 from taskgen.execution.board import Board, BoardSettings, BoardState
-from taskgen.execution.dispatcher import Dispatcher, Feed
+from taskgen.execution.dispatcher import Dispatcher, RunInbox
 from taskgen.run import Outcome
 
 
-class Pool:
+class BoardPool:
     """Serves boards until it is cancelled.
 
     Args:
@@ -29,7 +29,7 @@ class Pool:
         self,
         addresses: Iterable[Address],
         settings: BoardSettings,
-        source: Source,
+        source: AssignmentSource,
         dispatcher: Dispatcher,
         on_change: Callable[[Board], None] = lambda _: None,
         lease: Callable[[Address], AbstractAsyncContextManager[object]] = lambda _: nullcontext(),
@@ -47,9 +47,9 @@ class Pool:
             for board in self.boards.values():
                 group.create_task(board.serve(), name=board.name)
 
-    def feeds(self) -> list[Feed]:
+    def run_inboxes(self) -> list[RunInbox]:
         """Of the runs that are on."""
-        return [board.feed for board in self.boards.values() if board.feed is not None]
+        return [board.inbox for board in self.boards.values() if board.inbox is not None]
 
     def stop_runs(self, outcome: Outcome, reason: str = "") -> None:
         """End all runs that are on, or about to begin."""

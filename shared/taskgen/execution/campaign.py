@@ -13,12 +13,12 @@ from taskgen.run import Outcome, Run
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
-_MOST_REFUSED: Final = 10_000
+_MAX_REFUSED: Final = 10_000
 """Of one task-set, one after the other: half a second, in which no board is served."""
 
 
 @dataclass(frozen=True, slots=True)
-class BadTaskSet:
+class FailedTaskSet:
     """A variant that was given up."""
 
     source: str
@@ -49,7 +49,7 @@ class Campaign:
     ) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         """How many runs have ended, by their outcome; attempts without a result included."""
-        self.bad: list[BadTaskSet] = []
+        self.bad: list[FailedTaskSet] = []
         self.running = 0
         """How many variants are with a board now."""
         self.is_stopped = False
@@ -122,7 +122,7 @@ class Campaign:
 
     def _give_up(self, assignment: Assignment) -> None:
         source, reasons = assignment.taskset.source, tuple(assignment.reasons)
-        self.bad.append(BadTaskSet(source, assignment.variant, reasons))
+        self.bad.append(FailedTaskSet(source, assignment.variant, reasons))
 
     def _draw(self, tasksets: list[TaskSet], session_params: tuple[Any, ...]) -> Iterator[Assignment]:
         for taskset in tasksets:
@@ -132,10 +132,10 @@ class Campaign:
                     assignment = self._assignment(variant, session_params, number)
                 except TaskSetError as error:
                     reason, refused = brief(error), refused + 1
-                    if refused == _MOST_REFUSED:  # boards wait, and its generator may go on for ever
+                    if refused == _MAX_REFUSED:  # boards wait, and its generator may go on for ever
                         reason += f"; {refused:,} refused one after the other: no more of it is drawn"
-                    self.bad.append(BadTaskSet(taskset.source, number, (reason,)))
-                    if refused == _MOST_REFUSED:
+                    self.bad.append(FailedTaskSet(taskset.source, number, (reason,)))
+                    if refused == _MAX_REFUSED:
                         break
                 else:
                     refused = 0

@@ -11,8 +11,8 @@ from taskgen.execution.campaign import Campaign
 from taskgen.run import Run
 
 
-class Workload:
-    """The `Source` that gives out the variants of a campaign.
+class CampaignSource:
+    """The `AssignmentSource` that gives out the variants of a campaign.
 
     Args:
         has_others: whether a board is there now besides the ones given.
@@ -38,7 +38,7 @@ class Workload:
             self._changed()
 
     async def take(self, board: str) -> Assignment:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         while (assignment := self._next(board)) is None:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(turn)
@@ -49,20 +49,20 @@ class Workload:
         return assignment
 
     def give_back(self, assignment: Assignment) -> None:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         self._of_campaign().give_back(assignment)
         self._changed()
 
     def begun(self, assignment: Assignment, run: Run) -> None:
-        """See `Source`: it is counted already."""
+        """See `AssignmentSource`: it is counted already."""
 
     def ended(self, assignment: Assignment, run: Run) -> None:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         self._of_campaign().ended(assignment, run)
         self._changed()
 
     def boards_changed(self) -> None:
-        """See `Source`."""
+        """See `AssignmentSource`."""
         self._changed()
 
     def _next(self, board: str) -> Assignment | None:

@@ -16,7 +16,7 @@ from taskgen.boards.limits import Allowance, Limits
 from taskgen.boards.profile import read_profile
 from taskgen.errors import DistributorError, ProfileError
 from taskgen.event import AbstractEventHandler, Quarantined
-from taskgen.execution.handler_chain import HandlerCalls
+from taskgen.execution.handler_chain import HandlerChain
 from taskgen.execution.quarantine_log import QuarantineLog
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import TaskSet
@@ -24,7 +24,7 @@ from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 
-_MOST_PENDING_BYTES: Final = 256 * 1024
+_MAX_PENDING_BYTES: Final = 256 * 1024
 """Of one run: above it the board's socket is not read until the handlers have caught up."""
 _FRAME_BYTES: Final = 64
 """What an empty frame counts: it costs the host memory and time, though the board sends four bytes."""
@@ -57,7 +57,7 @@ class Dispatcher:
 
     def __init__(self, limits: Limits, handlers: Sequence[AbstractEventHandler] = ()) -> None:
         self.counters = Counters()
-        self.calls = HandlerCalls(handlers)
+        self.calls = HandlerChain(handlers)
         self.limits = limits
         self._quarantine_log = QuarantineLog()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -115,7 +115,7 @@ class Dispatcher:
         self._quarantine_log.tell_total(run.board)
         self.calls.end(taskset)
 
-    def quarantine_stray(self, frame: bytes, board: str, reason: str) -> None:
+    def quarantine_unsolicited(self, frame: bytes, board: str, reason: str) -> None:
         """Have a frame kept that came while no run was on."""
         self.submit(partial(self.quarantine, Quarantined(brief(reason), frame, board, now())))
 
@@ -145,7 +145,7 @@ class Dispatcher:
 
     def _use(self, handlers: Sequence[AbstractEventHandler]) -> None:
         self.calls.commit()
-        self.calls = HandlerCalls(handlers)
+        self.calls = HandlerChain(handlers)
         self.calls.begin()
 
     def _mark_closed(self) -> None:
@@ -160,7 +160,7 @@ class Dispatcher:
             call()
 
 
-class Feed:
+class RunInbox:
     """One run's way into the handlers: its start, its frames, its end.
 
     Its methods are called in the asyncio loop; what they hand over is done in the handlers' thread.
@@ -202,9 +202,9 @@ class Feed:
         """
         self._given_bytes += sum(map(_weight, frames))
         self._dispatcher.submit(partial(self._take, frames, now(), waited_s))
-        if self._given_bytes - self._taken_bytes > _MOST_PENDING_BYTES:
+        if self._given_bytes - self._taken_bytes > _MAX_PENDING_BYTES:
             self._room = asyncio.Event()
-            if self._given_bytes - self._taken_bytes > _MOST_PENDING_BYTES:
+            if self._given_bytes - self._taken_bytes > _MAX_PENDING_BYTES:
                 await self._room.wait()
             self._room = None
 
@@ -232,7 +232,7 @@ class Feed:
             self._taken_bytes += _weight(frame)
             self._dispatcher.count_bytes(_weight(frame))
         room = self._room
-        if room is not None and self._given_bytes - self._taken_bytes <= _MOST_PENDING_BYTES // 2:
+        if room is not None and self._given_bytes - self._taken_bytes <= _MAX_PENDING_BYTES // 2:
             self._loop.call_soon_threadsafe(room.set)
 
     def _take_frame(self, frame: bytes, received_at: str, waited_s: float) -> None:

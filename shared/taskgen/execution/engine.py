@@ -12,9 +12,9 @@ from taskgen.boards.address import Address
 from taskgen.errors import DistributorError, first_error
 from taskgen.event import AbstractEventHandler
 from taskgen.execution.board import BoardSettings, BoardState
-from taskgen.execution.board_pool import Pool
+from taskgen.execution.board_pool import BoardPool
 from taskgen.execution.campaign import Campaign
-from taskgen.execution.campaign_source import Workload
+from taskgen.execution.campaign_source import CampaignSource
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.file_limit import allow_boards
 from taskgen.run import Outcome
@@ -45,8 +45,8 @@ class Engine:
         allow_boards(len(addresses))
         self.dispatcher = Dispatcher(settings.session.limits)
         self._closing = asyncio.Event()
-        self._workload = Workload(self._has_others)
-        self._pool = Pool(addresses, settings, self._workload, self.dispatcher)
+        self._workload = CampaignSource(self._has_others)
+        self._pool = BoardPool(addresses, settings, self._workload, self.dispatcher)
         self._failure: BaseException | None = None
         self._is_ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="taskgen-boards", daemon=True)

@@ -19,13 +19,13 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 10.0
+_MAX_PAUSE_S: Final = 10.0
 _RAISED: Final = BaseException
 """What a user's code may raise: `sys.exit()` or asyncio's `CancelledError` too would end the thread that
 serves every run. A Ctrl-C of the user is told in another thread."""
 
 
-class HandlerCalls:
+class HandlerChain:
     """The handlers of a distributor; the first decides, the others watch.
 
     Those that store are called before the others, so that what is stored is what the board said, whatever
@@ -55,7 +55,7 @@ class HandlerCalls:
             answer = self._answer(handler, taskset, profile)
             if handler is self._decider:
                 decision = answer
-        return self._decide_instead(taskset, profile) if decision is None else decision
+        return self._default_decision(taskset, profile) if decision is None else decision
 
     def end(self, taskset: TaskSet) -> None:
         """Tell all that the run whose outcome is set has ended."""
@@ -93,7 +93,7 @@ class HandlerCalls:
             pause_s = _FIRST_PAUSE_S
             while not self._is_committed(store, pause_s):
                 self.patience.pause(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     def _is_committed(self, store: CommittingHandler, pause_s: float) -> bool:
         try:
@@ -127,7 +127,7 @@ class HandlerCalls:
         self._report_no_decision(handler)
         return None
 
-    def _decide_instead(self, taskset: TaskSet, profile: Profile) -> bool:
+    def _default_decision(self, taskset: TaskSet, profile: Profile) -> bool:
         """The default's decision, where the deciding handler raised or forgot to return one."""
         taskset.apply(profile)
         return not taskset.is_terminated

@@ -13,7 +13,7 @@ from taskgen.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
-_LONGEST_S: Final = 120.0
+_MAX_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ async def _run(words: list[str], address: Address) -> None:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(_LONGEST_S):
+        async with asyncio.timeout(_MAX_S):
             output, _ = await process.communicate()
     except TimeoutError:
-        log.warning("%s: %s did not end within %g s", address, words[0], _LONGEST_S)
+        log.warning("%s: %s did not end within %g s", address, words[0], _MAX_S)
     else:
         if process.returncode:
             text = output.decode(errors="replace").strip()

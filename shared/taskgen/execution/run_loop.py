@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from taskgen.boards.session import AbstractSession
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, SessionError, TaskgenError
-from taskgen.execution.dispatcher import Feed
+from taskgen.execution.dispatcher import RunInbox
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
 
@@ -21,7 +21,7 @@ _SHORTEST_WAIT_S: Final = 0.1
 
 async def execute(
     session: AbstractSession,
-    feed: Feed,
+    inbox: RunInbox,
     taskset: TaskSet,
     session_params: tuple[Any, ...],
     run_timeout_s: float | None,
@@ -30,7 +30,7 @@ async def execute(
 
     Args:
         session: connected, with no run on.
-        feed: takes the frames, and holds the decision.
+        inbox: takes the frames, and holds the decision.
         taskset: its `run` is set.
         session_params: for `AbstractSession.start`.
         run_timeout_s: for the run, from the moment when the board was told to start it.
@@ -39,42 +39,42 @@ async def execute(
         SessionError: the session is of no further use; the run is closed all the same.
     """
     started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    driving = asyncio.create_task(_drive(session, feed, taskset, session_params, started))
+    driving = asyncio.create_task(_drive(session, inbox, taskset, session_params, started))
     try:
-        ends: set[asyncio.Future[Any]] = {driving, feed.decided}
+        ends: set[asyncio.Future[Any]] = {driving, inbox.decided}
         await asyncio.wait(ends | {started}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(ends, timeout=run_timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         driving.cancel()
         await asyncio.wait({driving})
     failure = None if driving.cancelled() else driving.exception()
-    outcome, reason = await _outcome(feed, failure, run_timeout_s)
+    outcome, reason = await _outcome(inbox, failure, run_timeout_s)
     if failure is None and not started.done():
         failure = BoardLostError("called off while it was being handed over")
     if failure is None:
-        failure = await _wind_up(session, feed, outcome)
+        failure = await _wind_up(session, inbox, outcome)
         if failure is not None and outcome is Outcome.TIMED_OUT:  # the time may have passed in a dead board
             outcome, reason = Outcome.BOARD_LOST, f"{reason}, and not to be stopped: {failure}"
     if isinstance(failure, BoardProtocolError) and failure.data:
-        feed.quarantine(str(failure), failure.data)
-    await feed.end(outcome, reason)
+        inbox.quarantine(str(failure), failure.data)
+    await inbox.end(outcome, reason)
     if failure is not None:
         raise failure
 
 
 async def _drive(
     session: AbstractSession,
-    feed: Feed,
+    inbox: RunInbox,
     taskset: TaskSet,
     session_params: tuple[Any, ...],
     started: asyncio.Future[None],
 ) -> None:
     await session.start(taskset, *session_params)
     started.set_result(None)
-    await _listen(session, feed, taskset)
+    await _listen(session, inbox, taskset)
 
 
-async def _listen(session: AbstractSession, feed: Feed, taskset: TaskSet) -> None:
+async def _listen(session: AbstractSession, inbox: RunInbox, taskset: TaskSet) -> None:
     """Hand over what the board says; ends only by an error.
 
     The board is given up after `silence_timeout_s` without a profile: a frame that is none does not break
@@ -82,21 +82,21 @@ async def _listen(session: AbstractSession, feed: Feed, taskset: TaskSet) -> Non
     """
     silence_s, waited_s, spoke_s = session.settings.silence_timeout_s, 0.0, 0.0
     while True:
-        heard_s, asleep_s, began = feed.heard_s, session.asleep_s, time.monotonic()
+        heard_s, asleep_s, began = inbox.heard_s, session.asleep_s, time.monotonic()
         left_s = silence_s - (waited_s - heard_s)
         frames = await _frames(session, max(_SHORTEST_WAIT_S, left_s) + asleep_s)
         waited_s += max(0.0, time.monotonic() - began - asleep_s)
         if frames:
             spoke_s = waited_s
-            await feed.put(frames, waited_s)
+            await inbox.put(frames, waited_s)
             if left_s > 0:
                 continue
-        await feed.flush()
+        await inbox.flush()
         if taskset.is_terminated:
-            feed.heard_s = waited_s  # the board has nothing left to say, and the decision is late
-        elif feed.heard_s == heard_s and spoke_s > heard_s:
+            inbox.heard_s = waited_s  # the board has nothing left to say, and the decision is late
+        elif inbox.heard_s == heard_s and spoke_s > heard_s:
             raise BoardProtocolError(f"no profile came for {silence_s:g} s, only frames that are none")
-        elif feed.heard_s == heard_s:
+        elif inbox.heard_s == heard_s:
             raise BoardSilentError(f"the board said nothing for {silence_s:g} s")
 
 
@@ -109,12 +109,12 @@ async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
 
 
 async def _outcome(
-    feed: Feed, failure: BaseException | None, run_timeout_s: float | None
+    inbox: RunInbox, failure: BaseException | None, run_timeout_s: float | None
 ) -> tuple[Outcome, str]:
     """What the run came to, once the handlers have seen all: their word counts more than a late fault."""
-    await feed.flush()
-    if feed.decided.done():
-        return feed.decided.result()
+    await inbox.flush()
+    if inbox.decided.done():
+        return inbox.decided.result()
     if failure is None:
         return Outcome.TIMED_OUT, f"not over within {run_timeout_s:g} s"
     if isinstance(failure, BoardLostError):
@@ -122,15 +122,15 @@ async def _outcome(
     return Outcome.BOARD_ERROR, str(failure) if isinstance(failure, TaskgenError) else repr(failure)
 
 
-async def _wind_up(session: AbstractSession, feed: Feed, outcome: Outcome) -> SessionError | None:
+async def _wind_up(session: AbstractSession, inbox: RunInbox, outcome: Outcome) -> SessionError | None:
     """Stop the board and take what it still reports of this run; returns why that failed."""
     try:
         await session.stop(is_finished=outcome is Outcome.FINISHED)
         while frames := await session.receive(session.settings.silence_timeout_s):
-            await feed.put(frames)
-            if feed.flood:
-                raise BoardProtocolError(feed.flood)
+            await inbox.put(frames)
+            if inbox.flood:
+                raise BoardProtocolError(inbox.flood)
     except SessionError as error:
-        log.warning("%s: lost after its run: %s", feed.run.board, error, extra={"board": feed.run.board})
+        log.warning("%s: lost after its run: %s", inbox.run.board, error, extra={"board": inbox.run.board})
         return error
     return None

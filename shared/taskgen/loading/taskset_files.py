@@ -17,9 +17,9 @@ from taskgen.loading.import_string import called, named_object
 from taskgen.task import ADAPTERS, Task
 from taskgen.taskset import TaskSet, to_xml
 
-_LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
+_MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 32
-_LONGEST_SHOWN: Final = 60
+_MAX_SHOWN: Final = 60
 _DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")
 
 
@@ -93,8 +93,8 @@ def _read_xml(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - w
 
 def _read_text(path: Path, error: type[TaskgenError]) -> str:
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise error(f"{path}: larger than {_LARGEST_FILE_BYTES // 2**20} MiB")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise error(f"{path}: larger than {_MAX_FILE_BYTES // 2**20} MiB")
         return path.read_text(encoding="utf-8-sig")
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror or fault}") from fault
@@ -196,4 +196,4 @@ def _of_tasks(spec: str, tasks: Iterable[Task]) -> TaskSet:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from taskgen.errors import SettingsError
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 LogKind = Literal["console", "json"]
 
@@ -80,7 +80,7 @@ def _console() -> list[Processor]:
 def _traceback(exc_info: ExcInfo) -> str:
     """As Python writes it, but each error's text, which may quote anything, is one line that may be cut."""
     parts = TracebackException(*exc_info).format()
-    return "\n".join(showable(line, _LONGEST) for part in parts for line in _lines(part))
+    return "\n".join(printable(line, _LONGEST) for part in parts for line in _lines(part))
 
 
 def _lines(part: str) -> list[str]:
@@ -90,7 +90,7 @@ def _lines(part: str) -> list[str]:
 def _showable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """What a board or a message says neither acts on a terminal nor fills the log."""
     return {
-        name: showable(value, _LONGEST) if isinstance(value, str) and name != "exception" else value
+        name: printable(value, _LONGEST) if isinstance(value, str) and name != "exception" else value
         for name, value in event.items()
     }
 

@@ -16,7 +16,7 @@ from taskgen.runtime.health import Health
 from taskgen.runtime.health_server import served
 from taskgen.runtime.logs import configure_logs
 from taskgen.runtime.settings import S, load_settings
-from taskgen.untrusted_text import showable
+from taskgen.untrusted_text import printable
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run_service(
         errors.append(first_error(group))
     for error in errors:
         told = " ".join(str(error).split())
-        sys.stderr.write(f"{showable(f'{name}: {told}')}\n")
+        sys.stderr.write(f"{printable(f'{name}: {told}')}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     sys.exit(0)
 

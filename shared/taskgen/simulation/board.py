@@ -23,8 +23,8 @@ from taskgen.simulation.truth import Truth
 
 _BACKLOG: Final = 16
 _PAUSE_AFTER_ERROR_S: Final = 0.2
-_LONGEST_UPTIME_MS: Final = 10_000_000
-_MOST_CORES: Final = 256
+_MAX_UPTIME_MS: Final = 10_000_000
+_MAX_CORES: Final = 256
 _CLOCK_BITS: Final = (32, 64)
 
 _log = logging.getLogger(__name__)
@@ -144,14 +144,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _uptime_ms(seed: int) -> int:
-    return zlib.crc32(f"uptime/{seed}".encode()) % _LONGEST_UPTIME_MS
+    return zlib.crc32(f"uptime/{seed}".encode()) % _MAX_UPTIME_MS
 
 
 def _check(speed: float, cores: int, clock_start: int | None, clock_bits: int) -> None:
     if not 0 < speed < float("inf"):
         raise SettingsError(f"speed: {speed} is no speed; write a number over 0, 1 for that of real boards")
-    if not 1 <= cores <= _MOST_CORES:
-        raise SettingsError(f"cores: {cores} is not 1 to {_MOST_CORES}")
+    if not 1 <= cores <= _MAX_CORES:
+        raise SettingsError(f"cores: {cores} is not 1 to {_MAX_CORES}")
     if clock_start is not None and clock_start < 0:
         raise SettingsError(f"clock_start: {clock_start} is negative")
     if clock_bits not in _CLOCK_BITS:

@@ -21,7 +21,7 @@ from taskgen.simulation.transmission import Transmission
 
 _CLEAR_MS: Final = 500
 """Real boards take 0.5 to 2 s."""
-_LARGEST_PAYLOAD: Final = 64 * 1024 * 1024
+_MAX_PAYLOAD: Final = 64 * 1024 * 1024
 _ANY_TASK: Final = "0"
 
 _log = logging.getLogger(__name__)
@@ -139,6 +139,6 @@ class Conversation:
 
     async def _read_payload(self) -> bytes:
         size = await self._read_word()
-        if size > _LARGEST_PAYLOAD:
+        if size > _MAX_PAYLOAD:
             raise ConnectionAbortedError(f"a payload of {size} bytes")
         return await self._reader.readexactly(size)

@@ -13,7 +13,7 @@ from taskgen.simulation.faults import Fault, Faults
 from taskgen.simulation.frames import Attributes
 
 _MERGED_FRAMES: Final = 3
-_MOST_PIECES: Final = 4
+_MAX_PIECES: Final = 4
 _PAUSE_S: Final = 0.0005
 """Between two pieces of a write: long enough for the kernel to send the first one alone."""
 _HUGE_SIZE: Final = 0xFFFFFFFF
@@ -127,7 +127,7 @@ class Transmission:
     def _pieces(self, data: bytes) -> list[bytes]:
         if Fault.SPLIT_WRITES not in self._faults:
             return [data]
-        cuts = sorted(self._random.randrange(1, len(data)) for _ in range(_MOST_PIECES - 1))
+        cuts = sorted(self._random.randrange(1, len(data)) for _ in range(_MAX_PIECES - 1))
         return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b]
 
 

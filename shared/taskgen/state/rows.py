@@ -26,8 +26,8 @@ class TaskSetState(StrEnum):
     """Put back, after an attempt without a result."""
     DONE = "done"
     """It has a result."""
-    BAD = "bad"
-    CALLED_OFF = "called_off"
+    FAILED = "bad"
+    CANCELLED = "called_off"
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class JobRow(NamedTuple):
     exit_type: str | None
 
 
-class EarlyRow(NamedTuple):
+class OutOfOrderRow(NamedTuple):
     """A message that came before its turn."""
 
     message_id: str
@@ -101,7 +101,7 @@ class EarlyRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class OutgoingMessage:
     """A message that has to reach the broker."""
 
     exchange: str
@@ -118,12 +118,12 @@ class Changes:
     tasksets: dict[str, TaskSetRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
     jobs: dict[tuple[str, int, int], JobRow] = field(default_factory=dict)
-    early: dict[str, EarlyRow] = field(default_factory=dict)
+    early: dict[str, OutOfOrderRow] = field(default_factory=dict)
     no_longer_early: set[str] = field(default_factory=set)
     """Ids of messages whose turn has come."""
     without_early: set[str] = field(default_factory=set)
     """Ids of runs of which no early message is needed any more."""
-    sendings: list[Sending] = field(default_factory=list)
+    sendings: list[OutgoingMessage] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     """Ids of sendings that the broker has."""
     tallies: Counter[tuple[str, str]] = field(default_factory=Counter)

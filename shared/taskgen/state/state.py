@@ -11,7 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from taskgen.errors import StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import new_id
 from taskgen.state.database import Database, Writer
-from taskgen.state.rows import ALL, Changes, EarlyRow, JobRow, RunRow, Sending, TaskSetRow, TaskSetState
+from taskgen.state.rows import (
+    ALL,
+    Changes,
+    JobRow,
+    OutgoingMessage,
+    OutOfOrderRow,
+    RunRow,
+    TaskSetRow,
+    TaskSetState,
+)
 
 R = TypeVar("R", RunRow, TaskSetRow)
 
@@ -47,12 +56,12 @@ _KINDS: Final = {
     row: {name: TypeAdapter[Any](kind) for name, kind in get_type_hints(row, include_extras=True).items()}
     for row in (RunRow, TaskSetRow)
 }
-_SENDINGS: Final = _select("sendings", Sending)
+_SENDINGS: Final = _select("sendings", OutgoingMessage)
 _KEEP_TASKSET: Final = _upsert("tasksets", TaskSetRow, "taskset_id")
 _KEEP_RUN: Final = _upsert("runs", RunRow, "run_id")
 _KEEP_JOB: Final = _upsert("jobs", JobRow, "run_id", "task_id", "job")
-_KEEP_EARLY: Final = _upsert("early", EarlyRow, "message_id")
-_KEEP_SENDING: Final = _upsert("sendings", Sending, "sending_id")
+_KEEP_EARLY: Final = _upsert("early", OutOfOrderRow, "message_id")
+_KEEP_SENDING: Final = _upsert("sendings", OutgoingMessage, "sending_id")
 _TALLY: Final = (
     "INSERT INTO tallies (scope, name, number) VALUES (?, ?, ?) "
     "ON CONFLICT (scope, name) DO UPDATE SET number = tallies.number + excluded.number"
@@ -163,10 +172,10 @@ class State:
         rows = self._database.rows("SELECT body FROM early WHERE message_id = ?", message_id)
         return rows[0][0] if rows else None
 
-    def sendings(self) -> list[Sending]:
+    def sendings(self) -> list[OutgoingMessage]:
         """What the broker has not confirmed yet, oldest first; without what is no text."""
         rows = self._database.rows(f"{_SENDINGS} ORDER BY sending_id")
-        return [Sending(*row) for row in rows if all(isinstance(value, str) for value in row)]
+        return [OutgoingMessage(*row) for row in rows if all(isinstance(value, str) for value in row)]
 
     def run_tallies(self) -> dict[str, int]:
         """How many runs there are by outcome, `running` those without; and `bad` task-sets."""
