@@ -5,13 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --quiet
 
-.PHONY: help demo test check bench test-compose clean
+.PHONY: help demo test check docs pictures bench test-compose clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo          run task-sets on simulated boards; results in demo/"
 	@echo "make test          ruff, mypy and all tests but those of compose"
 	@echo "make check         ruff and mypy alone"
+	@echo "make docs          build the documentation as a site in site/"
+	@echo "make pictures      run campaigns on simulated boards, and draw the pictures of the documentation"
 	@echo "make bench         measure and print; judges nothing"
 	@echo "make test-compose  the services under docker compose; needs a Docker engine"
 	@echo "make clean         remove the virtual environment, caches and the demo's results"
@@ -27,6 +29,13 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet || { echo "make: not formatted; run $(BIN)/ruff format"; exit 1; }
 	@$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+pictures: $(VENV)/.package
+	@$(BIN)/python docs/pictures/make.py
+	@echo "make: drew $$(echo docs/pictures/*.svg)"
+
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench
 
@@ -34,8 +43,8 @@ test-compose: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m compose tests/e2e
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo build dist
-	@find shared services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo site build dist
+	@find shared services docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp is newer than pyproject.toml once what it declares is installed.
 $(VENV)/.package: pyproject.toml | $(VENV)/.made
@@ -43,10 +52,15 @@ $(VENV)/.package: pyproject.toml | $(VENV)/.made
 	@$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml | $(VENV)/.made
+	@echo "make: installing into $(VENV), with what the documentation needs"
+	@$(PIP) --editable '.[docs]'
+	@touch $@ $(VENV)/.package
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@echo "make: installing into $(VENV), with what the tests need"
 	@$(PIP) --editable '.[dev]'
-	@touch $@ $(VENV)/.package
+	@touch $@ $(VENV)/.package $(VENV)/.docs
 
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || \

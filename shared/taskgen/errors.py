@@ -1,28 +1,30 @@
 """Every error this library raises on purpose, as one tree.
 
-TaskgenError
-├── TaskSetError           a task-set that no board could run as written
-├── AddressError           a board's address that cannot be understood
-├── SettingsError          an option or environment variable with a wrong value
-├── HandlerError           a handler that cannot be found or built
-├── DistributorError       the distributor was asked for what it cannot do now
-├── ProfileError           a frame that is no profile, or over a limit
-├── SessionError
-│   ├── BoardLostError     the board is gone, silent or late
-│   │   └── BoardSilentError   nothing came in time, but the connection stands
-│   ├── BoardLeasedError   another distributor has the board
-│   └── BoardProtocolError the board answered what the protocol does not know
-├── StoreError
-│   ├── StoreUnavailableError   it may work later: the disk is full, the server is down
-│   ├── UnstorableError         the store works, but will never take this
-│   └── UnreadableError         the store works, but one row of it cannot be understood
-└── BrokerError
-    ├── BrokerUnavailableError  it may work later: no broker there, or the connection broke
-    ├── CredentialsError        the broker or database refused this user
-    ├── TopologyError           a queue or exchange exists with other arguments, or not at all
-    ├── LockedError             another connection holds a queue for itself alone
-    ├── UnroutableError         no queue takes a message
-    └── MessageError            a message that cannot be understood: park it
+Errors of other libraries are translated into these.
+
+    TaskgenError
+    ├── TaskSetError           a task-set that no board could run as written
+    ├── AddressError           a board's address that cannot be understood
+    ├── SettingsError          an option or environment variable with a wrong value
+    ├── HandlerError           a handler that cannot be found or built
+    ├── DistributorError       the distributor was asked for what it cannot do now
+    ├── ProfileError           a frame that is no profile, or over a limit
+    ├── SessionError
+    │   ├── BoardLostError     the board is gone, silent or late
+    │   │   └── BoardSilentError   nothing came in time, but the connection stands
+    │   ├── BoardLeasedError   another distributor has the board
+    │   └── BoardProtocolError the board answered what the protocol does not know
+    ├── StoreError
+    │   ├── StoreUnavailableError   it may work later: the disk is full, the server is down
+    │   ├── UnstorableError         the store works, but will never take this
+    │   └── UnreadableError         the store works, but one row of it cannot be understood
+    └── BrokerError
+        ├── BrokerUnavailableError  it may work later: no broker there, or the connection broke
+        ├── CredentialsError        the broker or database refused this user
+        ├── TopologyError           a queue or exchange exists with other arguments, or not at all
+        ├── LockedError             another connection holds a queue for itself alone
+        ├── UnroutableError         no queue takes a message
+        └── MessageError            a message that cannot be understood: dead-letter it
 """
 
 from __future__ import annotations

@@ -24,9 +24,13 @@ class Quarantined:
     """Bytes from a board that could not be taken as events: kept, with the reason, for people to look at."""
 
     reason: str
+    """Why they could not be taken as events."""
     data: bytes
+    """The bytes themselves."""
     board: str
+    """`host:port` of the board."""
     received_at: str
+    """When they were read from the socket; host's time, UTC, ISO 8601."""
     run_id: str | None = None
     """None where no run was going on, and so none can be blamed."""
 

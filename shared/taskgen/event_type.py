@@ -10,16 +10,27 @@ class EventType(StrEnum):
     """What happened to a task. Other types may come, and are kept as they are."""
 
     START = "START"
+    """A job was released, and its process was created."""
     EXIT = "EXIT"
+    """The job ended by itself, with exit value 0."""
     EXIT_CRITICAL = "EXIT_CRITICAL"
+    """The job was killed at its critical time."""
     EXIT_ERROR = "EXIT_ERROR"
+    """The job ended by itself, with another exit value."""
     EXIT_EXTERNAL = "EXIT_EXTERNAL"
+    """The job was killed by a `STOP` or `CLEAR`."""
     EXIT_PERIOD = "EXIT_PERIOD"
+    """The job was killed because its next release had come."""
     OUT_OF_QUOTA = "OUT_OF_QUOTA"
+    """The job ran out of RAM."""
     OUT_OF_CAPS = "OUT_OF_CAPS"
+    """The job ran out of Genode capabilities."""
     NOT_SCHEDULED = "NOT_SCHEDULED"
+    """The admission test refused this release."""
     JOBS_DONE = "JOBS_DONE"
+    """The task has no job left; newer boards only."""
     EXTERNAL = "EXTERNAL"
+    """A snapshot that was requested from outside."""
 
 
 JOB_ENDS: Final = frozenset(

@@ -14,12 +14,19 @@ class Outcome(StrEnum):
     """How a run ended. A fault of the lab is never written down as a fault of the task-set."""
 
     FINISHED = "finished"
+    """All its tasks are terminated."""
     STOPPED_BY_RULE = "stopped_by_rule"
+    """The handler that decides ended it."""
     STOPPED_BY_USER = "stopped_by_user"
+    """A user ended it."""
     TIMED_OUT = "timed_out"
+    """It took longer than its timeout."""
     BOARD_LOST = "board_lost"
+    """The board was lost during the run."""
     BOARD_ERROR = "board_error"
+    """The board broke the protocol."""
     DISTRIBUTOR_LOST = "distributor_lost"
+    """The distributor that ran it stopped, died or lost its lease on the board."""
 
     @property
     def is_result(self) -> bool:
@@ -52,12 +59,15 @@ class Run:
     board: str
     """`host:port` of the board."""
     run_id: str = field(default_factory=new_id)
+    """UUIDv7 of the run."""
     taskset_id: str = field(default_factory=new_id)
     """Stays the same over all attempts at one variant."""
     attempt: int = 1
+    """Number of the attempt at this variant, from 1."""
     variant: int = 0
     """Number of the variant in `TaskSet.variants()`, from 0."""
     started_at: str = field(default_factory=now)
+    """Host's time, UTC, ISO 8601."""
     origin: Any = None
     """What the `AssignmentSource` gave along with the task-set; nothing in one process."""
 
@@ -67,7 +77,9 @@ class Run:
     """When that profile was read from the socket; host's time, UTC, ISO 8601."""
 
     ended_at: str = ""
+    """Host's time, UTC, ISO 8601; empty until the run has ended."""
     outcome: Outcome | None = None
+    """How it ended; None until then."""
     reason: str = ""
     """One sentence, where the outcome alone does not say why."""
     events: int = 0

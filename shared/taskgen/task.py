@@ -100,8 +100,11 @@ class Job:
     """One execution of a task. Times are the board's clock, in ms since its boot; None: not seen."""
 
     start: int | None = None
+    """Time stamp of its START."""
     end: int | None = None
+    """Time stamp of the event that ended it."""
     exit_type: str | None = None
+    """Type of the event that ended it: one of `JOB_ENDS`, or NOT_SCHEDULED."""
 
     @property
     def is_running(self) -> bool:
@@ -120,24 +123,22 @@ class Task(dict[str, Any]):
     `Task({"pkg": "hey"}, {"priority": 10}, period=100)`: later parameters win over earlier ones, and
     those not given have these defaults:
 
-    ============= ======= ================================================================
-    name          default meaning
-    ============= ======= ================================================================
-    id            None    unique in the task-set; `TaskSet` gives one where it is None
-    pkg           None    name of the binary, at most 15 ASCII characters; has to be given
-    executiontime 0       ms; worst case, used by the board's admission test
-    criticaltime  0       ms; a job that runs longer is killed; 0: never
-    priority      127     0 (highest) to 127 (lowest): fixed; 128: EDF by `deadline`
-    deadline      0       ms; relative to the release
-    period        0       ms between two releases; 0: a single job
-    offset        0       ms; delay of the first release
-    numberofjobs  1       releases of a periodic task; 0: for ever
-    quota         "1M"    RAM in bytes, with K, M or G behind
-    caps          235     Genode capabilities
-    config        {}      nested elements, handed to the binary
-    cores         1       number of the board's cores to use ...
-    coreoffset    0       ... and the first of them
-    ============= ======= ================================================================
+    | name            | default | meaning                                                         |
+    | --------------- | ------- | --------------------------------------------------------------- |
+    | `id`            | `None`  | unique in the task-set; `TaskSet` gives one where it is None    |
+    | `pkg`           | `None`  | name of the binary, at most 15 ASCII characters; has to be given |
+    | `executiontime` | `0`     | ms; worst case, used by the board's admission test              |
+    | `criticaltime`  | `0`     | ms; a job that runs longer is killed; 0: never                  |
+    | `priority`      | `127`   | 0 (highest) to 127 (lowest): fixed; 128: EDF by `deadline`      |
+    | `deadline`      | `0`     | ms; relative to the release                                     |
+    | `period`        | `0`     | ms between two releases; 0: a single job                        |
+    | `offset`        | `0`     | ms; delay of the first release                                  |
+    | `numberofjobs`  | `1`     | releases of a periodic task; 0: for ever                        |
+    | `quota`         | `"1M"`  | RAM in bytes, with K, M or G behind                             |
+    | `caps`          | `235`   | Genode capabilities                                             |
+    | `config`        | `{}`    | nested elements, handed to the binary                           |
+    | `cores`         | `1`     | number of the board's cores to use ...                          |
+    | `coreoffset`    | `0`     | ... and the first of them                                       |
 
     A list, range or generator as a value, also inside `config`, makes variants: see `TaskSet.variants`.
     A tuple inside `config` is one value: an element that is repeated.

@@ -22,8 +22,11 @@ class Limits:
     """Checked before anything is allocated or parsed; a frame over one of them is quarantined."""
 
     frame_bytes: int = 1024 * 1024
+    """Size of a frame."""
     depth: int = 32
+    """How deep elements may be nested."""
     elements: int = 50_000
+    """Number of elements in a frame."""
     attributes: int = 128
     """Of one element."""
     quarantined_pieces: int = 1_000

@@ -18,6 +18,7 @@ class SessionSettings:
     """What a session may wait for, in seconds, and what it may take."""
 
     connect_timeout_s: float = 5.0
+    """For establishing the connection."""
     frame_timeout_s: float = 10.0
     """For the rest of a frame once its size was read."""
     answer_timeout_s: float = 10.0
@@ -29,6 +30,7 @@ class SessionSettings:
     binaries: Path | None = None
     """Folder of the tasks' binaries; None: the boards hold them already, and none is sent."""
     limits: Limits = field(default_factory=Limits)
+    """What a frame may be at most."""
 
 
 class AbstractSession(ABC):
@@ -46,7 +48,9 @@ class AbstractSession(ABC):
 
     def __init__(self, address: Address, settings: SessionSettings) -> None:
         self.address = address
+        """The target's host and port."""
         self.settings = settings
+        """Timeouts, limits and the folder of binaries."""
         self.unsolicited: list[bytes] = []
         """Frames that came while no run of this session was on; the distributor takes them out."""
 

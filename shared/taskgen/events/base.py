@@ -19,9 +19,13 @@ class EventRow(NamedTuple):
     """One event as it is stored; (`run_id`, `seq`) names it for ever."""
 
     run_id: str
+    """The run that it belongs to."""
     seq: int
+    """Its number within the run, from 0."""
     task_id: int
+    """The task's `id`; -1 in a snapshot."""
     type: str
+    """Usually one of `EventType`."""
     time_stamp: int
     """Milliseconds since the board's boot: unsigned, up to 64 bit."""
     received_at: str
@@ -50,6 +54,7 @@ class Batch:
     ended: list[Run] = field(default_factory=list)
     """Complete runs: one may be here whose start was stored by another process, or comes later."""
     quarantined: list[Quarantined] = field(default_factory=list)
+    """Bytes that could not be taken as events."""
 
     def __bool__(self) -> bool:
         return bool(self.started or self.events or self.ended or self.quarantined)

@@ -38,13 +38,17 @@ class JobRow(NamedTuple):
     """One job, as the view `jobs` pairs the events."""
 
     run_id: str
+    """The run that it belongs to."""
     task_id: int
+    """The task's `id`."""
     job: int
     """Number among the task's jobs, from 0."""
     start_ms: int | None
     """The board's clock; None: not seen."""
     end_ms: int | None
+    """The board's clock; None: not seen."""
     exit_type: str | None
+    """Type of the event that ended it; None: not seen."""
     run_time_ms: int | None
     """None where start or end is, or where the clock was set back."""
 

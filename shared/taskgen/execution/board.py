@@ -34,9 +34,13 @@ class BoardState(StrEnum):
     """What a board is doing, as far as the distributor knows."""
 
     LEASED_ELSEWHERE = "leased_elsewhere"
+    """Another distributor holds its lease."""
     LOST = "lost"
+    """It cannot be reached, or does not answer."""
     IDLE = "idle"
+    """It is connected and waits for a task-set."""
     RUNNING = "running"
+    """It runs a task-set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ class FailedTaskSet:
     """A variant that was given up."""
 
     source: str
+    """Where the task-set was read from."""
     variant: int
+    """Number of the variant in `TaskSet.variants()`, from 0."""
     reasons: tuple[str, ...]
     """Of every attempt, with its board; or why it was refused before any."""
 
@@ -50,9 +52,11 @@ class Campaign:
         self.outcomes: Counter[Outcome] = Counter()
         """How many runs have ended, by their outcome; attempts without a result included."""
         self.bad: list[FailedTaskSet] = []
+        """Variants that were given up."""
         self.running = 0
         """How many variants are with a board now."""
         self.is_stopped = False
+        """Whether variants that had not begun were cancelled."""
         self._max_attempts = max_attempts
         self._check = check
         self._again: deque[Assignment] = deque()

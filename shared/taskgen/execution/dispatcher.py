@@ -39,9 +39,13 @@ class Counters:
     """What has gone through, since the start."""
 
     frames: int = 0
+    """Frames received from boards."""
     bytes: int = 0
+    """Size of these frames."""
     events: int = 0
+    """Events in them."""
     quarantined: int = 0
+    """Frames, and parts of frames, that could not be understood as events."""
 
 
 class Dispatcher:

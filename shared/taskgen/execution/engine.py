@@ -24,7 +24,9 @@ class BoardStatus(NamedTuple):
     """What a board is doing."""
 
     name: str
+    """`host:port`."""
     state: BoardState
+    """What it is doing."""
     since: str
     """When that began; host's time, UTC, ISO 8601."""
     reason: str

@@ -70,6 +70,7 @@ class SimulatedBoard:
     ) -> None:
         _check(speed, cores, clock_start, clock_bits)
         self.address = f"{host}:{port}"
+        """`host:port`; the actual port once the board is open."""
         self.speed = speed
         self.dialect = Dialect.named(dialect)
         self.faults = Faults(faults, seed)
@@ -78,11 +79,14 @@ class SimulatedBoard:
         self.binaries: dict[str, str] = {}
         """The SHA-256 of each binary it holds, by its name."""
         self.connections = 0
+        """Number of connections served so far."""
         self.runs = 0
+        """Number of task-sets started so far."""
         self._place = (host, port)
         self._truth = Truth(truth)
         start = _uptime_ms(seed) if clock_start is None else clock_start
         self.clock = Clock(start, speed, clock_bits)
+        """Its own clock, in ms since its boot."""
 
     async def __aenter__(self) -> Self:
         self._truth.begin()

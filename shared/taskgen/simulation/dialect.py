@@ -17,8 +17,11 @@ class Dialect(StrEnum):
     """
 
     OLD = "old"
+    """An older board."""
     NEW = "new"
+    """A newer board."""
     NEWEST = "newest"
+    """The newest public Taskloader and dom0."""
 
     @classmethod
     def named(cls, name: str) -> Dialect:
