@@ -55,7 +55,8 @@ def live(folder: Path, picture: Path) -> None:
             failing.kill()
         return runs >= SHOWN_AFTER_RUNS
 
-    with simulated_boards(BOARDS, folder), simulated_boards(FAILING_BOARD, folder) as failing:
+    with simulated_boards(BOARDS, folder) as others, simulated_boards(FAILING_BOARD, folder) as failing:
+        wait_until_listening(others, failing)
         draw(LIVE, run(LIVE, folder, until=is_worth_showing), picture)
 
 
@@ -68,33 +69,45 @@ def result(folder: Path, picture: Path) -> None:
 
 @contextmanager
 def simulated_boards(command: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Boards that listen while the context is open."""
+    """Boards, until the context is left; they listen when they print their first line."""
     with subprocess.Popen(_arguments(command), cwd=folder, stdout=subprocess.PIPE, text=True) as boards:
-        if boards.stdout is not None:
-            boards.stdout.readline()
         try:
             yield boards
         finally:
             boards.terminate()
 
 
+def wait_until_listening(*processes: subprocess.Popen[str]) -> None:
+    """Wait for each to print a line."""
+    for process in processes:
+        if process.stdout is not None:
+            process.stdout.readline()
+
+
 def run(command: str, folder: Path, until: Callable[[], bool] = lambda: False) -> list[str]:
-    """Run a command in a terminal; the lines that this shows at the end, or as soon as `until` is true."""
+    """Run a command in a terminal; the lines that this shows at the end, or as soon as `until` is true.
+
+    Raises:
+        subprocess.CalledProcessError: the command has failed by itself.
+    """
     ours, its = pty.openpty()
-    terminal = {"COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    terminal = {"COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color", "NO_COLOR": ""}
     with subprocess.Popen(
         _arguments(command), cwd=folder, env=os.environ | terminal, stdin=its, stdout=its, stderr=its
     ) as process:
         os.close(its)
-        screen = b""
+        screen, is_enough = b"", False
         for output in _read(ours):
             screen += output
-            if until():
+            is_enough = until()
+            if is_enough:
                 process.send_signal(signal.SIGINT)
                 break
         for _ in _read(ours):
             pass
     os.close(ours)
+    if process.returncode and not is_enough:
+        raise subprocess.CalledProcessError(process.returncode, command, screen)
     return shown(screen.decode())
 
 
