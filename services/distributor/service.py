@@ -21,7 +21,7 @@ from taskgen.amqp.declaring import declare
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, tasksets_queue
-from taskgen.boards.timeouts import Deadline
+from taskgen.deadline import Deadline
 from taskgen.errors import SessionError, StoreUnavailableError
 from taskgen.execution.board_pool import BoardPool
 from taskgen.execution.dispatcher import Counters, Dispatcher

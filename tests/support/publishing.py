@@ -9,7 +9,7 @@ from typing import Final
 
 from services.distributor.outbox import Outbox
 from services.distributor.publishing_handler import PublishingHandler
-from taskgen.boards.timeouts import Deadline
+from taskgen.deadline import Deadline
 from taskgen.errors import StoreUnavailableError
 from taskgen.execution.handler_chain import HandlerChain
 from taskgen.messages.codec import EndedMessage, EventsMessage, StartedMessage, TaskSetMessage, read_message

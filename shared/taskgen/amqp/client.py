@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from taskgen.amqp.connection import Connection, connection
-from taskgen.backoff import growing_pauses
+from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, first_error
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S = 0.2
-_MAX_PAUSE_S = 5.0
+_MAX_PAUSE_S: Final = 5.0
 
 
 async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable[None]]) -> None:
@@ -30,7 +29,7 @@ async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable
         was_connected = True
         await serve(link)
 
-    pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+    backoff = Backoff(_MAX_PAUSE_S)
     while True:
         try:
             async with connection(url, name) as link:
@@ -40,4 +39,4 @@ async def as_client(url: str, name: str, serve: Callable[[Connection], Awaitable
             if not was_connected or not isinstance(first_error(error), BrokerUnavailableError):
                 raise first_error(error) from error
             log.warning("%s; connecting again", first_error(error))
-        await asyncio.sleep(next(pauses))
+        await backoff.pause()

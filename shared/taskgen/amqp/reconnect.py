@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from taskgen.amqp.connection import Connection, connection
-from taskgen.backoff import growing_pauses
+from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, first_error
 from taskgen.runtime.health import Health
 
-_FIRST_PAUSE_S: Final = 0.2
 _MAX_PAUSE_S: Final = 15.0
 
 
@@ -34,7 +33,7 @@ async def stay_connected(
         SettingsError: the URL cannot be understood.
     """
     loop = asyncio.get_running_loop()
-    pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+    backoff = Backoff(_MAX_PAUSE_S)
     is_served = False
     while True:
         began = loop.time()
@@ -49,5 +48,5 @@ async def stay_connected(
         if is_served:
             return
         if loop.time() - began > _MAX_PAUSE_S:  # one that breaks at once is not asked in a hurry
-            pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
-        await asyncio.sleep(next(pauses))
+            backoff.reset()
+        await backoff.pause()

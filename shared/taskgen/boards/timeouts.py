@@ -1,31 +1,14 @@
-"""Time limits: for what another machine does, and for work whose parts have one limit together."""
+"""A time limit for what another machine does, which a pause of this process does not use up."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
 _LAST_LOOK_S: Final = 0.05
-
-
-class Deadline:
-    """A moment that the parts of some work share: what one of them does not need is left to the next."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._at_s = time.monotonic() + limit_s
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until then; 0 from then on."""
-        return max(0.0, self._at_s - time.monotonic())
-
-    def part(self, fraction: float) -> Self:
-        """The deadline of a part that may use this fraction of what is left now."""
-        return type(self)(self.left_s * fraction)
 
 
 async def with_timeout(limit_s: float | None, step: Callable[[], Awaitable[T]]) -> T:

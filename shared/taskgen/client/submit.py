@@ -13,7 +13,7 @@ from taskgen.amqp.connection import Connection
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.topology import TASKSETS, controller_queue, inbox, tasksets_queue
 from taskgen.amqp.waiting import until_lost
-from taskgen.backoff import growing_pauses
+from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.messages.codec import TaskSetMessage
 from taskgen.run import new_id
@@ -23,7 +23,6 @@ _WINDOW: Final = 200
 """So many are drawn and published before their confirms are waited for."""
 _DRAW_S: Final = 0.25
 """A window is cut short where a generator takes its time."""
-_FIRST_PAUSE_S: Final = 0.2
 _MAX_PAUSE_S: Final = 3.0
 
 
@@ -71,16 +70,16 @@ class Submission:
         # The controller's too, or the first `started` would find no queue.
         await declare(connection, [tasksets_queue(), controller_queue()])
         channel = await connection.channel(confirms=True)
-        pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        backoff = Backoff(_MAX_PAUSE_S)
         while not self.is_done:
             if not self._unconfirmed:
                 self._unconfirmed = await asyncio.to_thread(self._next_window)
                 self.is_done = not self._unconfirmed
             self.is_held_back = await self._is_refused(channel)
             if self.is_held_back:
-                await until_lost(asyncio.sleep(next(pauses)), channel.lost)
+                await until_lost(backoff.pause(), channel.lost)
             else:
-                pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+                backoff.reset()
 
     async def _is_refused(self, channel: Channel) -> bool:
         """Publish the window; whether the queue had no room for all of it."""

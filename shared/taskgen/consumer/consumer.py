@@ -16,7 +16,7 @@ from taskgen.amqp.dead_letters import park
 from taskgen.amqp.declaring import declare
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
-from taskgen.backoff import growing_pauses
+from taskgen.backoff import Backoff
 from taskgen.consumer.prefetch import Intake
 from taskgen.consumer.processor import Batches, BatchResult, Processor, RejectedMessage
 from taskgen.errors import (
@@ -35,8 +35,6 @@ __all__ = ["Hosted", "Processor", "host"]
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S: Final = 0.2
-_MAX_PAUSE_S: Final = 10.0
 _LATE_S: Final = 10.0
 """So long a store may take for a batch before it is said to be away."""
 
@@ -195,14 +193,14 @@ class _Hosting:
 
     async def _patiently(self, call: Callable[[], T]) -> T:
         """Call in the worker thread, again and again while the store is away."""
-        pauses = growing_pauses(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        backoff = Backoff()
         while True:
             try:
                 result = await self._in_worker(call)
             except StoreUnavailableError as error:
                 self._health.set("store", False, str(error))
                 self._health.metrics.store_retries.inc()
-                await asyncio.sleep(next(pauses))
+                await backoff.pause()
             else:
                 self._health.set("store", True)
                 return result

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from taskgen.backoff import growing_pauses
+from taskgen.backoff import Backoff
 from taskgen.boards.address import Address
 from taskgen.boards.limits import Allowance
 from taskgen.boards.session import AbstractSession, SessionSettings
@@ -26,7 +26,6 @@ from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S: Final = 0.2
 _LEASED_PAUSE_S: Final = 4.0
 
 
@@ -100,15 +99,15 @@ class Board:
 
     async def serve(self) -> None:
         """Reach the board, give it runs, and begin again when it is lost; for ever."""
-        pauses = growing_pauses(_FIRST_PAUSE_S, self._settings.longest_pause_s)
+        backoff = Backoff(self._settings.longest_pause_s)
         try:
             while True:
                 if await self._was_of_use():
-                    pauses = growing_pauses(_FIRST_PAUSE_S, self._settings.longest_pause_s)
+                    backoff.reset()
                     self._power_due = time.monotonic() + self._settings.power.after_s
                 await self._use_power()
                 is_leased = self.state is BoardState.LEASED_ELSEWHERE
-                await asyncio.sleep(_LEASED_PAUSE_S if is_leased else next(pauses))
+                await asyncio.sleep(_LEASED_PAUSE_S if is_leased else backoff.next_pause_s())
         finally:
             self._tell_strays()
 

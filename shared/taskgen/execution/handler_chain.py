@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from taskgen.backoff import Patience
+from taskgen.backoff import Backoff, Patience
 from taskgen.errors import StoreUnavailableError, TaskgenError
 from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
 from taskgen.run import Outcome
@@ -18,8 +18,6 @@ from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S: Final = 0.1
-_MAX_PAUSE_S: Final = 10.0
 _RAISED: Final = BaseException
 """What a user's code may raise: `sys.exit()` or asyncio's `CancelledError` too would end the thread that
 serves every run. A Ctrl-C of the user is told in another thread."""
@@ -90,23 +88,23 @@ class HandlerChain:
         its runs.
         """
         for store in self._stores:
-            pause_s = _FIRST_PAUSE_S
-            while not self._is_committed(store, pause_s):
+            backoff = Backoff()
+            while (pause_s := self._pause_after_commit(store, backoff)) is not None:
                 self.patience.pause(pause_s)
-                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
-    def _is_committed(self, store: CommittingHandler, pause_s: float) -> bool:
+    def _pause_after_commit(self, store: CommittingHandler, backoff: Backoff) -> float | None:
+        """Commit once; how long to pause before the next attempt, or None where none is to follow."""
         try:
             store.commit()
         except StoreUnavailableError as error:
             if not self.patience.is_over:
-                pause_s = self.patience.next_pause_s(pause_s)
+                pause_s = self.patience.next_pause_s(backoff.next_pause_s())
                 log.warning("%s: %s; trying again in %.1f s", type(store).__name__, brief(error), pause_s)
-                return False
+                return pause_s
             self._lose(store, error)
         except _RAISED as error:  # one broken store must not end the others
             self._lose(store, error)
-        return True
+        return None
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from taskgen.backoff import Patience
-from taskgen.boards.timeouts import Deadline
+from taskgen.deadline import Deadline
 
 
 @pytest.fixture
