@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.messages.codec import TaskSetMessage
+from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome
 from taskgen.state.rows import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
 
@@ -64,14 +65,15 @@ def try_again(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
     message = _message(row)
     if message is None:
         move(changes, row, TaskSetState.FAILED)
-        log.error("task-set %s is bad: what is known of it cannot be used", row.taskset_id)
+        log.error("task-set %s has failed: its message in the state cannot be used", row.taskset_id)
         return
-    again = message.again(run.board, run.reason or run.outcome or "")
-    if message.attempt >= message.max_attempts:
-        row.message = message.model_copy(update={"reasons": again.reasons}).body().decode()
+    attempt = message.history.next(run.board, run.reason or run.outcome or "")
+    if not RetryPolicy(message.max_attempts).allows(attempt):
+        row.message = message.model_copy(update={"reasons": list(attempt.reasons)}).body().decode()
         move(changes, row, TaskSetState.FAILED)
-        log.error("task-set %s is bad: %s", row.taskset_id, "; ".join(again.reasons))
+        log.error("task-set %s has failed: %s", row.taskset_id, "; ".join(attempt.reasons))
         return
+    again = message.retried(attempt)
     row.message = again.body().decode()
     move(changes, row, TaskSetState.WAITING)
     changes.sendings.append(OutgoingMessage(inbox(TASKSETS), TASKSETS, again.message_id, row.message))

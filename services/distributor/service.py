@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -134,7 +134,7 @@ class DistributorService:
         log.error("task-set %s refused: %s", refused.taskset.taskset_id, refused.reason)
         self.dispatcher.submit(partial(self._handler.refuse, refused))
 
-    def _has_others(self, tried: set[str]) -> bool:
+    def _has_others(self, tried: Collection[str]) -> bool:
         return self.pool.has_others(tried)
 
     def _obey(self, name: str, command: Command) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +53,7 @@ class TaskSetSource:
     def __init__(
         self,
         binaries: Path | None,
-        has_others: Callable[[set[str]], bool],
+        has_others: Callable[[Collection[str]], bool],
         lost: Callable[[str], asyncio.Future[None]],
         refuse: Callable[[RefusedMessage], None],
     ) -> None:
@@ -123,11 +123,11 @@ class TaskSetSource:
         """See `AssignmentSource`: from the confirm of its start on, the controller answers for it."""
         if isinstance(assignment, _Taken):
             self._unconfirmed[StartedMessage.id_of(run.run_id)] = assignment
-            self._running[assignment.taskset_id, assignment.attempt] = run.run_id
+            self._running[assignment.taskset_id, assignment.attempt.number] = run.run_id
 
     def ended(self, assignment: Assignment, run: Run) -> None:
         """See `AssignmentSource`: the controller hears of it by events, and decides on another attempt."""
-        self._running.pop((assignment.taskset_id, assignment.attempt), None)
+        self._running.pop((assignment.taskset_id, assignment.attempt.number), None)
 
     def boards_changed(self) -> None:
         """See `AssignmentSource`."""
@@ -171,10 +171,9 @@ class TaskSetSource:
                 taskset,
                 tuple(message.session_params),
                 message.variant,
-                message.attempt,
+                message.history,
                 message.taskset_id,
                 origin=message,
-                tried=set(message.tried),
                 tag=delivery.tag,
                 channel=channel,
                 since=time.monotonic(),
@@ -198,8 +197,9 @@ class TaskSetSource:
         """Give what is held to boards that wait, if possible to ones that have not lost it yet."""
         for taken in [] if self._is_closed else list(self._held):
             free = [board for board, turn in self._waiting.items() if not turn.done()]
-            fresh = [board for board in free if board not in taken.tried]
-            is_patient = self._has_others(taken.tried) and time.monotonic() - taken.since < _MAX_HELD_S
+            fresh = [board for board in free if taken.attempt.prefers(board)]
+            held_s = time.monotonic() - taken.since
+            is_patient = held_s < _MAX_HELD_S and self._has_others(taken.attempt.tried)
             chosen = fresh or ([] if is_patient else free)
             if chosen:
                 self._held.remove(taken)

@@ -21,6 +21,7 @@ from taskgen.execution.campaign import Campaign
 from taskgen.execution.dispatcher import Counters
 from taskgen.execution.engine import BoardStatus, Engine
 from taskgen.execution.power import PowerCommands
+from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
 
 Handlers = AbstractEventHandler | Sequence[AbstractEventHandler]
@@ -78,8 +79,6 @@ class Distributor:
         limits: Limits | None = None,
         session: type[AbstractSession] = TaskloaderSession,
     ) -> None:
-        if not isinstance(max_attempts, int) or max_attempts < 1:
-            raise SettingsError(f"max_attempts has to be a whole number of 1 or more, not {max_attempts!r}")
         _check_times(
             connect_timeout_s=connect_timeout_s,
             frame_timeout_s=frame_timeout_s,
@@ -90,7 +89,7 @@ class Distributor:
             longest_pause_s=longest_pause_s,
             power_after_s=power_after_s,
         )
-        self.max_attempts = max_attempts
+        self._retry_policy = RetryPolicy(max_attempts)
         self.event_handler = DefaultEventHandler() if event_handler is None else event_handler
         self._addresses = parse_addresses(boards, port)
         self._folder = binaries_folder(binaries)
@@ -177,7 +176,7 @@ class Distributor:
                 )
         self._settings.session_class.check(*session_params)
         checked = [self._check(one) for one in tasksets]
-        campaign = Campaign(checked, session_params, self.max_attempts, self._check)
+        campaign = Campaign(checked, session_params, self._retry_policy, self._check)
         engine = self._running_engine()
         engine.begin(campaign, self._handlers())
         self._campaign = campaign

@@ -1,6 +1,6 @@
 """A campaign gives out every variant until it has a result or is given up."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from taskgen.execution.assignment import Assignment
 from taskgen.execution.campaign import Campaign
+from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -17,14 +18,14 @@ from taskgen.taskset import TaskSet
 
 def campaign(*choices: Any, max_attempts: int = 3) -> Campaign:
     tasksets = [TaskSet([Task(pkg="hey", priority=choice)]) for choice in choices]
-    return Campaign(tasksets, ("params",), max_attempts, TaskSet.checked)
+    return Campaign(tasksets, ("params",), RetryPolicy(max_attempts), TaskSet.checked)
 
 
-def nobody(_: set[str]) -> bool:
+def nobody(_: Collection[str]) -> bool:
     return False
 
 
-def anybody(_: set[str]) -> bool:
+def anybody(_: Collection[str]) -> bool:
     return True
 
 
@@ -84,7 +85,7 @@ def test_a_lost_board_puts_its_variant_in_front_for_another_board() -> None:
     assert priority(take(one, "a:1", anybody)) == 2
     again = take(one, "b:1", anybody)
     assert again is first
-    assert (again.attempt, again.tried) == (2, {"a:1"})
+    assert (again.attempt.number, again.attempt.tried) == (2, ("a:1",))
 
 
 def test_a_board_that_is_alone_gets_its_variant_again() -> None:
@@ -110,7 +111,7 @@ def test_what_was_not_begun_comes_back_unchanged_and_in_front() -> None:
     first = take(one)
     one.give_back(first)
     assert take(one) is first
-    assert first.attempt == 1
+    assert first.attempt.number == 1
 
 
 def test_a_stopped_campaign_gives_nothing_more_and_is_done_with_its_last_run() -> None:

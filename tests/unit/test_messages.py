@@ -41,7 +41,7 @@ def test_a_message_comes_back_as_it_was() -> None:
 
 def test_another_attempt_keeps_the_task_set_and_says_what_was_tried() -> None:
     message = TaskSetMessage(tasks=[{"pkg": "hey"}])
-    second = message.again("b:1", "it broke").again("b:1", "again")
+    second = message.retried(message.history.next("b:1", "it broke").next("b:1", "again"))
     assert (second.taskset_id, second.attempt, second.tried) == (message.taskset_id, 3, ["b:1"])
     assert second.reasons == ["attempt 1 on b:1: it broke", "attempt 2 on b:1: again"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from taskgen.retry_policy import Attempt
 from taskgen.run import Run, new_id
 from taskgen.taskset import TaskSet
 
@@ -17,14 +18,10 @@ class Assignment:
     """Without open choices, validated."""
     session_params: tuple[Any, ...] = ()
     variant: int = 0
-    attempt: int = 1
+    attempt: Attempt = field(default_factory=Attempt)
     taskset_id: str = field(default_factory=new_id)
     origin: Any = None
     """Travels with the run, for whoever made the assignment."""
-    tried: set[str] = field(default_factory=set)
-    """The boards of former attempts."""
-    reasons: list[str] = field(default_factory=list)
-    """Why each former attempt had no result."""
 
 
 class AssignmentSource(Protocol):

@@ -194,7 +194,7 @@ class Board:
         run = Run(
             self.name,
             taskset_id=assignment.taskset_id,
-            attempt=assignment.attempt,
+            attempt=assignment.attempt.number,
             variant=assignment.variant,
             origin=assignment.origin,
         )

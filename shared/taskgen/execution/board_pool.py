@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from taskgen.boards.address import Address
@@ -56,7 +56,7 @@ class BoardPool:
         for board in self.boards.values():
             board.stop_run(outcome, reason)
 
-    def has_others(self, tried: set[str]) -> bool:
+    def has_others(self, tried: Collection[str]) -> bool:
         """Whether a board is there now besides the ones given."""
         return any(
             board.state in {BoardState.IDLE, BoardState.RUNNING} and board.name not in tried

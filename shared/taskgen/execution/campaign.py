@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from taskgen.errors import TaskSetError
 from taskgen.execution.assignment import Assignment
+from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome, Run
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
@@ -38,7 +39,7 @@ class Campaign:
     Args:
         tasksets: each with all its variants, drawn one by one as boards become free.
         session_params: for the session, with every variant.
-        max_attempts: so many boards may be lost under a variant before it is given up.
+        retry_policy: how often a variant is attempted.
         check: validates a variant, or raises `TaskSetError`.
     """
 
@@ -46,7 +47,7 @@ class Campaign:
         self,
         tasksets: Iterable[TaskSet],
         session_params: tuple[Any, ...],
-        max_attempts: int,
+        retry_policy: RetryPolicy,
         check: Callable[[TaskSet], TaskSet],
     ) -> None:
         self.outcomes: Counter[Outcome] = Counter()
@@ -57,7 +58,7 @@ class Campaign:
         """How many variants are with a board now."""
         self.is_stopped = False
         """Whether variants that had not begun were cancelled."""
-        self._max_attempts = max_attempts
+        self._retry_policy = retry_policy
         self._check = check
         self._again: deque[Assignment] = deque()
         self._fresh = self._draw(list(tasksets), session_params)
@@ -79,7 +80,7 @@ class Campaign:
         """Whether there is a variant that no board has."""
         return not self.is_stopped and (self._ahead is not None or bool(self._again))
 
-    def take(self, board: str, has_others: Callable[[set[str]], bool]) -> Assignment | None:
+    def take(self, board: str, has_others: Callable[[Collection[str]], bool]) -> Assignment | None:
         """The next variant for this board, those that lost theirs first; None if there is none now.
 
         Args:
@@ -89,7 +90,7 @@ class Campaign:
         if self.is_stopped:
             return None
         for assignment in self._again:
-            if board not in assignment.tried or not has_others(assignment.tried):
+            if assignment.attempt.accepts(board, has_others):
                 self._again.remove(assignment)
                 self.running += 1
                 return assignment
@@ -111,13 +112,11 @@ class Campaign:
         self.outcomes[outcome] += 1
         if outcome.is_result:
             return
-        assignment.tried.add(run.board)
-        assignment.reasons.append(f"attempt {assignment.attempt} on {run.board}: {run.reason or outcome}")
-        if assignment.attempt >= self._max_attempts:
-            self._give_up(assignment)
-        else:
-            assignment.attempt += 1
+        assignment.attempt = assignment.attempt.next(run.board, run.reason or outcome)
+        if self._retry_policy.allows(assignment.attempt):
             self._again.appendleft(assignment)
+        else:
+            self._give_up(assignment)
 
     def stop(self) -> None:
         """Call off what has not begun."""
@@ -125,8 +124,8 @@ class Campaign:
         self._again.clear()
 
     def _give_up(self, assignment: Assignment) -> None:
-        source, reasons = assignment.taskset.source, tuple(assignment.reasons)
-        self.bad.append(FailedTaskSet(source, assignment.variant, reasons))
+        failed = FailedTaskSet(assignment.taskset.source, assignment.variant, assignment.attempt.reasons)
+        self.bad.append(failed)
 
     def _draw(self, tasksets: list[TaskSet], session_params: tuple[Any, ...]) -> Iterator[Assignment]:
         for taskset in tasksets:

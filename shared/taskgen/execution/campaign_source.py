@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from taskgen.execution.assignment import Assignment
 from taskgen.execution.campaign import Campaign
@@ -18,7 +18,7 @@ class CampaignSource:
         has_others: whether a board is there now besides the ones given.
     """
 
-    def __init__(self, has_others: Callable[[set[str]], bool]) -> None:
+    def __init__(self, has_others: Callable[[Collection[str]], bool]) -> None:
         self._has_others = has_others
         self._campaign: Campaign | None = None
         self._waiting: set[asyncio.Future[None]] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -137,7 +137,7 @@ class Engine:
     async def _begin(self, campaign: Campaign) -> None:
         self._workload.begin(campaign)
 
-    def _has_others(self, tried: set[str]) -> bool:
+    def _has_others(self, tried: Collection[str]) -> bool:
         return self._pool.has_others(tried)
 
     def _stop(self) -> None:

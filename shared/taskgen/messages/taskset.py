@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from taskgen.errors import TaskSetError
+from taskgen.retry_policy import Attempt, RetryPolicy
 from taskgen.run import new_id, now
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -65,7 +66,7 @@ class TaskSetMessage(BaseMessage):
     source: str = "task-set"
     variant: Count = 0
     attempt: Annotated[Count, Field(ge=1)] = 1
-    max_attempts: Annotated[Count, Field(ge=1)] = 3
+    max_attempts: Annotated[Count, Field(ge=1)] = RetryPolicy().max_attempts
     tasks: Tasks
     session_params: list[dict[str, Any]] = []
     tried: list[str] = []
@@ -89,11 +90,20 @@ class TaskSetMessage(BaseMessage):
             raise TaskSetError(f"{self.source}: leaves a choice open; a message holds one variant")
         return rebuilt(self.tasks, self.source).checked()
 
-    def again(self, board: str, reason: str) -> TaskSetMessage:
-        """The next attempt, after one without a result."""
-        reasons = [*self.reasons, f"attempt {self.attempt} on {board}: {reason}"]
-        tried = [*self.tried, board] if board not in self.tried else self.tried
-        return self.model_copy(update={"attempt": self.attempt + 1, "tried": tried, "reasons": reasons})
+    @property
+    def history(self) -> Attempt:
+        """The attempt, with the history of those before it."""
+        return Attempt(self.attempt, tuple(self.tried), tuple(self.reasons))
+
+    def retried(self, attempt: Attempt) -> TaskSetMessage:
+        """The same task-set for another attempt."""
+        return self.model_copy(
+            update={
+                "attempt": attempt.number,
+                "tried": list(attempt.tried),
+                "reasons": list(attempt.reasons),
+            }
+        )
 
 
 class RefusedMessage(BaseMessage):
