@@ -6,26 +6,25 @@ import os
 import secrets
 import socket
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
 from taskgen.boards.address import Address, parse_addresses
 from taskgen.boards.binaries import binaries_folder
-from taskgen.boards.limits import Limits
-from taskgen.boards.session import SessionSettings
-from taskgen.execution.board import BoardSettings
+from taskgen.boards.limits import MAX_FRAME_BYTES, Limits
+from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.session import SESSION_DEFAULTS, SessionSettings
+from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.power import PowerCommands
 from taskgen.runtime.settings import ServiceSettings, checked
-
-_PORT: Final = 3001
 
 
 def _own_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-def _addresses(boards: str, port: int = _PORT) -> list[Address]:
+def _addresses(boards: str, port: int = DEFAULT_PORT) -> list[Address]:
     return parse_addresses(boards.replace(",", " ").split(), port)
 
 
@@ -36,24 +35,24 @@ class DistributorSettings(ServiceSettings):
     """Told apart by the controller, also two on one host and the former life of one."""
     boards: Annotated[str, checked(_addresses)]
     """Addresses and ranges, separated by commas or spaces."""
-    port: int = Field(default=_PORT, ge=1, le=65535)
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
     """Of boards that are given without one."""
     binaries: Annotated[Path, checked(binaries_folder)] | None = None
     """Folder of the tasks' binaries; none: the boards hold them already."""
     outbox_path: Path = Path("outbox")
     """Folder on a volume that outlives the container."""
     outbox_max_mb: int = Field(default=1024, ge=1)
-    connect_timeout_s: float = Field(default=5.0, gt=0)
-    frame_timeout_s: float = Field(default=10.0, gt=0)
-    answer_timeout_s: float = Field(default=10.0, gt=0)
-    probe_timeout_s: float = Field(default=3.0, gt=0)
-    silence_timeout_s: float = Field(default=40.0, gt=0)
-    run_timeout_s: float | None = Field(default=None, gt=0)
-    longest_pause_s: float = Field(default=60.0, gt=0)
-    frame_max_bytes: int = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
+    connect_timeout_s: float = Field(default=SESSION_DEFAULTS.connect_timeout_s, gt=0)
+    frame_timeout_s: float = Field(default=SESSION_DEFAULTS.frame_timeout_s, gt=0)
+    answer_timeout_s: float = Field(default=SESSION_DEFAULTS.answer_timeout_s, gt=0)
+    probe_timeout_s: float = Field(default=SESSION_DEFAULTS.probe_timeout_s, gt=0)
+    silence_timeout_s: float = Field(default=SESSION_DEFAULTS.silence_timeout_s, gt=0)
+    run_timeout_s: float | None = Field(default=BOARD_DEFAULTS.run_timeout_s, gt=0)
+    longest_pause_s: float = Field(default=BOARD_DEFAULTS.longest_pause_s, gt=0)
+    frame_max_bytes: int = Field(default=SESSION_DEFAULTS.limits.frame_bytes, ge=1, le=MAX_FRAME_BYTES)
     power_cycle_command: Annotated[str, checked(PowerCommands)] | None = None
     power_on_command: Annotated[str, checked(PowerCommands)] | None = None
-    power_after_s: float = Field(default=120.0, gt=0)
+    power_after_s: float = Field(default=BOARD_DEFAULTS.power.after_s, gt=0)
 
     def addresses(self) -> list[Address]:
         """The boards."""

@@ -11,12 +11,12 @@ from taskgen.boards.address import parse_addresses
 from taskgen.boards.binaries import binaries_folder, check_binaries
 from taskgen.boards.limits import Limits
 from taskgen.boards.protocol import DEFAULT_PORT
-from taskgen.boards.session import AbstractSession, SessionSettings
+from taskgen.boards.session import SESSION_DEFAULTS, AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import DistributorError, SettingsError, TaskSetError
 from taskgen.event import AbstractEventHandler, DefaultEventHandler
 from taskgen.events.quarantine import QuarantineFile, keeps_quarantine
-from taskgen.execution.board import BoardSettings
+from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.campaign import Campaign
 from taskgen.execution.dispatcher import Counters
 from taskgen.execution.engine import BoardStatus, Engine
@@ -65,17 +65,17 @@ class Distributor:
         event_handler: Handlers | None = None,
         port: int = DEFAULT_PORT,
         binaries: str | Path | None = None,
-        max_attempts: int = 3,
-        connect_timeout_s: float = 5.0,
-        frame_timeout_s: float = 10.0,
-        answer_timeout_s: float = 10.0,
-        probe_timeout_s: float = 3.0,
-        silence_timeout_s: float = 40.0,
-        run_timeout_s: float | None = None,
-        longest_pause_s: float = 60.0,
+        max_attempts: int = RetryPolicy().max_attempts,
+        connect_timeout_s: float = SESSION_DEFAULTS.connect_timeout_s,
+        frame_timeout_s: float = SESSION_DEFAULTS.frame_timeout_s,
+        answer_timeout_s: float = SESSION_DEFAULTS.answer_timeout_s,
+        probe_timeout_s: float = SESSION_DEFAULTS.probe_timeout_s,
+        silence_timeout_s: float = SESSION_DEFAULTS.silence_timeout_s,
+        run_timeout_s: float | None = BOARD_DEFAULTS.run_timeout_s,
+        longest_pause_s: float = BOARD_DEFAULTS.longest_pause_s,
         power_cycle_command: str | None = None,
         power_on_command: str | None = None,
-        power_after_s: float = 120.0,
+        power_after_s: float = BOARD_DEFAULTS.power.after_s,
         limits: Limits | None = None,
         session: type[AbstractSession] = TaskloaderSession,
     ) -> None:

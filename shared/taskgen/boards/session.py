@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from taskgen.boards.address import Address
 from taskgen.boards.limits import Limits
@@ -31,6 +31,9 @@ class SessionSettings:
     """Folder of the tasks' binaries; None: the boards hold them already, and none is sent."""
     limits: Limits = field(default_factory=Limits)
     """What a frame may be at most."""
+
+
+SESSION_DEFAULTS: Final = SessionSettings()
 
 
 class AbstractSession(ABC):

@@ -11,6 +11,7 @@ import typer
 
 from taskgen.boards.binaries import binaries_folder, check_binaries
 from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.session import SESSION_DEFAULTS
 from taskgen.cli.campaigns import run_campaign
 from taskgen.cli.interruption import Interruption
 from taskgen.cli.terminal import result_console
@@ -20,6 +21,7 @@ from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.handler_loader import load_handler
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.retry_policy import RetryPolicy
 from taskgen.untrusted_text import printable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
@@ -53,16 +55,16 @@ def run(
     ] = None,
     max_attempts: Annotated[
         int, typer.Option(metavar="N", help="So many boards may be lost under a variant.", min=1)
-    ] = 3,
+    ] = RetryPolicy().max_attempts,
     run_timeout: Annotated[
         float | None, typer.Option(metavar="S", help="Seconds that a whole run may take.", min=0.001)
     ] = None,
     silence_timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds of silence after which a board is lost.", min=0.001)
-    ] = 40.0,
+    ] = SESSION_DEFAULTS.silence_timeout_s,
     answer_timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds that a board may take to answer a command.", min=0.001)
-    ] = 10.0,
+    ] = SESSION_DEFAULTS.answer_timeout_s,
     power_cycle_command: Annotated[
         str | None,
         typer.Option(

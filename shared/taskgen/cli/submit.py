@@ -11,6 +11,7 @@ import typer
 from taskgen.cli.broker import AmqpUrl, amqp_extra, broker_url
 from taskgen.cli.interruption import Interruption
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.retry_policy import RetryPolicy
 
 
 def submit(
@@ -21,7 +22,7 @@ def submit(
     repeat: Annotated[int, typer.Option(help="Submit each variant so often.", min=1)] = 1,
     max_attempts: Annotated[
         int, typer.Option(help="So many runs of a variant may end without a result.", min=1)
-    ] = 3,
+    ] = RetryPolicy().max_attempts,
     admission_control: Annotated[
         Path | None, typer.Option(help="JSON or XML of the admission control's data.")
     ] = None,

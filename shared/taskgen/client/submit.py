@@ -16,6 +16,7 @@ from taskgen.amqp.waiting import until_lost
 from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.messages.codec import TaskSetMessage
+from taskgen.retry_policy import RetryPolicy
 from taskgen.run import new_id
 from taskgen.taskset import TaskSet
 
@@ -41,7 +42,7 @@ class Submission:
         tasksets: Sequence[TaskSet],
         *,
         repeat: int = 1,
-        max_attempts: int = 3,
+        max_attempts: int = RetryPolicy().max_attempts,
         session_params: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.campaign_id = new_id()

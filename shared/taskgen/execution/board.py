@@ -55,6 +55,9 @@ class BoardSettings:
     power: PowerCommands = field(default_factory=PowerCommands)
 
 
+BOARD_DEFAULTS: Final = BoardSettings()
+
+
 class Board:
     """Serves one board for as long as the distributor is open.
 
