@@ -167,7 +167,7 @@ class DistributorService:
         runs_end = deadline.part(1 / 2)
         self._source.close()
         self.pool.stop_runs(Outcome.DISTRIBUTOR_LOST, _SHUT_DOWN)
-        self.dispatcher.calls.patience.end_by(runs_end)
+        self.dispatcher.handlers.patience.end_by(runs_end)
         await _until(lambda: not self.pool.run_inboxes(), runs_end)
         serving.cancel()
         await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)

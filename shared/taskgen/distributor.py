@@ -143,7 +143,7 @@ class Distributor:
     @property
     def handler_failures(self) -> dict[str, int]:
         """What handlers raised, and how often."""
-        return dict(self._engine.dispatcher.calls.failures) if self._engine else {}
+        return dict(self._engine.dispatcher.handlers.failures) if self._engine else {}
 
     def start(
         self, taskset: TaskSet | Iterable[TaskSet], *session_params: Any, wait: bool = True

@@ -8,7 +8,8 @@ import pytest
 
 from taskgen.boards.limits import Limits
 from taskgen.event import DefaultEventHandler, Profile, Quarantined
-from taskgen.execution.dispatcher import Dispatcher, RunInbox
+from taskgen.execution.dispatcher import Dispatcher
+from taskgen.execution.run_inbox import RunInbox
 from taskgen.run import Outcome, Run
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -96,12 +97,12 @@ def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with
                 *[[profile_document(("START", 0, 1)), frame, profile_document(("EXIT", 0, 2))]] * 4,
             )
         )
-        failures = dispatcher.calls.failures
+        failures = dispatcher.handlers.failures
     finally:
         dispatcher.close()
     assert handler.seen == ["start", *["START", "EXIT"] * 4, "stop"]
     assert [one.data for one in handler.quarantined] == [frame] * 4
-    assert all("taskgen's own" in one.reason for one in handler.quarantined)
+    assert all("internal error" in one.reason for one in handler.quarantined)
     assert sum(failures.values()) == 4
 
 

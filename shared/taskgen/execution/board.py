@@ -18,8 +18,9 @@ from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import BoardLeasedError, BoardProtocolError, SessionError, TaskSetError
 from taskgen.execution.assignment import Assignment, AssignmentSource
-from taskgen.execution.dispatcher import Dispatcher, RunInbox
+from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.power import PowerCommands
+from taskgen.execution.run_inbox import RunInbox
 from taskgen.execution.run_loop import execute
 from taskgen.run import Outcome, Run, now
 from taskgen.untrusted_text import brief

@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from taskgen.boards.address import Address
 from taskgen.execution.assignment import AssignmentSource
 from taskgen.execution.board import Board, BoardSettings, BoardState
-from taskgen.execution.dispatcher import Dispatcher, RunInbox
+from taskgen.execution.dispatcher import Dispatcher
+from taskgen.execution.run_inbox import RunInbox
 from taskgen.run import Outcome
 
 

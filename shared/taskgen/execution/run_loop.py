@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from taskgen.boards.session import AbstractSession
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError, SessionError, TaskgenError
-from taskgen.execution.dispatcher import RunInbox
+from taskgen.execution.run_inbox import RunInbox
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
 
@@ -93,7 +93,7 @@ async def _listen(session: AbstractSession, inbox: RunInbox, taskset: TaskSet) -
                 continue
         await inbox.flush()
         if taskset.is_terminated:
-            inbox.heard_s = waited_s  # the board has nothing left to say, and the decision is late
+            inbox.mark_heard(waited_s)  # the board has nothing left to say, and the decision is late
         elif inbox.heard_s == heard_s and spoke_s > heard_s:
             raise BoardProtocolError(f"no profile came for {silence_s:g} s, only frames that are none")
         elif inbox.heard_s == heard_s:
