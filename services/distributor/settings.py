@@ -17,6 +17,7 @@ from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS, SessionSettings
 from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.power import PowerCommands
+from taskgen.loading.session_loader import load_session
 from taskgen.runtime.settings import ServiceSettings, checked
 
 
@@ -39,6 +40,8 @@ class DistributorSettings(ServiceSettings):
     """Of boards that are given without one."""
     binaries: Annotated[Path, checked(binaries_folder)] | None = None
     """Folder of the tasks' binaries; none: the boards hold them already."""
+    session: Annotated[str, checked(load_session)] = "taskgen.boards.taskloader:TaskloaderSession"
+    """`module:Class` of the session that speaks the boards' protocol."""
     outbox_path: Path = Path("outbox")
     """Folder on a volume that outlives the container."""
     outbox_max_mb: int = Field(default=1024, ge=1)
@@ -70,6 +73,7 @@ class DistributorSettings(ServiceSettings):
                 binaries=self.binaries,
                 limits=Limits(frame_bytes=self.frame_max_bytes),
             ),
+            session_class=load_session(self.session),
             run_timeout_s=self.run_timeout_s,
             longest_pause_s=self.longest_pause_s,
             power=PowerCommands(self.power_cycle_command, self.power_on_command, self.power_after_s),

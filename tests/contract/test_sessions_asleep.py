@@ -47,7 +47,7 @@ def test_a_board_that_does_not_answer_after_its_offsets_either_is_lost() -> None
     async def conversation(connected: TaskloaderSession) -> None:
         await connected.start(offset(*_OFFSETS))
         await connected.stop(is_finished=False)
-        with pytest.raises(BoardLostError, match=r"no answer, or no peace, within (1|0\.[4-9])\S* s of STOP"):
+        with pytest.raises(BoardLostError, match=r"did not answer within (1|0\.[4-9])\S* s of STOP"):
             await connected.receive(None)
 
     with scripted_board(script) as address:

@@ -97,7 +97,7 @@ def test_a_board_that_floods_where_an_answer_is_awaited_does_not_fill_the_memory
         line.wait_for_end()
 
     async def conversation(connected: TaskloaderSession) -> None:
-        with pytest.raises(BoardProtocolError, match="where AVAILABLE was awaited"):
+        with pytest.raises(BoardProtocolError, match="while AVAILABLE was expected"):
             await connected.start(two_tasks().checked())
         kept = sum(64 + len(frame) for frame in connected.unsolicited)
         assert MAX_UNSOLICITED_BYTES < kept < 2 * MAX_UNSOLICITED_BYTES
@@ -132,7 +132,7 @@ def test_a_board_that_talks_on_after_the_stop_without_answering_is_lost() -> Non
     async def conversation(connected: TaskloaderSession) -> None:
         await connected.start(two_tasks().checked())
         await connected.stop(is_finished=False)
-        with pytest.raises(BoardLostError, match="no peace"):
+        with pytest.raises(BoardLostError, match="did not answer"):
             await receive_rest(connected, two_tasks().checked())
 
     with scripted_board(script) as address:

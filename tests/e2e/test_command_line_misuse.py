@@ -31,7 +31,11 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "binaries").mkdir()
     (tmp_path / "binaries" / "hey").write_bytes(b"hey")
     (tmp_path / "mine.py").write_text(
+        "from taskgen.boards.session import AbstractSession\n"
         "class NoHandler:\n    pass\ndef failing():\n    raise OSError('no disk')\n"
+        "class Half(AbstractSession):\n"
+        "    async def connect(self): ...\n    async def receive(self, timeout_s): ...\n"
+        "    async def start(self, taskset): ...\n    async def stop(self, *, is_finished): ...\n"
     )
     return tmp_path
 
@@ -64,8 +68,8 @@ def board() -> Iterator[str]:
         ("run mine:failing --board BOARD", "mine:failing: OSError: no disk"),
         ("run other_binary.json --binaries binaries --board BOARD", "pkg: there is no binary 'gone'"),
         ("run good.json --binaries nowhere --board BOARD", "nowhere is no folder"),
-        ("run good.json --board 300.1.2.3", "'300.1.2.3' is no address of a board; write '172.25.1.2'"),
-        ("run good.json --board 127.0.0.1:0", "'0' is no port; write a number from 1 to 65535"),
+        ("run good.json --board 300.1.2.3", "'300.1.2.3' is not an address of a board; write '172.25.1.2'"),
+        ("run good.json --board 127.0.0.1:0", "'0' is not a port; write a number from 1 to 65535"),
         ("run good.json --board 127.0.0.0/8", "at most 65536"),
         ("run good.json --board BOARD --port 70000", "--port"),
         ("run good.json --board BOARD --port x", "--port"),
@@ -80,6 +84,19 @@ def board() -> Iterator[str]:
         ),
         ("run good.json --board BOARD --handler gone:Class", "gone:Class: there is no module 'gone'"),
         ("run good.json --board BOARD --handler mine.py", "write one such as mine:NAME"),
+        (
+            "run good.json --board BOARD --session mine:NoHandler",
+            "is not a session class; write MODULE:CLASS",
+        ),
+        ("run good.json --board BOARD --session gone:Class", "gone:Class: there is no module 'gone'"),
+        (
+            "run good.json --board BOARD --session mine:Half",
+            "mine:Half: Half does not implement close, reboot",
+        ),
+        (
+            "run good.json --board 127.0.61.1-4",
+            "'127.0.61.1-4' is not an address of a board; write a range as",
+        ),
         ("run good.json --board BOARD --sqlite nowhere/a.db", "there is no folder nowhere"),
         ("run good.json --board BOARD --sqlite text.db", "text.db: "),
         ("run good.json --board BOARD --csv good.json", "good.json: "),

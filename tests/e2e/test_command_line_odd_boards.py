@@ -53,4 +53,4 @@ def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
     with scripted_board(does_not_answer_the_stop) as address:
         ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
     (bad,) = json.loads(ended.stdout)["bad"]
-    assert bad["reasons"][0].endswith("no answer, or no peace, within 0.4 s of STOP")
+    assert bad["reasons"][0].endswith("did not answer within 0.4 s of STOP")

@@ -97,7 +97,7 @@ def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dia
         with socket.create_connection((host, int(port))):
             campaign = distributor.start(one_task(), wait=False)
             wait_until(
-                lambda: "serves somebody else" in distributor.boards[0].reason, 20, "a board that is busy"
+                lambda: "serves another client" in distributor.boards[0].reason, 20, "a board that is busy"
             )
             assert log.begun == []
         distributor.wait_finished()

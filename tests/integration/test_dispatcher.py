@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from taskgen.boards.limits import Limits
+from taskgen.boards.profile import read_profile
 from taskgen.event import DefaultEventHandler, Profile, Quarantined
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.run_inbox import RunInbox
@@ -53,7 +55,7 @@ def test_a_run_that_begins_while_a_new_handler_still_waits_for_its_turn_is_told_
     taskset.run = Run("board:1")
 
     async def run() -> None:
-        inbox = RunInbox(dispatcher, taskset)
+        inbox = RunInbox(dispatcher, taskset, partial(read_profile, limits=dispatcher.limits))
         may_go_on.set()
         await inbox.end(Outcome.STOPPED_BY_USER)
 
@@ -78,7 +80,7 @@ async def _run(dispatcher: Dispatcher, *reads: list[bytes]) -> None:
     """A run in which these frames are read."""
     taskset = TaskSet([Task(pkg="hey")])
     taskset.run = Run("board:1")
-    inbox = RunInbox(dispatcher, taskset)
+    inbox = RunInbox(dispatcher, taskset, partial(read_profile, limits=dispatcher.limits))
     for frames in reads:
         await asyncio.wait_for(inbox.put(frames), 30)
     await inbox.end(Outcome.STOPPED_BY_USER)
@@ -112,7 +114,7 @@ def test_empty_frames_too_wait_for_handlers_that_are_behind(dispatcher: Dispatch
     taskset.run = Run("board:1")
 
     async def run() -> None:
-        inbox = RunInbox(dispatcher, taskset)
+        inbox = RunInbox(dispatcher, taskset, partial(read_profile, limits=dispatcher.limits))
         putting = asyncio.create_task(inbox.put([b""] * 10_000))
         await asyncio.sleep(0)
         assert not putting.done()

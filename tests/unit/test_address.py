@@ -67,6 +67,15 @@ def test_what_is_no_address_is_named_with_what_to_write_instead(text: str) -> No
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["127.0.61.1-4", "127.0.61.1-127.0.61.4", "127.0.61.1-4:3001", "10-20", "127.0.61.*", "[fd00::1-4]"],
+)
+def test_a_range_that_is_not_cidr_is_not_a_host_name_and_the_error_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(AddressError, match=r"write a range as CIDR, such as '127.0.61.0/29'"):
+        parse_addresses(text)
+
+
 def test_no_board_at_all_is_an_error() -> None:
     with pytest.raises(AddressError, match="no board given"):
         parse_addresses([])

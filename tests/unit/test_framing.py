@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from taskgen.boards.framing import Deframer, Item, Retracted
+from taskgen.boards.framing import Deframer, Item, MisreadAnswer
 from taskgen.boards.limits import Limits
 from taskgen.boards.protocol import WORD, Answer
 
@@ -29,7 +29,7 @@ def as_meant(items: Sequence[Item]) -> list[bytes | Answer]:
     """What is left when what was taken back is gone."""
     left: list[bytes | Answer] = []
     for item in items:
-        if isinstance(item, Retracted):
+        if isinstance(item, MisreadAnswer):
             del left[len(left) - 1 - left[::-1].index(item.answer)]
         else:
             left.append(item)
@@ -43,18 +43,18 @@ def received(items: Sequence[bytes | Answer], cuts: Sequence[int], silences: Seq
 def received_of(
     data: bytes, awaited: Sequence[Answer], cuts: Sequence[int], silences: Sequence[bool]
 ) -> list[Item]:
-    """Feed the stream in pieces; after a piece nothing may come for so long that `settle` is called."""
+    """Feed the stream in pieces; a silence after a piece resolves an ambiguity."""
     deframer = Deframer(_MAX)
     for answer in awaited:
-        deframer.await_answer(answer)
+        deframer.expect(answer)
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     got: list[Item] = []
     for number, (begin, end) in enumerate(itertools.pairwise(places)):
         got += deframer.feed(data[begin:end])
         is_silent = end == len(data) or silences[number % len(silences)]
-        if is_silent and (settled := deframer.settle()) is not None:
+        if is_silent and (settled := deframer.resolve_ambiguity()) is not None:
             got.append(settled)
-    assert not deframer.is_amid
+    assert not deframer.is_incomplete
     assert deframer.error is None
     return got
 
@@ -107,7 +107,7 @@ def test_an_answer_that_is_forgotten_or_comes_late_costs_no_frame(
     """More answers may be awaited than come: those of a board that is too old to give them."""
     deframer = Deframer(_MAX)
     for answer in [*Answer, *(item for item in items if isinstance(item, Answer))]:
-        deframer.await_answer(answer)
+        deframer.expect(answer)
     data = wire([*items, frame(more)])
     assert as_meant(deframer.feed(data)) == [*items, frame(more)]
 
@@ -145,30 +145,30 @@ def test_a_body_may_begin_as_an_answer_that_is_not_awaited() -> None:
 
 def test_an_answer_is_given_once_it_stands_alone_for_a_while() -> None:
     deframer = Deframer(_MAX)
-    deframer.await_answer(Answer.GO_SEND)
+    deframer.expect(Answer.GO_SEND)
     assert deframer.feed(WORD.pack(Answer.GO_SEND)) == []
     assert deframer.is_ambiguous
-    assert deframer.settle() is Answer.GO_SEND
-    assert not deframer.is_amid
-    assert deframer.settle() is None
+    assert deframer.resolve_ambiguity() is Answer.GO_SEND
+    assert not deframer.is_incomplete
+    assert deframer.resolve_ambiguity() is None
 
 
 def test_a_settled_answer_that_text_follows_is_taken_back_and_awaited_again() -> None:
     deframer = Deframer(_MAX)
-    deframer.await_answer(Answer.GO_SEND)
+    deframer.expect(Answer.GO_SEND)
     deframer.feed(WORD.pack(Answer.GO_SEND))
-    deframer.settle()
+    deframer.resolve_ambiguity()
     assert deframer.feed(b"<pr") == []
-    assert deframer.feed(frame(144)[3:]) == [Retracted(Answer.GO_SEND), frame(144)]
+    assert deframer.feed(frame(144)[3:]) == [MisreadAnswer(Answer.GO_SEND), frame(144)]
     deframer.feed(WORD.pack(Answer.GO_SEND))
-    assert deframer.settle() is Answer.GO_SEND
+    assert deframer.resolve_ambiguity() is Answer.GO_SEND
 
 
 def test_text_for_a_size_takes_no_answer_back_once_a_frame_has_followed_it() -> None:
     deframer = Deframer(_MAX)
-    deframer.await_answer(Answer.GO_SEND)
+    deframer.expect(Answer.GO_SEND)
     deframer.feed(WORD.pack(Answer.GO_SEND))
-    deframer.settle()
+    deframer.resolve_ambiguity()
     assert deframer.feed(wire([frame(20)])) == [frame(20)]
     assert deframer.feed(b"<profile>") == []
     assert deframer.error is not None
@@ -178,8 +178,8 @@ def test_nothing_is_undecided_where_no_answer_is_awaited() -> None:
     deframer = Deframer(_MAX)
     deframer.feed(WORD.pack(Answer.GO_SEND))
     assert not deframer.is_ambiguous
-    assert deframer.settle() is None
-    assert deframer.is_amid
+    assert deframer.resolve_ambiguity() is None
+    assert deframer.is_incomplete
 
 
 @pytest.mark.parametrize("size", [_MAX + 1, 0xFFFFFFFF])
@@ -203,8 +203,8 @@ def test_a_frame_of_the_largest_size_is_taken() -> None:
 def test_any_bytes_at_all_end_in_frames_an_error_or_a_wait(data: bytes, cuts: list[int]) -> None:
     deframer = Deframer(_MAX)
     for answer in Answer:
-        deframer.await_answer(answer)
+        deframer.expect(answer)
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     for begin, end in itertools.pairwise(places):
         deframer.feed(data[begin:end])
-        deframer.settle()
+        deframer.resolve_ambiguity()

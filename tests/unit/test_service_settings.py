@@ -24,6 +24,8 @@ def _needed(monkeypatch: pytest.MonkeyPatch) -> None:
         (DistributorSettings, "PORT", "0"),
         (DistributorSettings, "BINARIES", "no/such/folder"),
         (DistributorSettings, "POWER_CYCLE_COMMAND", "cycle {bord}"),
+        (DistributorSettings, "SESSION", "gone:Session"),
+        (DistributorSettings, "SESSION", "taskgen.boards.session:AbstractSession"),
         (DistributorSettings, "POWER_ON_COMMAND", " "),
         (ControllerSettings, "STATE_URL", "mysql://host/database"),
         (ControllerSettings, "STATE_URL", "postgresql://host/database?no_such=1"),

@@ -1,4 +1,4 @@
-"""Where boards are: `host`, `host:port`, `[IPv6]:port` and CIDR ranges with an optional port."""
+"""Addresses of boards: `host`, `host:port`, `[IPv6]:port`, and CIDR ranges with an optional port."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from taskgen.errors import AddressError
 _MAX_BOARDS: Final = 65_536
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-_EXAMPLES = (
+_ONLY_NUMBERS: Final = re.compile(r"[0-9.*-]+")
+"""Never a host name: an incomplete address, or a range such as `127.0.61.1-4`."""
+_EXAMPLES: Final = (
     "write '172.25.1.2', '172.25.1.2:3001', 'board-7:3001', '[::1]:3001' or a range such as '10.200.33.0/28'"
 )
+_RANGE_EXAMPLE: Final = "write a range as CIDR, such as '127.0.61.0/29', or give each address"
 
 
 class Address(NamedTuple):
-    """A board's address; as text, `host:port`, it is also the board's name."""
+    """A board's address; its text, `host:port`, is also the board's name."""
 
     host: str
     port: int
@@ -29,10 +32,10 @@ class Address(NamedTuple):
 
 
 def parse_addresses(addresses: str | Iterable[str], default_port: int = DEFAULT_PORT) -> list[Address]:
-    """All boards that one or several addresses and ranges name, each once, in their order.
+    """Return all boards that one or several addresses and ranges name, each once, in the given order.
 
     Raises:
-        AddressError: one cannot be understood, or a range is too large.
+        AddressError: an address is not valid, or a range is too large.
     """
     are_several = isinstance(addresses, Iterable) and not isinstance(addresses, str)
     texts = list(addresses) if are_several else [addresses]
@@ -44,14 +47,17 @@ def parse_addresses(addresses: str | Iterable[str], default_port: int = DEFAULT_
 
 def _parse(text: object, default_port: int) -> Iterator[Address]:
     if not isinstance(text, str):
-        raise AddressError(f"{text!r} is no address of a board; {_EXAMPLES}")
+        raise AddressError(f"{text!r} is not an address of a board; {_EXAMPLES}")
     host, port = _split_port(text.strip(), default_port)
     if "/" in host:
         yield from (Address(str(member), port) for member in _members(host, text))
-    elif _is_ip(host) or (_HOST.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host)):
+    elif _is_ip(host) or (_HOST.fullmatch(host) and not _ONLY_NUMBERS.fullmatch(host)):
         yield Address(host, port)
     else:
-        raise AddressError(f"{text!r} is no address of a board; {_EXAMPLES}")
+        is_range = re.fullmatch(r"[0-9a-fA-F.:]+[*-][0-9a-fA-F.:]*", host)
+        raise AddressError(
+            f"{text!r} is not an address of a board; {_RANGE_EXAMPLE if is_range else _EXAMPLES}"
+        )
 
 
 def _split_port(text: str, default_port: int) -> tuple[str, int]:
@@ -64,7 +70,7 @@ def _split_port(text: str, default_port: int) -> tuple[str, int]:
 
 def _port(port: str | int, text: str) -> int:
     if not str(port).isdecimal() or not 0 < int(port) < 2**16:
-        raise AddressError(f"{text!r}: {port!r} is no port; write a number from 1 to 65535")
+        raise AddressError(f"{text!r}: {port!r} is not a port; write a number from 1 to 65535")
     return int(port)
 
 
@@ -80,7 +86,7 @@ def _members(network: str, text: str) -> Iterator[ipaddress.IPv4Address | ipaddr
     try:
         parsed = ipaddress.ip_network(network, strict=False)
     except ValueError as error:
-        raise AddressError(f"{text!r} is no range of addresses; {_EXAMPLES}") from error
+        raise AddressError(f"{text!r} is not a range of addresses; {_EXAMPLES}") from error
     if parsed.num_addresses > _MAX_BOARDS:
         raise AddressError(
             f"{text!r} names {parsed.num_addresses} boards; at most {_MAX_BOARDS} can be given"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers.expat import ExpatError
 
@@ -56,6 +56,16 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
     if "profile" not in parsed:
         raise ProfileError(brief(f"not a profile: the root element is <{next(iter(parsed))}>"))
     return _with_valid_events(parsed, is_plain=_REFERENCE not in document)
+
+
+def profile_of(events: Iterable[Mapping[str, Any]]) -> tuple[Profile, list[Rejected]]:
+    """What `read_profile` returns, for events that a target sends in another form than XML.
+
+    Args:
+        events: each with `type`, `task-id` and `time-stamp` (ms of the target's clock); other keys are kept.
+    """
+    as_parsed = [{f"@{name}": str(value) for name, value in event.items()} for event in events]
+    return _with_valid_events({"profile": {"events": {"event": as_parsed}}}, is_plain=False)
 
 
 def _document(frame: bytes) -> bytes:

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, final
 
 from taskgen.boards.address import Address
 from taskgen.boards.limits import Limits
-from taskgen.taskset import TaskSet
+from taskgen.boards.profile import Rejected, are_valid_events, read_profile
+from taskgen.errors import ProfileError
+from taskgen.taskset import Profile, TaskSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,41 @@ class AbstractSession(ABC):
 
     @abstractmethod
     async def receive(self, timeout_s: float | None) -> list[bytes]:
-        """Wait for frames and return at least one: each a `<profile>` document.
+        """Wait for frames and return at least one; `decode` reads them.
 
         After `stop` an empty list says, once, that nothing more of this run will come.
 
         Args:
-            timeout_s: how long the target may say nothing; None: for ever.
+            timeout_s: how long the target may stay silent; None: indefinitely.
         """
+
+    def decode(self, frame: bytes) -> tuple[Profile, list[Rejected]]:
+        """Turn one frame into the dictionary that handlers get, and whatever in it is not an event.
+
+        It is called in the handlers' thread, so it must depend on nothing but its argument and settings.
+        By default a frame is a `<profile>` document. Override this for targets that send anything else, and
+        build the result with `taskgen.boards.profile.profile_of`.
+
+        Raises:
+            ProfileError: the frame holds no events; it is quarantined.
+        """
+        return read_profile(frame, self.settings.limits)
+
+    @final
+    def decode_checked(self, frame: bytes) -> tuple[Profile, list[Rejected]]:
+        """Call `decode`, and turn the faults of an overriding method into a `ProfileError` that names it."""
+        if type(self).decode is AbstractSession.decode:
+            return self.decode(frame)
+        name = f"{type(self).__name__}.decode"
+        try:
+            profile, rejected = self.decode(frame)
+        except ProfileError:
+            raise
+        except Exception as error:  # a session may be a user's own
+            raise ProfileError(f"{name} raised {type(error).__name__}: {error}") from error
+        if not are_valid_events(profile):
+            raise ProfileError(f"{name} returned invalid events; build them with profile_of")
+        return profile, rejected
 
     @abstractmethod
     async def stop(self, *, is_finished: bool) -> None:

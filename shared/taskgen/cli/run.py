@@ -20,6 +20,7 @@ from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.handler_loader import load_handler
+from taskgen.loading.session_loader import load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.retry_policy import RetryPolicy
 from taskgen.untrusted_text import printable
@@ -74,6 +75,9 @@ def run(
     power_on_command: Annotated[
         str | None, typer.Option(metavar="COMMAND", help="The same for a board that was never there.")
     ] = None,
+    session: Annotated[
+        str, typer.Option(metavar="MODULE:CLASS", help="The session class for another kind of target.")
+    ] = "taskgen.boards.taskloader:TaskloaderSession",
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
 ) -> None:
     """Run all variants of task-sets on whichever board is free, and keep every event.
@@ -95,6 +99,7 @@ def run(
         answer_timeout_s=answer_timeout,
         power_cycle_command=power_cycle_command,
         power_on_command=power_on_command,
+        session=load_session(session),
     )
     if not (sqlite or csv or handler):
         sqlite = _DEFAULT_SQLITE

@@ -205,7 +205,7 @@ class Board:
         taskset = assignment.taskset.without_jobs()
         taskset.run = run
         self._source.begun(assignment, run)
-        self.inbox = RunInbox(self._dispatcher, taskset)
+        self.inbox = RunInbox(self._dispatcher, taskset, session.decode_checked)
         self._set(BoardState.RUNNING)
         try:
             await execute(

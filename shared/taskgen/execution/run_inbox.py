@@ -9,12 +9,12 @@ from functools import partial
 from typing import Final
 
 from taskgen.boards.limits import Allowance
-from taskgen.boards.profile import read_profile
+from taskgen.boards.profile import Rejected
 from taskgen.errors import ProfileError
 from taskgen.event import Quarantined
 from taskgen.execution.dispatcher import Dispatcher, resolve_threadsafe
 from taskgen.run import Outcome, Run, now
-from taskgen.taskset import TaskSet
+from taskgen.taskset import Profile, TaskSet
 from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,20 @@ _FRAME_OVERHEAD_BYTES: Final = 64
 """Counted for every frame: an empty one costs memory and time too, though the board sends four bytes."""
 
 
+Decode = Callable[[bytes], tuple[Profile, list[Rejected]]]
+"""A session's own way to read its frames: `AbstractSession.decode_checked`."""
+
+
 class RunInbox:
     """Takes a run's frames and its end; all methods are called in the asyncio loop.
 
     Args:
         dispatcher: of the handlers' thread.
         taskset: its `run` is set.
+        decode: makes a profile of a frame.
     """
 
-    def __init__(self, dispatcher: Dispatcher, taskset: TaskSet) -> None:
+    def __init__(self, dispatcher: Dispatcher, taskset: TaskSet, decode: Decode) -> None:
         assert taskset.run is not None  # noqa: S101 - the caller has just set it
         self.run: Run = taskset.run
         self._loop = asyncio.get_running_loop()
@@ -41,7 +46,7 @@ class RunInbox:
         """The first decision that the run is over: its outcome, and the reason where there is one."""
         self._dispatcher = dispatcher
         self._backlog = _Backlog(self._loop)
-        self._worker = RunWorker(dispatcher, taskset, self.run, self._backlog, self._decide_threadsafe)
+        self._worker = RunWorker(dispatcher, taskset, decode, self._backlog, self._decide_threadsafe)
         dispatcher.submit(self._worker.start)
 
     @property
@@ -99,8 +104,8 @@ class RunWorker:
 
     Args:
         dispatcher: holds the handlers and the counters.
-        taskset: the run's.
-        run: its first sequence number, time of reception and end are written here.
+        taskset: of the run, whose sequence number, time of reception and end are written here.
+        decode: makes a profile of a frame.
         backlog: reduced by what has been handled.
         decide: reports that the run is over.
     """
@@ -109,7 +114,7 @@ class RunWorker:
         self,
         dispatcher: Dispatcher,
         taskset: TaskSet,
-        run: Run,
+        decode: Decode,
         backlog: _Backlog,
         decide: Callable[[Outcome, str], None],
     ) -> None:
@@ -117,7 +122,9 @@ class RunWorker:
         self.heard_s = 0.0
         self._dispatcher = dispatcher
         self._taskset = taskset
-        self._run = run
+        assert taskset.run is not None  # noqa: S101 - the caller has just set it
+        self._run: Run = taskset.run
+        self._decode = decode
         self._backlog = backlog
         self._decide = decide
         self._events = 0
@@ -160,7 +167,7 @@ class RunWorker:
         counters.frames += 1
         counters.bytes += len(frame)
         try:
-            profile, rejected = read_profile(frame, self._dispatcher.limits)
+            profile, rejected = self._decode(frame)
         except ProfileError as error:
             self.quarantine(str(error), frame, received_at)
             return
