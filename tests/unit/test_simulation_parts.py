@@ -8,13 +8,12 @@ import pytest
 from taskgen.errors import AddressError, SettingsError
 from taskgen.event_type import EventType
 from taskgen.simulation import frames
-from taskgen.simulation.board import SimulatedBoard
 from taskgen.simulation.clock import Clock
-from taskgen.simulation.description import read_tasks
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault, Faults
-from taskgen.simulation.listening import places
-from taskgen.simulation.periodic_task import PeriodicTask
+from taskgen.simulation.launch import places
+from taskgen.simulation.periodic_task import PeriodicTask, read_tasks
+from taskgen.simulation.simulated_board import SimulatedBoard
 from taskgen.simulation.workload import KNOWN_BINARIES, work
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
@@ -201,6 +200,6 @@ def test_a_profile_is_laid_out_as_real_boards_do():
 
 
 def test_old_boards_do_not_know_the_newer_words():
-    assert Dialect.OLD.word_for(EventType.JOBS_DONE) is None
-    assert Dialect.OLD.word_for(EventType.OUT_OF_CAPS) is EventType.EXIT_ERROR
-    assert all(Dialect.NEW.word_for(event_type) is event_type for event_type in EventType)
+    assert Dialect.OLD.name_of(EventType.JOBS_DONE) is None
+    assert Dialect.OLD.name_of(EventType.OUT_OF_CAPS) is EventType.EXIT_ERROR
+    assert all(Dialect.NEW.name_of(event_type) is event_type for event_type in EventType)

@@ -11,11 +11,10 @@ import typer
 
 from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError, SettingsError
-from taskgen.simulation.background import make_boards, open_boards
-from taskgen.simulation.board import SimulatedBoard
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
-from taskgen.simulation.listening import places
+from taskgen.simulation.launch import make_boards, open_boards, places
+from taskgen.simulation.simulated_board import SimulatedBoard
 from taskgen.untrusted_text import printable
 
 _MAX_LINES: Final = 16

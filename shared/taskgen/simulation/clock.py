@@ -1,4 +1,4 @@
-"""A board's own clock: milliseconds since its boot, faster than the host's by a factor."""
+"""A board's clock: milliseconds since boot, faster than the host's clock by a factor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import monotonic
 
 
 class Clock:
-    """Time goes on by the host's clock; time stamps are it in so many bits, maybe restarted."""
+    """Follows the host's clock; time stamps wrap after a number of bits, and can be restarted."""
 
     def __init__(self, start_ms: int, speed: float, bits: int) -> None:
         self._speed = speed
@@ -17,31 +17,31 @@ class Clock:
         self._booted_at = monotonic() - self.seconds(start_ms)
 
     def now(self) -> int:
-        """Ms since boot; it never goes back, not even by rounding."""
+        """Return the ms since boot; they never decrease, not even by rounding."""
         time = int((monotonic() - self._booted_at) * 1000 * self._speed)
         self._latest = max(self._latest, time)
         return self._latest
 
     def stamp(self, time: int) -> int:
-        """What the board writes for this time."""
+        """Return the time stamp of this time."""
         return (time - self._zero) % (1 << self._bits)
 
     def restart_stamps(self, time: int) -> None:
-        """From now on this time is stamped 0, without a boot."""
+        """Stamp this time as 0 from now on, without a reboot."""
         self._zero = time
 
     def reboot(self) -> None:
-        """Begin again at 0."""
+        """Restart at 0."""
         self._zero = 0
         self._latest = 0
         self._booted_at = monotonic()
 
     def seconds(self, duration_ms: int) -> float:
-        """How long the board's ms last on the host."""
+        """Return how long this many ms of the board take on the host."""
         return duration_ms / 1000 / self._speed
 
     async def until(self, time: int) -> None:
-        """Wait for this time; if it is past, still let others have their turn."""
+        """Wait for this time; if it has passed, still yield to other tasks."""
         due = self._booted_at + self.seconds(time)
         await asyncio.sleep(max(0.0, due - monotonic()))
         self._latest = max(self._latest, time)

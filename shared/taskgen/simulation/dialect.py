@@ -1,4 +1,4 @@
-"""What older and newer boards say and do differently."""
+"""The differences between older and newer boards."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from taskgen.event_type import EventType
 class Dialect(StrEnum):
     """The generations of boards, the oldest first.
 
-    `old`: no `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; a binary that is sent again replaces the one
-    that the board holds. `new`: no `GET_PROFILE`. `newest`: as `new`, but with no `OPTIMIZE`, and it sleeps
-    through the offsets of all tasks, one after the other, while it obeys `START`.
+    `old`: without `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; a binary that is sent again replaces the
+    stored one. `new`: without `GET_PROFILE`. `newest`: like `new`, but without `OPTIMIZE`, and it sleeps
+    through the offsets of all tasks, one after the other, while it executes `START`.
     """
 
     OLD = "old"
@@ -25,18 +25,18 @@ class Dialect(StrEnum):
 
     @classmethod
     def named(cls, name: str) -> Dialect:
-        """The dialect of this name.
+        """Return the dialect with this name.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: the name is unknown.
         """
         try:
             return cls(name)
         except ValueError as error:
-            raise SettingsError(f"no dialect {name!r}; there are {', '.join(cls)}") from error
+            raise SettingsError(f"unknown dialect {name!r}; choose one of {', '.join(cls)}") from error
 
-    def word_for(self, event_type: EventType) -> EventType | None:
-        """How this board calls what happened; None: it does not say it."""
+    def name_of(self, event_type: EventType) -> EventType | None:
+        """Return how this board reports an event; None: it does not report it."""
         if self is Dialect.OLD and event_type == EventType.JOBS_DONE:
             return None
         if self is Dialect.OLD and event_type == EventType.OUT_OF_CAPS:

@@ -1,4 +1,4 @@
-"""A task as the simulated board understands it: numbers instead of the text of the task-set's XML."""
+"""A task as the simulated board reads it from the task-set's XML."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from typing import Any, Final
+from xml.parsers.expat import ExpatError
+
+import xmltodict
 
 EDF_PRIORITY: Final = 128
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -17,7 +20,7 @@ class PeriodicTask:
     """The parameters of docs/taskloader.md, section 2, with the same names; times in ms.
 
     Raises:
-        ValueError: a number is negative, or the priority is over 128.
+        ValueError: a number is negative, or the priority is greater than 128.
     """
 
     id: int
@@ -35,7 +38,7 @@ class PeriodicTask:
     cores: int = 1
     coreoffset: int = 0
     arg1: int = 0
-    """`config.arg1`; 0 where there is none, or it is no number."""
+    """`config.arg1`; 0 if it is missing or not a number."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -47,14 +50,14 @@ class PeriodicTask:
 
     @classmethod
     def read(cls, parameters: Mapping[str, Any]) -> PeriodicTask:
-        """Take one `periodictask`, a `taskgen.task.Task` or what xmltodict makes of the XML.
+        """Read a `taskgen.task.Task`, or one `periodictask` as xmltodict parses it.
 
         Raises:
-            ValueError: no `id` or `pkg`, or a parameter is not a number of its kind.
+            ValueError: `id` or `pkg` is missing, or a parameter is not a valid number.
         """
         for name in ("id", "pkg"):
             if parameters.get(name) in (None, ""):
-                raise ValueError(f"a task without {name}")
+                raise ValueError(f"a task has no {name}")
         given = {
             field.name: int(parameters[field.name])
             for field in fields(cls)
@@ -64,25 +67,43 @@ class PeriodicTask:
         return cls(pkg=str(parameters["pkg"]), quota=quota, arg1=_arg1(parameters.get("config")), **given)
 
     def core_set(self, board_cores: int) -> tuple[int, ...]:
-        """The cores it may use, counted on from the first one when the board has no more: never none."""
+        """The cores it may use, at least one; after the board's last core they continue with its first."""
         count = min(max(self.cores, 1), board_cores)
         return tuple((self.coreoffset + number) % board_cores for number in range(count))
 
     @property
     def relative_deadline(self) -> int | None:
-        """In ms: the deadline, else the period; None: there is no hurry."""
+        """The deadline in ms, or else the period; None: no deadline."""
         return self.deadline or self.period or None
 
 
-def set_up_in_turn(tasks: Iterable[PeriodicTask]) -> list[PeriodicTask]:
-    """The tasks as a board has them that sleeps through one offset after the other: they add up."""
+def read_tasks(document: bytes) -> list[PeriodicTask]:
+    """Read the XML of a task-set.
+
+    Raises:
+        ValueError: it is not XML or not a task-set, or a parameter has a wrong value.
+    """
+    try:
+        taskset = xmltodict.parse(document, force_list=("periodictask",)).get("taskset", "missing")
+    except ExpatError as error:
+        raise ValueError(f"not XML: {error}") from error
+    if taskset is None:
+        return []
+    tasks: list[Any] = taskset.get("periodictask", []) if isinstance(taskset, dict) else [None]
+    if not all(isinstance(task, dict) for task in tasks):
+        raise ValueError("the root element is not a <taskset> of <periodictask>s")
+    return [PeriodicTask.read(task) for task in tasks]
+
+
+def with_successive_offsets(tasks: Iterable[PeriodicTask]) -> list[PeriodicTask]:
+    """The tasks on a board that sleeps through one offset after the other, so that they add up."""
     return list(accumulate(tasks, lambda before, task: replace(task, offset=before.offset + task.offset)))
 
 
 def _bytes(quota: str) -> int:
     found = re.fullmatch(r"([0-9]+)([KMG]?)", quota.strip())
     if not found:
-        raise ValueError(f"quota: {quota!r} is no amount of memory")
+        raise ValueError(f"quota: {quota!r} is not an amount of memory")
     return int(found[1]) * _UNITS[found[2]]
 
 

@@ -1,9 +1,9 @@
 """The simulated schedule: a pure function from tasks and a seed to events with their times.
 
-Preemptive and global: of the jobs released and not ended, the most urgent ones that can have cores at
-the same time run. Fixed priorities come first, 0 before 127; below them all EDF tasks, by absolute
-deadline (the release plus `deadline`, else plus `period`, else never). Among equals the earlier release
-goes first, then the order in the task-set. Changing the core costs nothing.
+The schedule is preemptive and global: of all pending jobs, the most urgent ones that can have cores at the
+same time run. Fixed priorities come first, 0 before 127, then all EDF tasks by absolute deadline (the release
+plus `deadline`, or else plus `period`, or else never). Ties are broken by the earlier release, then by the
+order in the task-set. Migration between cores costs nothing.
 
 At one instant, ends come before releases and releases before `START`s, so causes precede effects.
 """
@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from taskgen.event_type import EventType
-from taskgen.simulation.admission import admitted
 from taskgen.simulation.periodic_task import EDF_PRIORITY, PeriodicTask
 from taskgen.simulation.workload import work
 
 
 class ScheduledEvent(NamedTuple):
-    """One event; `time` is in ms since the task-set was started."""
+    """One event; `time` is in ms since the start of the task-set."""
 
     time: int
     type: EventType
@@ -31,46 +31,68 @@ class ScheduledEvent(NamedTuple):
 def schedule(
     tasks: Sequence[PeriodicTask], seed: int = 0, cores: int = 2, binaries: Container[str] = ()
 ) -> Iterator[ScheduledEvent]:
-    """Yield the events of a task-set, in order of time, lazily: some task-sets never end.
+    """Yield the events of a task-set in order of time, lazily, because some task-sets never end.
 
-    It ends when nothing more will happen; endless jobs may be running then. Whoever stops the task-set at
-    some time finds the jobs to kill among the events so far: those with a START and no end.
+    The events end when nothing more will happen, though endless jobs may still be running. To stop a
+    task-set, kill the jobs that have a START and no end among the events so far.
 
-    - `START`: the job has got a core for the first time.
-    - `EXIT_CRITICAL`: `criticaltime` ms after its START, preemptions included, the job was not done.
-    - `EXIT_PERIOD`: it was not done when the next period came, which is so for the last job too. A job
-      that never got a core is reported with a START of the same time.
-    - `NOT_SCHEDULED`: at each release of a task that `admission.admitted` refuses.
-    - `JOBS_DONE`: at once after the last job's end.
+    - `START`: the job runs on a core for the first time.
+    - `EXIT_CRITICAL`: the job was not done `criticaltime` ms after its START, preemptions included.
+    - `EXIT_PERIOD`: the job was not done when the next period began; this applies to the last job too. A job
+      that never ran is reported with a START of the same time.
+    - `NOT_SCHEDULED`: at each release of a task that `admitted` refuses.
+    - `JOBS_DONE`: immediately after the end of the last job.
 
     Args:
-        tasks: with ids that differ.
+        tasks: with distinct ids.
         seed: varies run times, see `workload.work`.
-        cores: how many the board has.
-        binaries: names of those the board was sent, besides the known ones.
+        cores: how many cores the board has.
+        binaries: names of the binaries that were sent to the board; some are always known.
     """
     is_admitted = admitted(tasks, cores)
-    lives = [
-        _Life(task, number, is_admitted[number], task.core_set(cores)) for number, task in enumerate(tasks)
+    states = [
+        _TaskState(task, number, is_admitted[number], task.core_set(cores))
+        for number, task in enumerate(tasks)
     ]
     time = 0
     while True:
-        for life in lives:
-            yield from life.end(time)
-        for life in lives:
-            yield from life.release(time, seed, binaries)
-        running = _most_urgent(lives)
-        for life, job in running:
+        for state in states:
+            yield from state.end(time)
+        for state in states:
+            yield from state.release(time, seed, binaries)
+        running = _most_urgent(states)
+        for state, job in running:
             if job.start is None:
                 job.start = time
-                yield ScheduledEvent(time, EventType.START, life.task.id)
-        moments = [moment for life in lives for moment in life.moments()]
-        moments += [time + job.left for _, job in running if job.left is not None]
-        if not moments:
+                yield ScheduledEvent(time, EventType.START, state.task.id)
+        next_times = [moment for state in states for moment in state.next_times()]
+        next_times += [time + job.left for _, job in running if job.left is not None]
+        if not next_times:
             return
         for _, job in running:
-            job.run(min(moments) - time)
-        time = min(moments)
+            job.run(min(next_times) - time)
+        time = min(next_times)
+
+
+def admitted(tasks: Sequence[PeriodicTask], cores: int) -> list[bool]:
+    """Return for each task, first come, first served, whether its jobs are scheduled.
+
+    A task's utilisation is `executiontime / period`, spread evenly over the cores it may use, or 0 if either
+    is missing. The task is refused if its utilisation exceeds 1, or if with it the load of its cores would
+    exceed their number. The test is necessary, not sufficient: an admitted task can miss deadlines.
+    """
+    load = [Fraction(0)] * cores
+    return [_is_admitted(task, load) for task in tasks]
+
+
+def _is_admitted(task: PeriodicTask, load: list[Fraction]) -> bool:
+    utilisation = Fraction(task.executiontime, task.period) if task.period else Fraction(0)
+    own = task.core_set(len(load))
+    if utilisation > 1 or (utilisation and sum(load[core] for core in own) + utilisation > len(own)):
+        return False
+    for core in own:
+        load[core] += utilisation / len(own)
+    return True
 
 
 @dataclass(slots=True)
@@ -78,7 +100,7 @@ class _Job:
     release: int
     urgency: tuple[float, float, int, int]
     left: int | None
-    """Time it still has to run; None: endless."""
+    """Remaining time on a core; None: endless."""
     exit_type: EventType
     start: int | None = None
 
@@ -87,8 +109,8 @@ class _Job:
             self.left -= duration
 
 
-class _Life:
-    """A task as time goes by."""
+class _TaskState:
+    """A task and its current job."""
 
     def __init__(self, task: PeriodicTask, number: int, is_admitted: bool, cores: tuple[int, ...]) -> None:
         self.task = task
@@ -100,7 +122,7 @@ class _Life:
         self._next_release: int | None = task.offset
 
     def end(self, time: int) -> Iterator[ScheduledEvent]:
-        """End the job if it is done or is to be killed now."""
+        """End the job if it is done or has to be killed now."""
         exit_type = self._exit_type(time)
         if self.job is None or exit_type is None:
             return
@@ -110,7 +132,7 @@ class _Life:
         yield from self._ended(time, exit_type)
 
     def release(self, time: int, seed: int, binaries: Container[str]) -> Iterator[ScheduledEvent]:
-        """Release the next job if this is its time."""
+        """Release the next job if it is due."""
         if self._next_release != time:
             return
         task, number = self.task, self._released
@@ -123,8 +145,8 @@ class _Life:
         run_time, exit_type = work(task, number, seed, binaries)
         self.job = _Job(time, self._urgency(time), run_time, exit_type)
 
-    def moments(self) -> Iterator[int]:
-        """The times at which something has to be done, except for the end of the job's work."""
+    def next_times(self) -> Iterator[int]:
+        """The times of the next release and of the job's limits; the end of its work is not included."""
         if self._next_release is not None:
             yield self._next_release
         if self.job is not None and self.task.period:
@@ -133,7 +155,7 @@ class _Life:
             yield self.job.start + self.task.criticaltime
 
     def _exit_type(self, time: int) -> EventType | None:
-        """Why the job ends now; what is done in the last moment is done in time."""
+        """Why the job ends now, if it does; a job that is done in the last moment is done in time."""
         job, task = self.job, self.task
         if job is None:
             return None
@@ -151,7 +173,7 @@ class _Life:
             yield ScheduledEvent(time, EventType.JOBS_DONE, self.task.id)
 
     def _urgency(self, release: int) -> tuple[float, float, int, int]:
-        """The smaller the more urgent."""
+        """A smaller value is more urgent."""
         deadline = 0.0
         if self.task.priority == EDF_PRIORITY:
             relative = self.task.relative_deadline
@@ -159,24 +181,24 @@ class _Life:
         return (self.task.priority, deadline, release, self._number)
 
 
-def _most_urgent(lives: Sequence[_Life]) -> list[tuple[_Life, _Job]]:
-    """The jobs that run, most urgent first: one gets a core if the more urgent ones can all keep one.
+def _most_urgent(states: Sequence[_TaskState]) -> list[tuple[_TaskState, _Job]]:
+    """The jobs that run, most urgent first: a job gets a core if all more urgent jobs can keep one.
 
-    They may have to move for it: these are the augmenting paths of bipartite matching (Kuhn 1955), here
-    between jobs and cores.
+    They may have to migrate for this, along the augmenting paths of bipartite matching (Kuhn 1955) between
+    jobs and cores.
     """
-    holders: dict[int, _Life] = {}
+    holders: dict[int, _TaskState] = {}
 
-    def find_core(life: _Life, tried: set[int]) -> bool:
-        for core in life.cores:
+    def find_core(state: _TaskState, tried: set[int]) -> bool:
+        for core in state.cores:
             if core in tried:
                 continue
             tried.add(core)
             if core not in holders or find_core(holders[core], tried):
-                holders[core] = life
+                holders[core] = state
                 return True
         return False
 
-    ready = [(life, life.job) for life in lives if life.job is not None]
+    ready = [(state, state.job) for state in states if state.job is not None]
     ready.sort(key=lambda pair: pair[1].urgency)
-    return [(life, job) for life, job in ready if find_core(life, set())]
+    return [(state, job) for state, job in ready if find_core(state, set())]

@@ -1,4 +1,4 @@
-"""What simulated boards really said, for tests to compare with what was stored."""
+"""What simulated boards really sent, so that tests can compare it with what was stored."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from taskgen.simulation.frames import Attributes
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A file of JSON lines, one per event, written after the event was sent; boards may share it.
+    """A file with one JSON line per event, appended once the event was sent; boards may share it.
 
     A line has `board` (`host:port`), `connection` and `run` (counted from 1 for each board; `run` is 0
-    before the first), the event's attributes as xmltodict names them (`@type`, `@task-id`,
-    `@time-stamp`), and, if a fault made the event unreadable or late, its name as `destroyed` or `late`.
+    before the first) and the event's attributes as xmltodict names them (`@type`, `@task-id`,
+    `@time-stamp`). If a fault made the event unreadable or late, `destroyed` or `late` has its name.
     """
 
     path: Path | None
-    """None: nothing is written."""
+    """None: write nothing."""
 
     def begin(self) -> None:
-        """Make the file if there is none, so that a wrong path is known before a board speaks.
+        """Create the file if it does not exist, so that a wrong path is reported before any board listens.
 
         Raises:
             SettingsError: it cannot be written.
@@ -36,8 +36,8 @@ class Truth:
         except OSError as error:
             raise SettingsError(f"truth: cannot write: {error}") from error
 
-    def tell(self, events: Iterable[Attributes], **more: str | int) -> None:
-        """Append a line for each event; they are in the file when this returns."""
+    def record(self, events: Iterable[Attributes], **more: str | int) -> None:
+        """Append a line for each event, and flush the file."""
         if self.path is None:
             return
         lines = [

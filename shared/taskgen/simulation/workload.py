@@ -1,4 +1,4 @@
-"""What a job does on the simulated board: how long it runs, and how it ends."""
+"""The work of a job on the simulated board: how long it runs, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskgen.simulation.periodic_task import PeriodicTask
 
 MIN_QUOTA_BYTES: Final = 512 * 1024
 MIN_CAPS: Final = 20
-"""Fewer, and a job cannot even open its session to the log."""
+"""With fewer, a job cannot even open its log session."""
 
 _ENDLESS: Final = frozenset({"idle", "namaste"})
 _RUN_TIMES: Final = {
@@ -26,23 +26,23 @@ _RUN_TIMES: Final = {
 _JITTERED: Final = ("cond_42", "cond_mod")
 _JITTER_PERCENT: Final = 20
 _FAILING_MS: Final = 1
-"""A job that cannot work gives up after this."""
+"""When a job that cannot work fails."""
 
 KNOWN_BINARIES: Final = _ENDLESS | frozenset(_RUN_TIMES)
 
 
 class Work(NamedTuple):
-    """One job's work."""
+    """The work of one job."""
 
     run_time_ms: int | None
-    """On a core, at least 1; None: it never ends by itself."""
+    """Time on a core, at least 1; None: the job never ends by itself."""
     exit_type: EventType
 
 
 def work(task: PeriodicTask, job: int, seed: int, binaries: Container[str]) -> Work:
-    """What the task's job (counted from 0) does; `binaries` are those the board was sent.
+    """Return the work of a task's job (counted from 0); `binaries` are those that were sent to the board.
 
-    The run times of `cond_42` and `cond_mod` vary by up to 20 % from job to job, as `seed` says.
+    The run times of `cond_42` and `cond_mod` vary by up to 20 % from job to job, depending on `seed`.
     """
     if task.pkg not in KNOWN_BINARIES and task.pkg not in binaries:
         return Work(_FAILING_MS, EventType.EXIT_ERROR)
@@ -61,6 +61,6 @@ def _run_time_ms(task: PeriodicTask, job: int, seed: int) -> int | None:
     shortest, growth = _RUN_TIMES[task.pkg]
     run_time = shortest + task.arg1 * growth // 1000
     if task.pkg in _JITTERED:
-        chance = zlib.crc32(f"{seed}/{task.id}/{job}".encode())
-        run_time += chance % (run_time * _JITTER_PERCENT // 100 + 1)
+        variation = zlib.crc32(f"{seed}/{task.id}/{job}".encode())
+        run_time += variation % (run_time * _JITTER_PERCENT // 100 + 1)
     return run_time

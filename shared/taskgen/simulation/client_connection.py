@@ -1,4 +1,4 @@
-"""One client's connection, seen from the board: it obeys commands."""
+"""The board's side of one connection: reads commands and executes them."""
 
 from __future__ import annotations
 
@@ -7,66 +7,72 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskgen.boards.protocol import NAME_BYTES, WORD, Answer, Command
 from taskgen.event_type import EventType
 from taskgen.simulation import frames
-from taskgen.simulation.description import read_tasks
 from taskgen.simulation.dialect import Dialect
+from taskgen.simulation.frame_sender import FrameSender
 from taskgen.simulation.frames import Attributes
-from taskgen.simulation.periodic_task import PeriodicTask, set_up_in_turn
-from taskgen.simulation.reporter import Host, Reporter
-from taskgen.simulation.transmission import Transmission
+from taskgen.simulation.periodic_task import PeriodicTask, read_tasks, with_successive_offsets
+from taskgen.simulation.run_reporter import RunReporter
+
+if TYPE_CHECKING:
+    from taskgen.simulation.simulated_board import SimulatedBoard
 
 _CLEAR_MS: Final = 500
-"""Real boards take 0.5 to 2 s."""
+"""How long CLEAR takes; on real boards 0.5 to 2 s."""
 _MAX_PAYLOAD: Final = 64 * 1024 * 1024
 _ANY_TASK: Final = "0"
 
 _log = logging.getLogger(__name__)
 
 
-class Conversation:
+class ClientConnection:
     """Serves one client until either side closes the connection, then stops and forgets its tasks."""
 
-    def __init__(self, board: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, board: SimulatedBoard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._board = board
         self._reader = reader
         self._writer = writer
-        random = Random(f"{board.seed}/{board.connections}")  # noqa: S311 - where to split, no secret
-        self._out = Transmission(writer, board.faults, board.tell, random)
+        random = Random(f"{board.seed}/{board.connections}")  # noqa: S311 - not a secret
+        self._out = FrameSender(writer, board.faults, board.record, random)
         self._tasks: list[PeriodicTask] = []
-        self._reporter = Reporter(board, self._out)
-        self._obey: dict[int, Callable[[], Awaitable[None]]] = {
+        self._reporter = RunReporter(board, self._out)
+        self._commands: dict[int, Callable[[], Awaitable[None]]] = {
             Command.SEND_DESCS: self._add_tasks,
             Command.CLEAR: self._clear,
-            Command.SEND_BINARIES: self._take_binaries,
+            Command.SEND_BINARIES: self._receive_binaries,
             Command.START: self._start,
-            Command.STOP: self._stop,
-            Command.GET_LIVE: self._tell_live,
+            Command.STOP: self._reporter.kill,
+            Command.GET_LIVE: self._send_live,
         }
         if board.dialect is not Dialect.NEWEST:
-            self._obey[Command.OPTIMIZE] = self._optimize
+            self._commands[Command.OPTIMIZE] = self._optimize
         if board.dialect is Dialect.OLD:
-            self._obey[Command.GET_PROFILE] = self._tell_profile
+            self._commands[Command.GET_PROFILE] = self._send_profile
         else:
-            self._obey |= {Command.AVAILABLE: self._tell_available, Command.REBOOT: self._reboot}
+            self._commands |= {Command.AVAILABLE: self._send_available, Command.REBOOT: self._reboot}
 
-    async def hold(self) -> None:
-        """Obey until the connection is closed."""
-        is_following = True
+    async def serve(self) -> None:
+        """Execute commands until the connection is closed."""
+        is_in_step = True
         try:
             while not self._writer.is_closing():
                 word = await self._read_word()
-                if word in self._obey:
-                    is_following = True
-                    await self._obey[word]()
-                elif is_following:  # behind an unknown command each word of its data is one
-                    is_following = False
-                    _log.warning("%s: ignored from the unknown word %#x on", self._board.address, word)
+                if word in self._commands:
+                    is_in_step = True
+                    await self._commands[word]()
+                elif is_in_step:  # every word of an unknown command's data is taken for a command
+                    is_in_step = False
+                    _log.warning(
+                        "%s: ignoring data from the unknown command %#x on", self._board.address, word
+                    )
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            _log.debug("%s: the client is gone: %s", self._board.address, error)
+            _log.debug("%s: the client has disconnected: %s", self._board.address, error)
         finally:
             await self._reporter.end()
 
@@ -75,53 +81,50 @@ class Conversation:
         try:
             tasks = read_tasks(document)
         except ValueError as error:
-            _log.warning("%s: ignored a task-set that is none: %s", self._board.address, error)
+            _log.warning("%s: ignored an invalid task-set: %s", self._board.address, error)
             return
         self._tasks += tasks
 
     async def _clear(self) -> None:
-        await self._stop()
-        self._reporter.make_up_late(str(self._tasks[-1].id) if self._tasks else _ANY_TASK)
+        await self._reporter.kill()
+        self._reporter.invent_late(str(self._tasks[-1].id) if self._tasks else _ANY_TASK)
         self._tasks = []
         await asyncio.sleep(self._board.clock.seconds(_CLEAR_MS))
 
-    async def _take_binaries(self) -> None:
+    async def _receive_binaries(self) -> None:
         for _ in range(await self._read_word()):
-            await self._reporter.tell_late()
+            await self._reporter.send_late()
             await self._out.answer(Answer.GO_SEND)
             name = (await self._reader.readexactly(NAME_BYTES)).split(b"\0", 1)[0]
-            self._keep_binary(name.decode("ascii", "replace"), await self._read_payload())
+            self._store_binary(name.decode("ascii", "replace"), await self._read_payload())
 
-    def _keep_binary(self, name: str, content: bytes) -> None:
-        held, sent = self._board.binaries.get(name), hashlib.sha256(content).hexdigest()
-        if held is None or self._board.dialect is Dialect.OLD:
+    def _store_binary(self, name: str, content: bytes) -> None:
+        stored, sent = self._board.binaries.get(name), hashlib.sha256(content).hexdigest()
+        if stored is None or self._board.dialect is Dialect.OLD:
             self._board.binaries[name] = sent
-        elif held != sent:
-            _log.warning("%s: kept the former binary %r: it has one of this name", self._board.address, name)
+        elif stored != sent:
+            _log.warning("%s: kept the earlier binary named %r", self._board.address, name)
 
     async def _start(self) -> None:
-        """Set the tasks up; the newest boards obey nothing else until that is done."""
+        """Set the tasks up; the newest boards execute no other command until that is done."""
         if self._board.dialect is not Dialect.NEWEST:
             self._reporter.start(self._tasks)
             return
-        self._reporter.start(set_up_in_turn(self._tasks))
+        self._reporter.start(with_successive_offsets(self._tasks))
         await asyncio.sleep(self._board.clock.seconds(sum(task.offset for task in self._tasks)))
 
-    async def _stop(self) -> None:
-        await self._reporter.kill()
-
     async def _optimize(self) -> None:
-        """The goal changes nothing in a simulated schedule."""
+        """Ignore the optimisation goal: it does not change a simulated schedule."""
         await self._read_payload()
 
-    async def _tell_profile(self) -> None:
+    async def _send_profile(self) -> None:
         event = self._reporter.event(EventType.EXTERNAL, "-1")
         await self._out.send(frames.snapshot(event, self._states()), [event], run=self._board.runs)
 
-    async def _tell_live(self) -> None:
+    async def _send_live(self) -> None:
         await self._out.send(frames.live(self._states()))
 
-    async def _tell_available(self) -> None:
+    async def _send_available(self) -> None:
         await self._out.answer(Answer.AVAILABLE)
 
     async def _reboot(self) -> None:

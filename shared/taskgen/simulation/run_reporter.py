@@ -1,4 +1,4 @@
-"""What a board's tasks do while a client listens, said at its time."""
+"""Reports what a board's tasks do, each event at its time."""
 
 from __future__ import annotations
 
@@ -7,56 +7,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from taskgen.boards.protocol import Answer
 from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.simulation import frames
-from taskgen.simulation.clock import Clock
-from taskgen.simulation.dialect import Dialect
-from taskgen.simulation.faults import Fault, Faults
+from taskgen.simulation.faults import Fault
+from taskgen.simulation.frame_sender import FrameSender
 from taskgen.simulation.frames import Attributes
 from taskgen.simulation.periodic_task import PeriodicTask
 from taskgen.simulation.schedule import ScheduledEvent, schedule
-from taskgen.simulation.transmission import Events, Transmission
 
-_NASTY_FRAME_BYTES: Final = int(Answer.GO_SEND)
+if TYPE_CHECKING:
+    from taskgen.simulation.simulated_board import SimulatedBoard
 
-
-class Host(Protocol):
-    """What a conversation needs of its board; this outlives the connection."""
-
-    address: str
-    seed: int
-    cores: int
-    dialect: Dialect
-    clock: Clock
-    faults: Faults
-    binaries: dict[str, str]
-    connections: int
-    runs: int
-
-    def tell(self, events: Events, **more: str | int) -> None:
-        """Write down what was said."""
-
-    def reboot(self) -> None:
-        """Forget all that a reboot loses."""
+_AMBIGUOUS_FRAME_BYTES: Final = int(Answer.GO_SEND)
 
 
-class Reporter:
+class RunReporter:
     """Reports the runs of one connection, one after the other."""
 
-    def __init__(self, board: Host, out: Transmission) -> None:
+    def __init__(self, board: SimulatedBoard, out: FrameSender) -> None:
         self._board = board
         self._out = out
         self._reporting: asyncio.Task[None] | None = None
         self._open: dict[str, None] = {}
-        """Ids of the tasks with a job that was started and not ended, the oldest first."""
+        """Ids of the tasks whose job has started and not ended, the oldest first."""
         self._late: list[Attributes] = []
-        """What was killed and is not told yet."""
+        """Exits that have not been reported yet."""
 
     def start(self, tasks: Sequence[PeriodicTask]) -> None:
-        """Run the tasks; while they run a second start changes nothing."""
+        """Run the tasks; a second start during a run has no effect."""
         if self._reporting is not None and not self._reporting.done():
             return
         board = self._board
@@ -67,8 +48,8 @@ class Reporter:
         self._reporting = asyncio.create_task(self._report(events))
 
     async def kill(self) -> None:
-        """Stop the run, and say whose jobs that killed."""
-        async with self._out.lock:  # what reports must not be cancelled in the middle of a frame
+        """Stop the run, and report the jobs that this killed."""
+        async with self._out.lock:  # do not cancel in the middle of a frame
             if self._reporting is not None:
                 self._reporting.cancel()
         await self.end()
@@ -80,38 +61,36 @@ class Reporter:
             await self._out.send(frames.profile(killed), killed, run=self._board.runs)
 
     async def end(self) -> None:
-        """Wait until nothing is reported; what went wrong there is raised here."""
+        """Cancel the report and wait for it; raise whatever went wrong there."""
         reporting, self._reporting = self._reporting, None
         if reporting is None:
             return
         reporting.cancel()
-        await asyncio.wait(
-            [reporting]
-        )  # unlike `await reporting` it tells our own cancellation from that one
+        await asyncio.wait([reporting])  # `await reporting` would confuse its cancellation with our own
         if not reporting.cancelled():
             with suppress(ConnectionError):
                 reporting.result()
 
     def is_running(self, task_id: str) -> bool:
-        """Whether the task has a job that was started and not ended."""
+        """Whether the task has a job that has started and not ended."""
         return task_id in self._open
 
-    def make_up_late(self, task_id: str) -> None:
-        """If `Fault.LATE_EXIT_EXTERNAL` has nothing to tell late, let it be the end of this task's job."""
+    def invent_late(self, task_id: str) -> None:
+        """Give `Fault.LATE_EXIT_EXTERNAL` the exit of this task to report late, if there is no other."""
         if Fault.LATE_EXIT_EXTERNAL in self._board.faults and not self._late:
             self._late = [self.event(EventType.EXIT_EXTERNAL, task_id)]
 
-    async def tell_late(self) -> None:
-        """Say now what was held back."""
+    async def send_late(self) -> None:
+        """Report now what was held back."""
         late, self._late = self._late, []
         for event in late:
             document = frames.profile([event])
             if self._board.seed % 2 == 0:
-                document = frames.padded(document, _NASTY_FRAME_BYTES)
+                document = frames.padded(document, _AMBIGUOUS_FRAME_BYTES)
             await self._out.send(document, [event], run=self._board.runs, late=Fault.LATE_EXIT_EXTERNAL)
 
     def event(self, event_type: EventType, task_id: str, time: int | None = None) -> Attributes:
-        """An event of this time, or of now."""
+        """An event with this time, or the current one."""
         clock = self._board.clock
         stamp = clock.stamp(clock.now() if time is None else time)
         return {"type": str(event_type), "task-id": task_id, "time-stamp": str(stamp)}
@@ -128,18 +107,18 @@ class Reporter:
     async def _report_instant(self, time: int, happened: Sequence[ScheduledEvent]) -> None:
         if self._board.faults.strikes(Fault.RESTARTED_CLOCK):
             self._board.clock.restart_stamps(time)
-        words = [(self._board.dialect.word_for(event.type), str(event.task_id)) for event in happened]
-        events = [self.event(word, task_id, time) for word, task_id in words if word is not None]
+        names = [(self._board.dialect.name_of(event.type), str(event.task_id)) for event in happened]
+        events = [self.event(name, task_id, time) for name, task_id in names if name is not None]
         for event in events:
-            self._follow(event)
-        said = [event for event in events if not self._is_missing(event)]
-        if said:
-            await self._out.send_of_run(said, self._board.runs)
+            self._track(event)
+        sent = [event for event in events if not self._is_missing(event)]
+        if sent:
+            await self._out.send_run_events(sent, self._board.runs)
 
     def _is_missing(self, event: Attributes) -> bool:
         return event["type"] == EventType.START and self._board.faults.strikes(Fault.MISSING_START)
 
-    def _follow(self, event: Attributes) -> None:
+    def _track(self, event: Attributes) -> None:
         if event["type"] == EventType.START:
             self._open[event["task-id"]] = None
         elif event["type"] in JOB_ENDS:

@@ -1,4 +1,4 @@
-"""A simulated board: a TCP server that serves one client at a time, as the real ones do."""
+"""A simulated board: a TCP server that serves one client at a time, as real boards do."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import Final, Self, TypedDict
 
 from taskgen.errors import AddressError, SettingsError
+from taskgen.simulation.client_connection import ClientConnection
 from taskgen.simulation.clock import Clock
-from taskgen.simulation.conversation import Conversation
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Faults
-from taskgen.simulation.transmission import Events
+from taskgen.simulation.frame_sender import Events
 from taskgen.simulation.truth import Truth
 
 _BACKLOG: Final = 16
-_PAUSE_AFTER_ERROR_S: Final = 0.2
+_ERROR_PAUSE_S: Final = 0.2
 _MAX_UPTIME_MS: Final = 10_000_000
 _MAX_CORES: Final = 256
 _CLOCK_BITS: Final = (32, 64)
@@ -34,24 +34,24 @@ class SimulatedBoard:
     """An asynchronous context manager: while it is open the board listens at `address`.
 
     It serves one connection at a time; others wait in the system's backlog. Binaries and the clock outlive
-    connections, tasks do not.
+    a connection, tasks do not.
 
     Args:
         host: an address of this machine.
-        port: 0 takes a free one.
-        speed: how much faster than the host's the board's time goes.
+        port: 0: any free port.
+        speed: how much faster than the host's clock the board's clock runs.
         dialect: a `Dialect`: `old`, `new` or `newest`.
         faults: names of `Fault`s.
-        truth: the file of `Truth`, or None.
-        seed: varies run times, the clock at boot, and where faults strike.
-        cores: how many it has.
-        clock_start: ms since boot when the board is opened; None: as the seed says.
+        truth: the file that `Truth` appends to; None: no file.
+        seed: varies run times, the clock at the start, and when faults strike.
+        cores: how many cores it has.
+        clock_start: ms since boot when the board is opened; None: derived from the seed.
         clock_bits: 32 or 64; time stamps wrap there.
 
     Raises:
-        SettingsError: a value is out of range, a fault or dialect unknown; when opened: the truth cannot
-            be written.
-        AddressError: when opened: it cannot listen there.
+        SettingsError: a value is out of range, or a fault or dialect is unknown; when opened: the truth file
+            cannot be written.
+        AddressError: when opened: it cannot listen at this address.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SimulatedBoard:
         self.seed = seed
         self.cores = cores
         self.binaries: dict[str, str] = {}
-        """The SHA-256 of each binary it holds, by its name."""
+        """The SHA-256 of each stored binary, by its name."""
         self.connections = 0
         """Number of connections served so far."""
         self.runs = 0
@@ -103,12 +103,12 @@ class SimulatedBoard:
             await self._serving
         self._socket.close()
 
-    def tell(self, events: Events, **more: str | int) -> None:
-        """Append what was said to the truth."""
-        self._truth.tell(events, board=self.address, connection=self.connections, **more)
+    def record(self, events: Events, **more: str | int) -> None:
+        """Append events that were sent to the truth file."""
+        self._truth.record(events, board=self.address, connection=self.connections, **more)
 
     def reboot(self) -> None:
-        """Forget the binaries and begin the clock at 0."""
+        """Forget the binaries and restart the clock at 0."""
         self.binaries.clear()
         self.clock.reboot()
 
@@ -116,22 +116,22 @@ class SimulatedBoard:
         while True:
             try:
                 await self._serve_one()
-            except OSError as error:  # such as too many open files: it may pass, and the board goes on
+            except OSError as error:  # such as too many open files; this may be temporary, so continue
                 _log.error("%s: lost a connection: %s", self.address, error)
-                await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
+                await asyncio.sleep(_ERROR_PAUSE_S)
 
     async def _serve_one(self) -> None:
         connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
         self.connections += 1
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
-            await Conversation(self, reader, writer).hold()
+            await ClientConnection(self, reader, writer).serve()
         finally:
             await _close(writer)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    """Close at once if the client did; what a closing board has still to send goes out first."""
+    """Abort, unless the board itself is closing the connection: then send the remaining data first."""
     if not writer.is_closing():
         writer.transport.abort()
     with suppress(ConnectionError):
@@ -153,16 +153,18 @@ def _uptime_ms(seed: int) -> int:
 
 def _check(speed: float, cores: int, clock_start: int | None, clock_bits: int) -> None:
     if not 0 < speed < float("inf"):
-        raise SettingsError(f"speed: {speed} is no speed; write a number over 0, 1 for that of real boards")
+        raise SettingsError(
+            f"speed: {speed} is not a speed; write a number over 0, or 1 for that of real boards"
+        )
     if not 1 <= cores <= _MAX_CORES:
-        raise SettingsError(f"cores: {cores} is not 1 to {_MAX_CORES}")
+        raise SettingsError(f"cores: {cores} is out of range; write 1 to {_MAX_CORES}")
     if clock_start is not None and clock_start < 0:
-        raise SettingsError(f"clock_start: {clock_start} is negative")
+        raise SettingsError(f"clock_start: {clock_start} is negative; write 0 or more")
     if clock_bits not in _CLOCK_BITS:
-        raise SettingsError(f"clock_bits: {clock_bits} is neither 32 nor 64")
+        raise SettingsError(f"clock_bits: {clock_bits} is not valid; write 32 or 64")
 
 
-class BoardSettings(TypedDict, total=False):
+class SimulatedBoardSettings(TypedDict, total=False):
     """The keywords of `SimulatedBoard` that many boards can share."""
 
     speed: float

@@ -1,4 +1,4 @@
-"""The board's side of one connection: words and frames on their way out, with the faults on that way."""
+"""Sends a board's answers and frames, with the faults that strike on the way."""
 
 from __future__ import annotations
 
@@ -15,55 +15,54 @@ from taskgen.simulation.frames import Attributes
 _MERGED_FRAMES: Final = 3
 _MAX_PIECES: Final = 4
 _PAUSE_S: Final = 0.0005
-"""Between two pieces of a write: long enough for the kernel to send the first one alone."""
+"""Between two pieces of a write: long enough for the kernel to send the first one by itself."""
 _HUGE_SIZE: Final = 0xFFFFFFFF
 
 Events = Sequence[Attributes]
 
+Record = Callable[..., None]
+"""Takes the events that were sent and, as keywords, the truth's `run`, `destroyed` and `late`."""
 
-Tell = Callable[..., None]
-"""Takes the events that were said, and as keywords the truth's `run`, `destroyed` and `late`."""
 
+class FrameSender:
+    """Sends one item at a time; cancel a task only while it does not hold the lock."""
 
-class Transmission:
-    """Sends one thing after the other; a task may only be cancelled while it is not sending."""
-
-    def __init__(self, writer: asyncio.StreamWriter, faults: Faults, tell: Tell, random: Random) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, faults: Faults, record: Record, random: Random) -> None:
         self.lock = asyncio.Lock()
-        """Held while something is being sent."""
+        """Held while anything is being sent."""
         self._writer = writer
         self._faults = faults
-        self._tell = tell
+        self._record = record
         self._random = random
         self._is_silent = False
         self._held: list[tuple[bytes, Events, int]] = []
 
     async def answer(self, word: Answer) -> None:
-        """Send a word."""
+        """Send an answer."""
         async with self.lock:
             await self._write(WORD.pack(word))
 
     async def send(self, document: bytes, events: Events = (), **more: str | int) -> None:
-        """Send a frame that no fault destroys."""
+        """Send a frame that no fault can destroy."""
         async with self.lock:
             await self._release()
-            await self._write(_frame(document), lambda: self._tell(events, **more))
+            await self._write(_frame(document), lambda: self._record(events, **more))
 
-    async def send_of_run(self, events: Events, run: int) -> None:
-        """Send a run's events of one instant, as one frame or as the faults have it.
+    async def send_run_events(self, events: Events, run: int) -> None:
+        """Send a run's events of one instant, in one frame unless a fault changes that.
 
-        The caller holds the lock, so that it can write down in one step what was said.
+        The caller holds the lock, so that it can report an instant and keep track of it in one step.
         """
         groups = [[event] for event in events] if Fault.SINGLE_EVENT in self._faults else [events]
         for group in groups:
-            await self._send_frame_of_run(group, run)
+            await self._send_run_frame(group, run)
 
     async def release(self) -> None:
-        """Send the frames that are held back to go out together."""
+        """Send the frames that were held back to be sent together."""
         async with self.lock:
             await self._release()
 
-    async def _send_frame_of_run(self, events: Events, run: int) -> None:
+    async def _send_run_frame(self, events: Events, run: int) -> None:
         document = frames.profile(events)
         if Fault.TRAILING_BYTES in self._faults:
             document = frames.with_left_over(document)
@@ -76,7 +75,7 @@ class Transmission:
             await self._release()
 
     async def _is_destroyed(self, document: bytes, events: Events, run: int) -> bool:
-        """Let the faults strike that end the conversation."""
+        """Apply the faults that end the conversation."""
         whole = _frame(document)
         if self._faults.strikes(Fault.FREEZE):
             await self._release()
@@ -90,38 +89,38 @@ class Transmission:
 
     async def _destroy(self, data: bytes, events: Events, run: int, fault: Fault) -> None:
         await self._release()
-        await self._write(data, lambda: self._tell(events, run=run, destroyed=fault))
+        await self._write(data, lambda: self._record(events, run=run, destroyed=fault))
         self._is_silent = True
 
     async def _release(self) -> None:
         held, self._held = self._held, []
         if held:
-            await self._write(b"".join(frame for frame, _, _ in held), lambda: self._tell_all(held))
+            await self._write(b"".join(frame for frame, _, _ in held), lambda: self._record_all(held))
 
-    def _tell_all(self, held: Sequence[tuple[bytes, Events, int]]) -> None:
+    def _record_all(self, held: Sequence[tuple[bytes, Events, int]]) -> None:
         for _, events, run in held:
-            self._tell(events, run=run)
+            self._record(events, run=run)
 
-    async def _write(self, data: bytes, told: Callable[[], None] = lambda: None) -> None:
-        """Send, unless the board has fallen silent; `told` writes down what was sent.
+    async def _write(self, data: bytes, on_sent: Callable[[], None] = lambda: None) -> None:
+        """Send, unless the board has fallen silent; `on_sent` records what was sent.
 
-        Between the last byte and `told` nobody else has a turn: the client may close the connection as soon
-        as it has read that byte, and what it read has to be told all the same.
+        No other task runs between the last byte and `on_sent`: the client may close the connection as soon as
+        it has read that byte, and what it has read must be recorded all the same.
         """
         *first_pieces, last_piece = self._pieces(data)
         for piece in first_pieces:
-            if self._is_over():
+            if self._is_closed():
                 return
             self._writer.write(piece)
             await self._writer.drain()
             await asyncio.sleep(_PAUSE_S)
-        if self._is_over():
+        if self._is_closed():
             return
         self._writer.write(last_piece)
-        told()
+        on_sent()
         await self._writer.drain()
 
-    def _is_over(self) -> bool:
+    def _is_closed(self) -> bool:
         return self._is_silent or self._writer.is_closing()
 
     def _pieces(self, data: bytes) -> list[bytes]:
