@@ -67,7 +67,7 @@ def board() -> Iterator[str]:
         ("run good.json same_id.json --board BOARD", "same_id.json: task 1"),
         ("run mine:failing --board BOARD", "mine:failing: OSError: no disk"),
         ("run other_binary.json --binaries binaries --board BOARD", "pkg: there is no binary 'gone'"),
-        ("run good.json --binaries nowhere --board BOARD", "nowhere is no folder"),
+        ("run good.json --binaries nowhere --board BOARD", "nowhere is not a folder"),
         ("run good.json --board 300.1.2.3", "'300.1.2.3' is not an address of a board; write '172.25.1.2'"),
         ("run good.json --board 127.0.0.1:0", "'0' is not a port; write a number from 1 to 65535"),
         ("run good.json --board 127.0.0.0/8", "at most 65536"),

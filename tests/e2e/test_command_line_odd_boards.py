@@ -42,7 +42,7 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
     assert told["outcomes"] == {"board_error": 1}
     assert told["quarantined"] == quarantined(tmp_path / "a.db") == Limits().quarantined_pieces
     (reason,) = told["bad"][0]["reasons"]
-    assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are no events; " in reason
+    assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are not events; " in reason
     assert " more pieces of " in reason
     assert " more pieces of " in ended.stderr
 

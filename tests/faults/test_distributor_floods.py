@@ -84,7 +84,7 @@ def test_a_board_that_floods_a_run_with_what_is_no_event_is_an_error_and_the_nex
     bad, good = log.ended
     assert log.types == ["START", "START", "EXIT", "JOBS_DONE"]
     assert bad.reason.startswith("the board sent more than ")
-    assert bad.reason.endswith(" bytes were counted and not kept")
+    assert bad.reason.endswith(" bytes were counted but not kept")
     assert bad.reason.partition("; ")[2] in caplog.text
     assert good.reason == ""
 

@@ -11,8 +11,8 @@ def test_all_is_kept_up_to_the_number_of_pieces() -> None:
     assert [allowance.take(b"1234") for _ in range(3)] == [True] * 3
     assert allowance.reason == allowance.remainder == ""
     assert [allowance.take(b"1234") for _ in range(2)] == [False] * 2
-    assert allowance.reason == "the board sent more than 3 pieces or 16,777,216 bytes that are no events"
-    assert allowance.remainder == "2 more pieces of 8 bytes were counted and not kept"
+    assert allowance.reason == "the board sent more than 3 pieces or 16,777,216 bytes that are not events"
+    assert allowance.remainder == "2 more pieces of 8 bytes were counted but not kept"
 
 
 def test_the_piece_that_reaches_the_number_of_bytes_is_kept_whole_however_large_it_is() -> None:

@@ -1,1 +1,5 @@
-"""The conversation with a target: its protocol, its frames, its addresses."""
+"""The conversation with a target: its address, its session, its frames and what they may hold.
+
+`session` is the interface. For the Taskloader, `taskloader` implements it with `connection` (I/O),
+`taskloader_protocol` (state machine), `framing` (byte stream), `protocol` (words) and `profile` (documents).
+"""

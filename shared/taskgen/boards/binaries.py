@@ -1,4 +1,4 @@
-"""The tasks' binaries: looked at before any board is touched, read when a board needs them."""
+"""The tasks' binaries: checked before any board is touched, read when a board needs them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from taskgen.variants import known_choices
 
 
 def binaries_folder(path: str | Path | None) -> Path | None:
-    """The folder as a path.
+    """Return the folder as a path.
 
     Raises:
-        SettingsError: there is no such folder.
+        SettingsError: the folder does not exist.
     """
     if path is None:
         return None
     folder = Path(path)
     if not folder.is_dir():
-        raise SettingsError(f"binaries: {folder} is no folder; give the one that holds the tasks' binaries")
+        raise SettingsError(f"binaries: {folder} is not a folder; give the one with the tasks' binaries")
     return folder
 
 
 def check_binaries(taskset: TaskSet, folder: Path | None) -> None:
-    """See that the folder holds what the tasks name; without a folder the boards hold them already.
+    """Check that the folder holds every binary that the tasks name; without a folder the boards hold them.
 
     Raises:
-        TaskSetError: a binary is missing; names source, task and field.
+        TaskSetError: a binary is missing; the text names source, task and field.
     """
     for number, task in enumerate(taskset) if folder is not None else ():
         for name in known_choices(task["pkg"]):
@@ -37,14 +37,14 @@ def check_binaries(taskset: TaskSet, folder: Path | None) -> None:
 
 
 def read_binary(path: Path) -> bytes:
-    """The content of a binary that was there when the folder was looked at.
+    """Return the content of a binary that existed when the folder was checked.
 
     Raises:
-        TaskSetError: it cannot be read any more.
+        TaskSetError: it can no longer be read.
     """
     try:
         return path.read_bytes()
     except OSError as error:
         raise TaskSetError(
-            f"binary {path}: {error.strerror}; put it there or give another --binaries"
+            f"binary {path}: {error.strerror}; put it back or give another --binaries"
         ) from error

@@ -1,4 +1,4 @@
-"""What a board may send at most: boards are not trusted with the host's memory and disks."""
+"""Limits on what a board may send: boards are not trusted with the host's memory and disks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 from taskgen.errors import SettingsError
 
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
-"""No limit can be set higher: up to here a frame's size cannot be mistaken for the text of a document."""
+"""The highest limit that can be set: no smaller size can be mistaken for the text of a document."""
 
 MAX_UNSOLICITED_BYTES: Final = 16 * 1024 * 1024
-"""Of frames that come while a task-set is handed over; a board that sends more is not followed further."""
+"""Of frames received while a task-set is handed over; a board that sends more is disconnected."""
 
 MAX_BYTES_AFTER_STOP: Final = 64 * 1024 * 1024
-"""Of frames that come before the end of a stopped run: several times what the sockets on the way can hold."""
+"""Of frames received after STOP: several times what the sockets on the way can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Checked before anything is allocated or parsed; a frame over one of them is quarantined."""
+    """Checked before anything is allocated or parsed; a frame over a limit is quarantined."""
 
     frame_bytes: int = 1024 * 1024
     """Size of a frame."""
@@ -30,9 +30,9 @@ class Limits:
     attributes: int = 128
     """Of one element."""
     quarantined_pieces: int = 1_000
-    """Of one run, or between two: beyond it what is no event is only counted, and the run is ended."""
+    """In one run, or between two; further pieces that are not events are only counted, and the run ends."""
     quarantined_bytes: int = 16 * 1024 * 1024
-    """The same in bytes."""
+    """The same limit in bytes."""
 
     def __post_init__(self) -> None:
         if not 0 < self.frame_bytes <= MAX_FRAME_BYTES:
@@ -43,10 +43,10 @@ class Limits:
 
 
 class Allowance:
-    """How much is still kept of what a board sends and is no event, in one run or between two.
+    """How much of what is not an event is kept, in one run of a board or between two.
 
     Args:
-        limits: beyond `quarantined_pieces` or `quarantined_bytes` it is only counted.
+        limits: beyond `quarantined_pieces` or `quarantined_bytes`, pieces are only counted.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -55,7 +55,7 @@ class Allowance:
         self._more_pieces = self._more_bytes = 0
 
     def take(self, data: bytes) -> bool:
-        """Count a piece; returns whether it is to be kept."""
+        """Count a piece; return whether to keep it."""
         is_kept = (
             self._pieces < self._limits.quarantined_pieces and self._bytes < self._limits.quarantined_bytes
         )
@@ -69,17 +69,17 @@ class Allowance:
 
     @property
     def reason(self) -> str:
-        """Why the board is not to be listened to any longer; empty while all was kept."""
+        """Why to stop listening to the board; empty if everything was kept."""
         if not self._more_pieces:
             return ""
         return (
             f"the board sent more than {self._limits.quarantined_pieces:,} pieces or "
-            f"{self._limits.quarantined_bytes:,} bytes that are no events"
+            f"{self._limits.quarantined_bytes:,} bytes that are not events"
         )
 
     @property
     def remainder(self) -> str:
-        """What was only counted; empty if all was kept."""
+        """What was only counted; empty if everything was kept."""
         if not self._more_pieces:
             return ""
-        return f"{self._more_pieces:,} more pieces of {self._more_bytes:,} bytes were counted and not kept"
+        return f"{self._more_pieces:,} more pieces of {self._more_bytes:,} bytes were counted but not kept"

@@ -1,4 +1,4 @@
-"""From the bytes of a frame to the dictionary of xmltodict that handlers get."""
+"""Parses the bytes of a frame into the dictionary that handlers get, as xmltodict makes it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TAG: Final = re.compile(rb"""<(/?)[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)
 _SHORTEST_ATTRIBUTE: Final = len(' a=""')
 _CLOSING: Final = b"</profile>"
 _REFERENCE: Final = b"&"
-"""The only way for digits of other scripts into a document that is ASCII."""
+"""The only way to get digits of other scripts into an ASCII document."""
 _MAX_TIME_STAMP: Final = 2**64
 _USUAL_DIGITS: Final = 18
-"""Numbers of so many digits fit 64 bits, whatever the digits."""
+"""Every number of this many digits fits into 64 bits."""
 _DEFAULT_LIMITS: Final = Limits()
 
 
 class Rejected(NamedTuple):
-    """An event or another part of a profile that could not be taken, as XML, and why."""
+    """An invalid part of a profile, as XML, and what is wrong with it."""
 
     reason: str
     data: bytes
@@ -37,15 +37,15 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
 
     Args:
         frame: the body of a frame; NULs and left-over bytes after the document are cut off.
-        limits: what it may be at most.
+        limits: for its size and structure.
 
     Returns:
         `{"profile": {"events": {"event": [{"@type": ..., "@task-id": ..., "@time-stamp": ...}, ...]}}}`,
-        with what else the board sent beside it; and what it no longer has: events that are broken or stand
-        elsewhere, and text.
+        with whatever else the board sent, and the parts that were taken out: invalid or misplaced events, and
+        text.
 
     Raises:
-        ProfileError: it is no profile document, or is over a limit.
+        ProfileError: the frame is not a profile document, or exceeds a limit.
     """
     document = _document(frame)
     _check_limits(document, limits)
@@ -59,7 +59,7 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
 
 
 def profile_of(events: Iterable[Mapping[str, Any]]) -> tuple[Profile, list[Rejected]]:
-    """What `read_profile` returns, for events that a target sends in another form than XML.
+    """Return what `read_profile` returns, for events that a target does not send as XML.
 
     Args:
         events: each with `type`, `task-id` and `time-stamp` (ms of the target's clock); other keys are kept.
@@ -69,19 +69,19 @@ def profile_of(events: Iterable[Mapping[str, Any]]) -> tuple[Profile, list[Rejec
 
 
 def _document(frame: bytes) -> bytes:
-    """Up to the first NUL, and there up to the end of the root; an empty `<profile/>` ends at a NUL alone."""
+    """Cut at the first NUL, and after the end of the root; an empty `<profile/>` ends at a NUL only."""
     text = frame.split(b"\0", 1)[0]
     end = text.find(_CLOSING)
     return text[: end + len(_CLOSING)] if end >= 0 else text
 
 
 def _check_limits(document: bytes, limits: Limits) -> None:
-    """Refuse what is dear to parse; an ordinary frame costs a few scans in C."""
+    """Refuse what is expensive to parse; an ordinary frame costs a few scans in C."""
     if len(document) > limits.frame_bytes:
         raise ProfileError(f"{len(document)} bytes, over the limit of {limits.frame_bytes}")
     if not document.isascii():
         raise ProfileError("not ASCII")
-    if b"!" in document and b"<!" in document:  # one character is found twenty times as fast as two
+    if b"!" in document and b"<!" in document:  # one character is found twenty times faster than two
         raise ProfileError("has a declaration (<!...), such as a DOCTYPE or an entity; boards send none")
     if b"?" in document and document.count(b"<?") > _has_declaration(document):
         raise ProfileError("has a processing instruction (<?...); boards send none")
@@ -97,7 +97,7 @@ def _check_limits(document: bytes, limits: Limits) -> None:
 
 
 def _has_declaration(document: bytes) -> bool:
-    """Whether it begins with `<?xml ...?>`; in any other `<?...?>` tags could stand that are none."""
+    """Whether it begins with `<?xml ...?>`; any other `<?...?>` could hide text that looks like tags."""
     return document.startswith(b"<?xml") and document[5:6].isspace()
 
 
@@ -113,7 +113,7 @@ def _check_depth(document: bytes, limit: int) -> None:
 
 
 def _with_valid_events(parsed: dict[str, Any], *, is_plain: bool) -> tuple[Profile, list[Rejected]]:
-    """Bring the forms that boards send into the one that handlers know."""
+    """Convert the forms that boards send into the one that handlers expect."""
     profile = parsed["profile"]
     if not isinstance(profile, dict):
         profile = parsed["profile"] = {} if profile is None else {"#text": profile}
@@ -137,14 +137,14 @@ def _events_of(events: Any) -> list[Any]:  # noqa: ANN401 - whatever stands in <
 
 
 def _is_usual(profile: dict[str, Any], events: Any) -> bool:  # noqa: ANN401 - whatever stands in <events>
-    """Whether events are within `<events>` alone, of which there is one, and no text is anywhere."""
+    """Whether there is at most one `<events>`, all events are in it, and there is no text."""
     if isinstance(events, dict):
         return "#text" not in events and "#text" not in profile and "event" not in profile
     return events is None and "#text" not in profile and "event" not in profile
 
 
 def _misplaced(profile: dict[str, Any], events: Any) -> Iterator[Rejected]:  # noqa: ANN401 - as above
-    """Take out what would vanish unseen."""
+    """Take out what handlers would not see."""
     if "event" in profile:
         yield _rejected("an event outside of <events>", {"profile": {"event": profile.pop("event")}})
     if "#text" in profile:
@@ -157,7 +157,7 @@ def _misplaced(profile: dict[str, Any], events: Any) -> Iterator[Rejected]:  # n
             names = [name for name in part if (name == "#text" if is_one else name != "event")]
             if names:
                 lost = {name: part.pop(name) for name in names}
-                yield _rejected("something else than events within <events>", {"events": lost})
+                yield _rejected("something other than events within <events>", {"events": lost})
 
 
 def _rejected(reason: str, node: dict[str, Any]) -> Rejected:
@@ -165,7 +165,7 @@ def _rejected(reason: str, node: dict[str, Any]) -> Rejected:
 
 
 def are_valid_events(parsed: dict[str, Any]) -> bool:
-    """Whether a dictionary from elsewhere is what `read_profile` gives."""
+    """Whether a dictionary from elsewhere is as valid as those that `read_profile` returns."""
     try:
         events = parsed["profile"]["events"]["event"]
         if not isinstance(events, list) or not all(isinstance(event["@type"], str) for event in events):
@@ -176,13 +176,13 @@ def are_valid_events(parsed: dict[str, Any]) -> bool:
 
 
 def _has_fault(events: list[Any]) -> bool:
-    """Quickly, as this is done for every event: whether one needs a closer look."""
+    """Whether an event needs a closer look; fast, because it runs for every event."""
     try:
         for event in events:
             task_id, time_stamp = event["@task-id"], event["@time-stamp"]
             if not (task_id.isdigit() and time_stamp.isdigit() and event["@type"]):
                 return True
-            if not (task_id.isascii() and time_stamp.isascii()):  # "²" is a digit, and no number
+            if not (task_id.isascii() and time_stamp.isascii()):  # "²" is a digit, but not a number
                 return True
             if len(task_id) > _USUAL_DIGITS or len(time_stamp) > _USUAL_DIGITS:
                 return True
@@ -199,7 +199,7 @@ def _is_rejected(event: Any, rejected: list[Rejected]) -> bool:  # noqa: ANN401 
 
 
 def _fault(event: Any) -> str:  # noqa: ANN401 - whatever stands for an event
-    """What is wrong with an event, empty if nothing."""
+    """What is wrong with an event; empty if it is valid."""
     if not isinstance(event, dict):
         return "an event without attributes"
     for name in ("@type", "@task-id", "@time-stamp"):

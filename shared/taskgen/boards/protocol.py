@@ -1,6 +1,6 @@
-"""The words of the Taskloader's wire protocol; see docs/taskloader.md, section 1.
+"""The words of the Taskloader's wire protocol: docs/taskloader.md, section 1.
 
-All words are unsigned 32-bit little-endian.
+All words are unsigned 32-bit little-endian integers.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Final
 
 DEFAULT_PORT: Final = 3001
 NAME_BYTES: Final = 16
-"""A binary's name on the wire: at most 15 ASCII characters, padded with NUL."""
+"""The size of a binary's name on the wire: at most 15 ASCII characters, padded with NULs."""
 
 WORD: Final = struct.Struct("<I")
 
 
 class Command(IntEnum):
-    """What a client says."""
+    """What a client sends."""
 
     SEND_DESCS = 0xDE5
     CLEAR = 0xDE6
@@ -35,23 +35,23 @@ _COMMANDS: Final = frozenset(Command)
 
 
 class Answer(IntEnum):
-    """What a board says besides frames. Both values are legal frame sizes too: see `framing`."""
+    """What a board sends besides frames. Both values are also valid frame sizes: see `framing`."""
 
     GO_SEND = 0x90
     AVAILABLE = 0xAAAAA
 
 
 def command(word: Command, *payloads: bytes) -> bytes:
-    """The bytes of one command; each payload is preceded by its size."""
+    """Encode a command; each payload is preceded by its size."""
     return WORD.pack(word) + b"".join(WORD.pack(len(p)) + p for p in payloads)
 
 
 def padded(document: bytes) -> bytes:
-    """The document with spaces behind it, so that a board may read it as unknown commands.
+    """Append spaces to a document, so that a board can safely read it as unknown commands.
 
-    The newest public dom0 takes OPTIMIZE, its size and its XML for commands of four bytes each: any other
-    length would leave it misaligned for good, and a length that is a command's value would be obeyed. No
-    four bytes of ASCII text are a command.
+    The newest public dom0 reads OPTIMIZE, its size and its XML as commands of four bytes each. A length that
+    is not a multiple of four would misalign it permanently, and a length that equals a command would be
+    executed. Four bytes of ASCII text are never a command.
     """
     length = -(-len(document) // WORD.size) * WORD.size
     while length in _COMMANDS:
@@ -60,5 +60,5 @@ def padded(document: bytes) -> bytes:
 
 
 def binary(name: str, content: bytes) -> bytes:
-    """The bytes that follow one GO_SEND: name, size, content."""
+    """Encode what follows a GO_SEND: name, size, content."""
     return name.encode("ascii").ljust(NAME_BYTES, b"\0") + WORD.pack(len(content)) + content

@@ -1,4 +1,4 @@
-"""The conversation with one target, as the distributor needs it."""
+"""The interface between the distributor and one target."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from taskgen.taskset import Profile, TaskSet
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What a session may wait for, in seconds, and what it may take."""
+    """Timeouts of a session in seconds, and what it may send and receive."""
 
     connect_timeout_s: float = 5.0
     """For establishing the connection."""
     frame_timeout_s: float = 10.0
-    """For the rest of a frame once its size was read."""
+    """For the rest of a frame after its size."""
     answer_timeout_s: float = 10.0
-    """For the answer to a command. A CLEAR before it takes a board 0.5 to 2 s."""
+    """For the answer to a command, including a preceding CLEAR, which takes a board 0.5 to 2 s."""
     probe_timeout_s: float = 3.0
-    """For the first AVAILABLE: a board that lets it pass may be an older one, which never answers it."""
+    """For the first AVAILABLE; a board that does not answer it may be an older one, which never does."""
     silence_timeout_s: float = 40.0
-    """Watchdog: without a profile for so long while a run is on, the board is taken for lost."""
+    """The board is lost after this long without a profile during a run."""
     binaries: Path | None = None
-    """Folder of the tasks' binaries; None: the boards hold them already, and none is sent."""
+    """Folder of the tasks' binaries; None: send none, because the boards hold them already."""
     limits: Limits = field(default_factory=Limits)
     """What a frame may be at most."""
 
@@ -41,14 +41,14 @@ SESSION_DEFAULTS: Final = SessionSettings()
 class AbstractSession(ABC):
     """One connection to one target; derive from this for another kind of target than the Taskloader.
 
-    The distributor makes one by calling the class with an address and settings, and uses it within one
-    asyncio loop, one method at a time: `connect`, then for each run `start`, `receive` until the run is
-    over, `stop`, `receive` until it gives nothing more; at the end `close`. A method may be cancelled, and
-    the next `receive` goes on where a cancelled one stood.
+    The distributor calls the class with an address and settings, and uses the session within one asyncio
+    loop, one method at a time: `connect`; for each run `start`, `receive` until the run is over, `stop`,
+    `receive` until it returns nothing; finally `close`. Any method may be cancelled, and the next `receive`
+    continues where a cancelled one stopped. `decode` is the exception: it is called in another thread.
 
     All methods may raise:
-        BoardLostError: the target is gone, silent or too late.
-        BoardProtocolError: it sent what cannot be followed.
+        BoardLostError: the target is gone, silent or too late; `BoardSilentError` if it is only silent.
+        BoardProtocolError: the target sent what the protocol does not allow.
     """
 
     def __init__(self, address: Address, settings: SessionSettings) -> None:
@@ -57,19 +57,19 @@ class AbstractSession(ABC):
         self.settings = settings
         """Timeouts, limits and the folder of binaries."""
         self.unsolicited: list[bytes] = []
-        """Frames that came while no run of this session was on; the distributor takes them out."""
+        """Frames received outside of a run; the distributor takes them out."""
 
     @classmethod
     def check(cls, *session_params: Any) -> None:
-        """Look at what `start` will be given, before any target is touched.
+        """Check the arguments of `start` before any target is touched.
 
         Raises:
-            TaskSetError: a target could not take it.
+            TaskSetError: a target could not use them.
         """
 
     @abstractmethod
     async def connect(self) -> None:
-        """Reach the target."""
+        """Connect to the target, and make sure that it responds."""
 
     @abstractmethod
     async def start(self, taskset: TaskSet, *session_params: Any) -> None:
@@ -77,20 +77,20 @@ class AbstractSession(ABC):
 
         Args:
             taskset: without open choices, validated.
-            session_params: what `Distributor.start` was given; for the Taskloader, the admission
-                control data.
+            session_params: the arguments of `Distributor.start`; for the Taskloader, the admission control
+                data.
         """
 
     @property
     def asleep_s(self) -> float:
-        """How much longer the target may say nothing because of what it was told to do, and not be lost."""
+        """How much longer the target may be silent because of the last command, without being lost."""
         return 0.0
 
     @abstractmethod
     async def receive(self, timeout_s: float | None) -> list[bytes]:
         """Wait for frames and return at least one; `decode` reads them.
 
-        After `stop` an empty list says, once, that nothing more of this run will come.
+        After `stop`, an empty list means, once, that this run will send nothing more.
 
         Args:
             timeout_s: how long the target may stay silent; None: indefinitely.
@@ -99,8 +99,8 @@ class AbstractSession(ABC):
     def decode(self, frame: bytes) -> tuple[Profile, list[Rejected]]:
         """Turn one frame into the dictionary that handlers get, and whatever in it is not an event.
 
-        It is called in the handlers' thread, so it must depend on nothing but its argument and settings.
-        By default a frame is a `<profile>` document. Override this for targets that send anything else, and
+        It is called in the handlers' thread, so it must depend only on its argument and on `settings`. By
+        default a frame is a `<profile>` document. Override this for targets that send anything else, and
         build the result with `taskgen.boards.profile.profile_of`.
 
         Raises:
@@ -110,7 +110,7 @@ class AbstractSession(ABC):
 
     @final
     def decode_checked(self, frame: bytes) -> tuple[Profile, list[Rejected]]:
-        """Call `decode`, and turn the faults of an overriding method into a `ProfileError` that names it."""
+        """Call `decode`; turn the faults of an overriding method into a `ProfileError` that names it."""
         if type(self).decode is AbstractSession.decode:
             return self.decode(frame)
         name = f"{type(self).__name__}.decode"
@@ -126,19 +126,19 @@ class AbstractSession(ABC):
 
     @abstractmethod
     async def stop(self, *, is_finished: bool) -> None:
-        """End the tasks; what they report because of it is still to be received.
+        """End the tasks; the caller then receives what they still report.
 
         Args:
-            is_finished: every task is terminated, so that none has anything to report.
+            is_finished: every task has terminated, so there is nothing left to report.
         """
 
     @abstractmethod
     async def reboot(self) -> None:
-        """Start the target anew; the session is of no use afterwards."""
+        """Restart the target; the session cannot be used afterwards."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of the target."""
+        """Release the target."""
 
     async def __aenter__(self) -> Self:
         try:
