@@ -17,7 +17,7 @@ from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS, SessionSettings
 from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.power import PowerCommands
-from taskgen.loading.session_loader import load_session
+from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
 from taskgen.runtime.settings import ServiceSettings, checked
 
 
@@ -40,7 +40,7 @@ class DistributorSettings(ServiceSettings):
     """Of boards that are given without one."""
     binaries: Annotated[Path, checked(binaries_folder)] | None = None
     """Folder of the tasks' binaries; none: the boards hold them already."""
-    session: Annotated[str, checked(load_session)] = "taskgen.boards.taskloader:TaskloaderSession"
+    session: Annotated[str, checked(load_session)] = DEFAULT_SESSION
     """`module:Class` of the session that speaks the boards' protocol."""
     outbox_path: Path = Path("outbox")
     """Folder on a volume that outlives the container."""

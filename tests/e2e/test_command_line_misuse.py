@@ -106,7 +106,7 @@ def board() -> Iterator[str]:
         ("demo --out good.json", "good.json cannot be made"),
         ("show gone.db", "gone.db: there is no such file"),
         ("show text.db", "text.db: "),
-        ("board --listen nowhere", "'nowhere' is not an IPv4 address; write one such as 127.0.0.1"),
+        ("board --listen nowhere", "'nowhere' is not an IPv4 address or range: "),
         ("board --fault tired", "unknown fault 'tired'; choose from"),
         ("status --amqp-url amqp://127.0.0.1:99999/", "TASKGEN_AMQP_URL: has no host, or no port from 1 to"),
         ("status --amqp-url amqp://127.0.0.1:abc/", "write amqp://user:password@host:5672/vhost"),

@@ -13,8 +13,8 @@ from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault, Faults
 from taskgen.simulation.launch import places
 from taskgen.simulation.periodic_task import PeriodicTask, read_tasks
+from taskgen.simulation.schedule import KNOWN_BINARIES, work
 from taskgen.simulation.simulated_board import SimulatedBoard
-from taskgen.simulation.workload import KNOWN_BINARIES, work
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 

@@ -59,7 +59,7 @@ def board(
             truth=truth,
             cores=cores,
         )
-        asyncio.run(_serve(boards, Dialect.named(dialect), speed))
+        asyncio.run(_serve(boards, Dialect(dialect), speed))
     except (AddressError, SettingsError) as error:
         typer.echo(f"taskgen board: {printable(error)}", err=True)
         raise typer.Exit(2) from error

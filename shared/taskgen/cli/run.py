@@ -20,7 +20,7 @@ from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.handler_loader import load_handler
-from taskgen.loading.session_loader import load_session
+from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.retry_policy import RetryPolicy
 from taskgen.untrusted_text import printable
@@ -77,7 +77,7 @@ def run(
     ] = None,
     session: Annotated[
         str, typer.Option(metavar="MODULE:CLASS", help="The session class for another kind of target.")
-    ] = "taskgen.boards.taskloader:TaskloaderSession",
+    ] = DEFAULT_SESSION,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
 ) -> None:
     """Run all variants of task-sets on whichever board is free, and keep every event.

@@ -9,6 +9,7 @@ from taskgen.boards.session import AbstractSession
 from taskgen.errors import SettingsError
 from taskgen.loading.import_string import named_object
 
+DEFAULT_SESSION: Final = "taskgen.boards.taskloader:TaskloaderSession"
 _INSTEAD: Final = "write MODULE:CLASS with a class derived from taskgen.boards.session.AbstractSession"
 
 

@@ -48,14 +48,15 @@ class ClientConnection:
             Command.SEND_BINARIES: self._receive_binaries,
             Command.START: self._start,
             Command.STOP: self._reporter.kill,
-            Command.GET_LIVE: self._send_live,
+            Command.GET_LIVE: lambda: self._out.send(frames.live(self._states())),
         }
         if board.dialect is not Dialect.NEWEST:
             self._commands[Command.OPTIMIZE] = self._optimize
         if board.dialect is Dialect.OLD:
             self._commands[Command.GET_PROFILE] = self._send_profile
         else:
-            self._commands |= {Command.AVAILABLE: self._send_available, Command.REBOOT: self._reboot}
+            self._commands[Command.AVAILABLE] = lambda: self._out.answer(Answer.AVAILABLE)
+            self._commands[Command.REBOOT] = self._reboot
 
     async def serve(self) -> None:
         """Execute commands until the connection is closed."""
@@ -120,12 +121,6 @@ class ClientConnection:
     async def _send_profile(self) -> None:
         event = self._reporter.event(EventType.EXTERNAL, "-1")
         await self._out.send(frames.snapshot(event, self._states()), [event], run=self._board.runs)
-
-    async def _send_live(self) -> None:
-        await self._out.send(frames.live(self._states()))
-
-    async def _send_available(self) -> None:
-        await self._out.answer(Answer.AVAILABLE)
 
     async def _reboot(self) -> None:
         await self._reporter.end()

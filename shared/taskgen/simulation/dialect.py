@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from typing_extensions import override
+
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 
@@ -23,17 +25,10 @@ class Dialect(StrEnum):
     NEWEST = "newest"
     """The newest public Taskloader and dom0."""
 
+    @override
     @classmethod
-    def named(cls, name: str) -> Dialect:
-        """Return the dialect with this name.
-
-        Raises:
-            SettingsError: the name is unknown.
-        """
-        try:
-            return cls(name)
-        except ValueError as error:
-            raise SettingsError(f"unknown dialect {name!r}; choose one of {', '.join(cls)}") from error
+    def _missing_(cls, value: object) -> None:
+        raise SettingsError(f"unknown dialect {value!r}; choose one of {', '.join(cls)}")
 
     def name_of(self, event_type: EventType) -> EventType | None:
         """Return how this board reports an event; None: it does not report it."""

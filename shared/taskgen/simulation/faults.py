@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+
+from typing_extensions import override
 
 from taskgen.errors import SettingsError
 
@@ -44,28 +45,17 @@ class Fault(StrEnum):
     RESTARTED_CLOCK = "restarted-clock"
     """The time stamps restart at 0 in the middle of a run, and continue from there."""
 
+    @override
     @classmethod
-    def named(cls, name: str) -> Fault:
-        """Return the fault with this name.
-
-        Raises:
-            SettingsError: the name is unknown.
-        """
-        try:
-            return cls(name)
-        except ValueError as error:
-            raise SettingsError(f"unknown fault {name!r}; choose from {', '.join(cls)}") from error
-
-
-_IN_SECOND_FRAME: Final = frozenset({Fault.RESTARTED_CLOCK})
-_IN_FIRST_OR_SECOND_FRAME: Final = frozenset({Fault.EOF_MID_FRAME, Fault.FREEZE, Fault.HUGE_SIZE})
+    def _missing_(cls, value: object) -> None:
+        raise SettingsError(f"unknown fault {value!r}; choose from {', '.join(cls)}")
 
 
 class Faults:
     """The faults of one board, and whether each has struck."""
 
     def __init__(self, names: Iterable[str], seed: int) -> None:
-        self._all = frozenset(Fault.named(name) for name in names)
+        self._all = frozenset(Fault(name) for name in names)
         self._opportunities_left = {fault: _opportunity(fault, seed) for fault in self._all}
 
     def __contains__(self, fault: Fault) -> bool:
@@ -81,8 +71,8 @@ class Faults:
 
 def _opportunity(fault: Fault, seed: int) -> int:
     """Return the number of the frame (or START) at which the fault strikes, counted from 1."""
-    if fault in _IN_SECOND_FRAME:
+    if fault is Fault.RESTARTED_CLOCK:
         return 2
-    if fault in _IN_FIRST_OR_SECOND_FRAME:
+    if fault in (Fault.EOF_MID_FRAME, Fault.FREEZE, Fault.HUGE_SIZE):
         return 1 + zlib.crc32(f"{fault}/{seed}".encode()) % 2
     return 1

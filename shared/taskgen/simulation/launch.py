@@ -20,6 +20,7 @@ from taskgen.simulation.simulated_board import SimulatedBoard, SimulatedBoardSet
 _FILES_PER_BOARD: Final = 3
 """The listening socket and both ends of a connection, because the client of a test is in the same process."""
 _LAST_PORT: Final = 65535
+_EXAMPLES: Final = "write one such as 127.0.0.1, or a range such as 127.0.10.0/28"
 
 
 @contextmanager
@@ -93,39 +94,22 @@ def places(listen: str, count: int | None = None) -> list[tuple[str, int]]:
         AddressError: the address is not valid, or has no room for this many boards.
     """
     host, _, port_text = listen.partition(":")
-    port = _port(port_text, listen) if port_text else DEFAULT_PORT
+    if port_text and not (port_text.isdecimal() and int(port_text) <= _LAST_PORT):
+        raise AddressError(
+            f"{listen!r}: {port_text!r} is not a port; write ADDRESS:PORT with 0 to {_LAST_PORT}"
+        )
+    port = int(port_text or DEFAULT_PORT)
     if count is not None and count < 1:
         raise AddressError(f"{count} boards: write 1 or more")
+    try:
+        addresses = list(map(str, islice(ipaddress.IPv4Network(host).hosts(), count)))
+    except ValueError as error:
+        raise AddressError(f"{host!r} is not an IPv4 address or range: {error}; {_EXAMPLES}") from error
     if "/" in host:
-        return [(address, port) for address in _hosts(host, count)]
-    _check_address(host)
+        if len(addresses) < (count or 0):
+            raise AddressError(f"{host} has {len(addresses)} addresses, too few for {count} boards")
+        return [(address, port) for address in addresses]
     count = count or 1
     if port and port + count - 1 > _LAST_PORT:
         raise AddressError(f"{count} boards from port {port}: ports end at {_LAST_PORT}; write a lower one")
     return [(host, port + number if port else 0) for number in range(count)]
-
-
-def _port(text: str, listen: str) -> int:
-    if not text.isdecimal() or int(text) > _LAST_PORT:
-        raise AddressError(f"{listen!r}: {text!r} is not a port; write ADDRESS:PORT with 0 to {_LAST_PORT}")
-    return int(text)
-
-
-def _check_address(host: str) -> None:
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError as error:
-        raise AddressError(f"{host!r} is not an IPv4 address; write one such as 127.0.0.1") from error
-
-
-def _hosts(network: str, count: int | None) -> list[str]:
-    try:
-        hosts = ipaddress.IPv4Network(network).hosts()
-    except ValueError as error:
-        raise AddressError(
-            f"{network!r} is not a range of addresses: {error}; write one such as 127.0.10.0/28"
-        ) from error
-    found = [str(host) for host in islice(hosts, count)]
-    if count is not None and len(found) < count:
-        raise AddressError(f"{network} has {len(found)} addresses, too few for {count} boards")
-    return found

@@ -72,7 +72,7 @@ class SimulatedBoard:
         self.address = f"{host}:{port}"
         """`host:port`; the actual port once the board is open."""
         self.speed = speed
-        self.dialect = Dialect.named(dialect)
+        self.dialect = Dialect(dialect)
         self.faults = Faults(faults, seed)
         self.seed = seed
         self.cores = cores
