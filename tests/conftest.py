@@ -16,6 +16,8 @@ from tests.support.servers.management import Management
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import Broker
 
+pytest_plugins = ["tests.support.documented_target"]
+
 # The fixture that each of the public ones comes from, and what finds its server.
 _FINDERS: dict[str, Callable[[], Callable[[], Any]]] = {
     "broker_server": find_broker,

@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
-from taskgen.boards.address import Address
+from taskgen.boards.address import Address, parse_addresses
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.errors import BoardLostError
+from taskgen.loading.session_loader import load_session
 from taskgen.simulation import Dialect, run_boards
 from taskgen.taskset import TaskSet
-from tests.support.board_sessions import QUICK, quick_session, read_events, receive_rest, receive_until
+from tests.support.board_sessions import (
+    QUICK,
+    quick_session,
+    read_events,
+    receive_rest,
+    receive_until,
+)
+from tests.support.documented_target import DOCUMENTED_SESSION
 from tests.support.profiles import profile_document
 from tests.support.tasksets import endless_task, two_tasks
 
@@ -126,7 +134,7 @@ class SessionContract:
                     receiving.cancel()
                     await asyncio.wait({receiving})
                     if not receiving.cancelled():
-                        events += read_events(receiving.result(), taskset)
+                        events += read_events(receiving.result(), taskset, session)
                 assert len(events) == 4
 
         asyncio.run(main())
@@ -160,6 +168,19 @@ class TestMemorySession(SessionContract):
     @pytest.fixture
     def nowhere(self) -> AbstractSession:
         return MemorySession(Address("nowhere", 1), QUICK)
+
+
+class TestDocumentedSession(SessionContract):
+    """The example of docs/targets.md against its target."""
+
+    @pytest.fixture
+    def session_to(self, documented_target: str) -> Callable[[], AbstractSession]:
+        (address,) = parse_addresses(documented_target)
+        return lambda: load_session(DOCUMENTED_SESSION)(address, QUICK)
+
+    @pytest.fixture
+    def nowhere(self, documented_target: str) -> AbstractSession:
+        return load_session(DOCUMENTED_SESSION)(Address("127.0.0.1", 1), QUICK)
 
 
 @pytest.mark.parametrize("dialect", list(Dialect), scope="class")

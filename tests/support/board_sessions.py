@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from taskgen.boards.address import parse_addresses
-from taskgen.boards.profile import read_profile
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.taskset import TaskSet
@@ -19,7 +18,7 @@ async def receive_until(
     """Receive, and apply to the task-set, until it is done; returns type and task of each event."""
     events: list[tuple[str, int]] = []
     while not is_done(taskset):
-        events += read_events(await session.receive(10), taskset)
+        events += read_events(await session.receive(10), taskset, session)
     return events
 
 
@@ -27,15 +26,15 @@ async def receive_rest(session: AbstractSession, taskset: TaskSet) -> list[tuple
     """Receive what comes after a stop, as `receive_until` does."""
     events: list[tuple[str, int]] = []
     while frames := await session.receive(10):
-        events += read_events(frames, taskset)
+        events += read_events(frames, taskset, session)
     return events
 
 
-def read_events(frames: list[bytes], taskset: TaskSet) -> list[tuple[str, int]]:
+def read_events(frames: list[bytes], taskset: TaskSet, session: AbstractSession) -> list[tuple[str, int]]:
     """Apply frames to the task-set; returns type and task of each event but `JOBS_DONE`."""
     events: list[tuple[str, int]] = []
     for frame in frames:
-        parsed, _ = read_profile(frame)
+        parsed, _ = session.decode_checked(frame)
         taskset.apply(parsed)
         events += [(e["@type"], int(e["@task-id"])) for e in parsed["profile"]["events"]["event"]]
     return [event for event in events if event[0] != "JOBS_DONE"]

@@ -34,7 +34,7 @@ def with_left_over(document: bytes) -> bytes:
     return document.rstrip(b"\0") + _LEFT_OVER
 
 
-def padded(document: bytes, size: int) -> bytes:
+def nul_padded(document: bytes, size: int) -> bytes:
     """The document followed by NULs up to the size."""
     return document.ljust(size, b"\0")
 

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import islice
 from threading import Thread
-from typing import Final
-
-from typing_extensions import Unpack
+from typing import Final, Unpack
 
 from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError

@@ -86,7 +86,7 @@ class RunReporter:
         for event in late:
             document = frames.profile([event])
             if self._board.seed % 2 == 0:
-                document = frames.padded(document, _AMBIGUOUS_FRAME_BYTES)
+                document = frames.nul_padded(document, _AMBIGUOUS_FRAME_BYTES)
             await self._out.send(document, [event], run=self._board.runs, late=Fault.LATE_EXIT_EXTERNAL)
 
     def event(self, event_type: EventType, task_id: str, time: int | None = None) -> Attributes:
