@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.topology import TASKSETS, handler_queue
-from taskgen.client.lab_report import LabReport
+from taskgen.amqp.topology import TASKSETS, Queue, handler_queue, sink_queue, tasksets_queue
+from taskgen.client.lab_report import LabReport, QueueLine
 from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
-from tests.support.broker_client import BrokerClient, broker_client, declare_queues
+from tests.support.broker_client import BrokerClient, broker_client, declare_queues, publish
 from tests.support.command_line import run_taskgen
 from tests.support.lab import lab
+from tests.support.message_factory import whole_run
+from tests.support.services import Service
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -75,13 +79,49 @@ def test_status_shows_boards_runs_and_queues(cli: Cli, management_url: str) -> N
     assert board.distributor == started.run.distributor
     assert report.runs == {"running": 1}
     queues = {queue.name: queue for queue in report.queues}
-    assert queues[TASKSETS].waiting == 1
+    assert queues[TASKSETS].ready == 1
     assert queues["taskgen.controller"].consumers == 1
     declare_queues(cli.url, handler_queue("mine"))
     shown = cli("status", "--management-url", management_url).stdout
     assert "taskgen.handler.mine" in shown
     assert started.run.run_id in shown
     assert "running" in shown
+
+
+def test_status_shows_what_a_stuck_sink_holds_and_which_queue_nobody_consumes(
+    amqp_vhost_url: str, management_url: str, tmp_path: Path
+) -> None:
+    stuck, deserted, run = sink_queue("sqlite"), sink_queue("csv"), whole_run(50)
+    declare_queues(amqp_vhost_url, tasksets_queue(), stuck, deserted)
+    path = tmp_path / "events.db"
+
+    def report(*options: str) -> LabReport:
+        done = run_taskgen("status", "--json", *options, cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url)
+        assert done.returncode == 0, done.stderr
+        return LabReport.model_validate_json(done.stdout)
+
+    def line(queue: Queue, *options: str) -> QueueLine:
+        return next(one for one in report(*options).queues if one.name == queue.name)
+
+    counting = ("--management-url", management_url)
+    with Service("sqlite_sink", amqp_url=amqp_vhost_url, sqlite_path=path) as sink:
+        sink.wait_healthy()
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            publish(amqp_vhost_url, run)
+            wait_until(lambda: line(stuck, *counting).held not in (None, 0), 60, "what is held to be shown")
+            found = line(stuck, *counting)
+            assert found.ready + (found.held or 0) == len(run)
+            assert (found.consumers, found.lacks_consumer) == (1, False)
+            found = line(deserted, *counting)
+            assert (found.ready, found.held, found.lacks_consumer) == (len(run), 0, True)
+            assert not line(tasksets_queue(), *counting).lacks_consumer, "it is fetched from"
+            unknown = report("--management-url", "http://127.0.0.1:1")
+            assert {one.held for one in unknown.queues} == {None}
+            assert "no management API answers" in unknown.held_unknown
+            shown = run_taskgen("status", cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url).stdout
+            assert "not acknowledged, is unknown: no management API was found" in " ".join(shown.split())
+            assert re.search(r"taskgen\.sink\.csv\D+52\D+\?\D+none", shown)
 
 
 def test_stop_all_stops_what_runs_and_calls_off_what_waits(cli: Cli) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -28,6 +28,15 @@ _AMQP_PORT: Final = 5672
 _PORT: Final = 15672
 _TIMEOUT_S: Final = 5
 _COMPARED: Final = ("pattern", "apply-to", "priority", "definition")
+
+
+class QueueCounts(NamedTuple):
+    """How many messages a queue had some seconds ago; None: the broker has not counted yet, or never does."""
+
+    ready: int | None
+    """To be delivered."""
+    held: int | None
+    """By a consumer, which has not acknowledged them."""
 
 
 class Management:
@@ -52,10 +61,14 @@ class Management:
         credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
-    def queues(self) -> dict[str, int]:
+    def queues(self) -> dict[str, QueueCounts]:
         """The names of all queues, each with how many messages it has."""
-        found = self._listed(f"/queues/{self._vhost}?columns=name,messages", "name")
-        return {one["name"]: one.get("messages", 0) for one in found}
+        columns = "name,messages_ready,messages_unacknowledged"
+        found = self._listed(f"/queues/{self._vhost}?columns={columns}", "name")
+        return {
+            one["name"]: QueueCounts(one.get("messages_ready"), one.get("messages_unacknowledged"))
+            for one in found
+        }
 
     def set_policies(self, policies: Iterable[Policy]) -> list[str]:
         """Make policies, or change those that differ; returns the names of these."""

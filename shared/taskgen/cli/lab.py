@@ -63,7 +63,10 @@ def tables(report: LabReport) -> RenderableType:
         lines.append(Text.assemble("distributors: ", ("none", "red")))
     runs = ", ".join(f"{number:,} {name}" for name, number in sorted(report.runs.items())) or "none"
     counts = (f"runs: {runs}", f"bad task-sets: {report.bad:,}")
-    return Group(*lines, *counts, _boards(report), _campaigns(report), _queues(report))
+    notes = []
+    if report.held_unknown:
+        notes.append(f"held, delivered but not acknowledged, is unknown: {brief(report.held_unknown)}")
+    return Group(*lines, *counts, _boards(report), _campaigns(report), _queues(report), *notes)
 
 
 def _boards(report: LabReport) -> Table:
@@ -98,10 +101,16 @@ def _campaigns(report: LabReport) -> Table:
 
 
 def _queues(report: LabReport) -> Table:
-    table = Table("queue", "waiting", "consumers", "parked", title="queues", title_justify="left")
+    table = Table(title="queues", title_justify="left")
+    table.add_column("queue", overflow="fold")  # whole, as other commands ask for it
+    for column in ("ready", "held", "consumers", "parked"):
+        table.add_column(column, justify="right", no_wrap=True)
     for queue in report.queues:
+        held = "?" if queue.held is None else f"{queue.held:,}"
+        # Task-sets are asked for one by one: no consumer, and nothing is wrong.
+        consumers = styled("none", "red") if queue.lacks_consumer else str(queue.consumers or "-")
         parked = styled(f"{queue.parked:,}", "red") if queue.parked else "0"
-        table.add_row(queue.name, f"{queue.waiting:,}", str(queue.consumers), parked)
+        table.add_row(queue.name, f"{queue.ready:,}", held, consumers, parked)
     return table
 
 

@@ -34,16 +34,16 @@ async def _show(
 ) -> None:
     with amqp_extra():
         from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
-        from taskgen.client.lab_report import lab_report, other_queues, queue_lines  # noqa: PLC0415 - as above
+        from taskgen.client.lab_report import QueueCounting, lab_report  # noqa: PLC0415 - as above
         from taskgen.client.status_listener import StatusListener  # noqa: PLC0415 - as above
-    others = await asyncio.to_thread(other_queues, settings)
-    watching, screen = StatusListener(), Screen(as_json=as_json, is_watching=is_watching)
+    watching, counting = StatusListener(), QueueCounting(settings)
+    screen = Screen(as_json=as_json, is_watching=is_watching)
 
     async def look(link: Connection) -> None:
         async with watching.over(link):
             await watching.heard_all()
             while not interruption.is_asked:
-                screen.show(lab_report(watching, await queue_lines(link, others)))
+                screen.show(lab_report(watching, *await counting.lines(link)))
                 if not is_watching:
                     return
                 await asyncio.sleep(1)
