@@ -73,6 +73,7 @@ async def _become_active(
         except LockedError:
             health.set("standby", True, "another controller is active")
             health.set("consuming", True, "its turn has not come")
+            health.metrics.consuming.set(0)  # healthy all the same
             await check()
             await until_lost(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
         else:

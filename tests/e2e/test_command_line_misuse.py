@@ -53,6 +53,7 @@ def board() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
+        ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "--sqlite and --csv name the same file"),
         ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is taken already"),
         ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is no amount"),
         ("run bad_path.json --board BOARD", "bad_path.json: task 0 (id 0): pkg: 'bin/hey' is not a binary's"),
@@ -127,6 +128,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(here: Path, board: str, command
     assert said in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("taskgen")
+    assert not (here / "one.x").exists()
 
 
 def test_no_command_at_all_shows_the_commands(here: Path) -> None:

@@ -41,3 +41,14 @@ def test_a_standby_says_whether_it_could_reach_its_database(amqp_vhost_url: str)
         wait_until(lambda: "store" in standby.health().get("parts", {}), 30, "the standby to look")
         parts = standby.health()["parts"]
         assert (parts["standby"]["reason"], parts["store"]["ok"]) == ("another controller is active", False)
+
+
+def test_a_standby_is_healthy_and_does_not_count_as_consuming(
+    controller: Service, amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    state_url = f"sqlite:{tmp_path / 'state.db'}"
+    with Service("controller", amqp_url=amqp_vhost_url, state_url=state_url) as standby:
+        wait_until(lambda: "standby" in standby.health().get("parts", {}), 30, "the standby to look")
+        standby.wait_healthy()
+        assert "taskgen_consuming 0.0" in standby.get("/metrics")[1]
+        assert "taskgen_consuming 1.0" in controller.get("/metrics")[1]

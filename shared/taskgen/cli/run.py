@@ -16,6 +16,7 @@ from taskgen.cli.campaigns import run_campaign
 from taskgen.cli.interruption import Interruption
 from taskgen.cli.terminal import result_console
 from taskgen.distributor import Distributor
+from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
@@ -104,6 +105,8 @@ def run(
     if not (sqlite or csv or handler):
         sqlite = _DEFAULT_SQLITE
         typer.echo(f"events go to {printable(sqlite)}; --sqlite, --csv or --handler say otherwise", err=True)
+    if sqlite and csv and sqlite.resolve() == csv.resolve():
+        raise SettingsError(f"--sqlite and --csv name the same file, {sqlite}; give two different paths")
     with Interruption() as interruption, _handlers(handler or [], sqlite, csv) as handlers, distributor:
         distributor.event_handler = handlers
         stored = {"sqlite": sqlite, "csv": csv}
