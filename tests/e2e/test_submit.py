@@ -106,7 +106,7 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
     tasks = write_taskset(tmp_path, TASK)
     for arguments, words in (
         (("submit", tmp_path / "none.json"), "none.json"),
-        (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "TASKGEN_AMQP_URL"),
+        (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "--amqp-url"),
         (("submit", tasks, "--repeat", "0"), "--repeat"),
         (("stop",), "--all"),
         (("stop", "id", "--all"), "--all"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from taskgen.errors import SettingsError
-from taskgen.runtime.settings import ServiceSettings, load_settings
+from taskgen.runtime.settings import PREFIX, ServiceSettings, load_settings
 
 AmqpUrl = Annotated[
     str | None,
@@ -29,8 +29,15 @@ def broker_settings(amqp_url: str | None, management_url: str | None) -> Service
     Raises:
         SettingsError: a URL is wrong.
     """
-    given = {"amqp_url": amqp_url, "management_url": management_url}
-    return load_settings(ServiceSettings, **{name: url for name, url in given.items() if url})
+    options = {"amqp_url": amqp_url, "management_url": management_url}
+    given = {name: url for name, url in options.items() if url}
+    try:
+        return load_settings(ServiceSettings, **given)
+    except SettingsError as error:
+        text = str(error)
+        for name in given:  # what was typed is to blame, not the variable that would count without it
+            text = text.replace(f"{PREFIX}{name.upper()}", f"--{name.replace('_', '-')}")
+        raise SettingsError(text) from error
 
 
 def broker_url(given: str | None) -> str:
