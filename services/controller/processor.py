@@ -12,7 +12,7 @@ from typing import Final
 from services.controller import taskset_lifecycle as fates
 from services.controller.outgoing import OutgoingMessages
 from taskgen.amqp.channel import Channel, Delivery
-from taskgen.amqp.topology import COMMANDS
+from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.consumer.tracked_run import StartedRun
 from taskgen.errors import StoreUnavailableError, UnreadableError
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _LATEST_CAMPAIGNS: Final = 500
 """More than change between two statuses: who waits for the end of one has to hear of it."""
-_EXCHANGES: Final = ("", COMMANDS)
+_EXCHANGES: Final = ("", inbox(TASKSETS), COMMANDS)
 """To which anything is sent; the broker closes the channel of who publishes to one that is not there."""
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import taskgen
-from tests.e2e.compose import Compose, compose, engine_error
 from tests.e2e.flooding_boards import SHAPES
-from tests.waiting import wait_until
+from tests.support.command_line import run_taskgen
+from tests.support.compose import Compose, compose, engine_error
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 
@@ -88,7 +88,7 @@ def test_a_backlog_of_a_million_events_is_stored_whole_in_half_of_the_memory(
     lab.do("cp", "sqlite_sink:/data", str(tmp_path / "sqlite"))
     lab.do("cp", "csv_sink:/data", str(tmp_path / "csv"))
     # The container of `cli` has no room for what `verify` makes of so long a CSV.
-    done = taskgen("verify", "sqlite:sqlite/events.db", "csv:csv", cwd=tmp_path)
+    done = run_taskgen("verify", "sqlite:sqlite/events.db", "csv:csv", cwd=tmp_path)
     assert is_clean(done.stdout, done.returncode), done.stdout + done.stderr
 
 

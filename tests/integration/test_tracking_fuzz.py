@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Delivery
-from taskgen.amqp.topology import COMMANDS
+from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import MessageError
 from taskgen.event import DefaultEventHandler
@@ -169,7 +169,7 @@ def look_after(processor: Processor) -> None:
         processor.end_duplicates(live)
         processor.give_up(live)
         for sending in processor._sendings._waiting:
-            assert sending.exchange in {"", COMMANDS}
+            assert sending.exchange in {inbox(TASKSETS), COMMANDS}
 
 
 def still_works(make: Make, folder: str) -> None:
