@@ -78,10 +78,7 @@ class ControllerProcessor(RunTracker):
         """Make sure that the state is ours, and that we know what is going on."""
         super().claim()
         if not self._is_loaded:
-            self._sendings.put(one for one in self._state.sendings() if one.exchange in _EXCHANGES)
-            self._load_live()
-            self._is_loaded = True
-            self.flush()
+            self._load()
 
     async def committed(self, channel: Channel) -> None:
         """See `Processor`: publish the decisions, and the task-sets that are put back."""
@@ -132,17 +129,20 @@ class ControllerProcessor(RunTracker):
         track = self._track(run_id)
         return track.known if track else None
 
-    def _load_live(self) -> None:
-        """Read which runs are on; all that are usable first, as others may be of the same task-sets."""
-        self.live, unusable = {}, list[tuple[str, UnreadableError]]()
+    def _load(self) -> None:
+        """Read what is going on; runs that are unusable are closed when all others are known."""
+        live, unusable = dict[str, LiveRun](), list[tuple[RunRow, UnreadableError]]()
         for run_id in self._state.live_runs():
             try:
                 if row := self._state.run(run_id):
-                    self.live[run_id] = _live(row)
+                    live[run_id] = _live(row)
             except UnreadableError as error:
-                unusable.append((run_id, error))
-        for run_id, fault in unusable:
-            self._give_up_on(self._state.rest_of_run(run_id), fault)
+                unusable.append((self._state.rest_of_run(run_id), error))
+        self._sendings.put([one for one in self._state.sendings() if one.exchange in _EXCHANGES])
+        self.live, self._is_loaded = live, True
+        for rest, fault in unusable:
+            self._give_up_on(rest, fault)
+        self.flush()
 
     def _forget(self) -> None:
         super()._forget()

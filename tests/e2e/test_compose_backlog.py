@@ -70,7 +70,11 @@ def test_a_backlog_of_a_million_events_is_stored_whole_in_half_of_the_memory(
     files = [f"{kind}.json" for kind in JOBS]
     submitted = lab.cli("submit", *files, "--repeat", str(RUNS), "--wait", timeout_s=CAMPAIGN_S)
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
-    assert min(messages(lab)[f"taskgen.sink.{kind}"] for kind in ("sqlite", "csv", "postgres")) > 0
+    away = {f"taskgen.sink.{kind}" for kind in ("sqlite", "csv", "postgres")}
+    assert min(messages(lab)[name] for name in away) > 0
+    status = json.loads(lab.cli("status", "--json").stdout)
+    assert {queue["name"] for queue in status["queues"] if queue["lacks_consumer"]} == away
+    assert status["held_unknown"] == "", "people's rights are enough to know it"
     lab.do("start", *SINKS)
     wait_until(lambda: not any(messages(lab).values()), DRAIN_S, "all queues to be empty")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
+from taskgen.errors import StoreUnavailableError
 from taskgen.event import DefaultEventHandler, EventType, Profile
 from taskgen.messages.codec import (
     EndedMessage,
@@ -22,7 +26,9 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome, Run, now
+from taskgen.state.database import Database, Writer
 from taskgen.state.opening import open_state
+from taskgen.state.state import State
 from taskgen.task import Job, Task
 from taskgen.taskset import TaskSet
 from tests.support.message_factory import BOARD, run_head
@@ -118,3 +124,64 @@ def test_order_doubles_and_restarts_change_nothing(
     assert handler.starts == 1
     assert list(handler.events.values()) == [event for found in all_profiles for event in found]
     assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
+
+
+class Flickering:
+    """A database that is away now and then, for one call each time."""
+
+    def __init__(self, database: Database, random: Random) -> None:
+        self._database = database
+        self._random = random
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        self._flicker()
+        return self._database.rows(query, *values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        self._flicker()
+        with self._database.transaction() as writer:
+            yield writer
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _flicker(self) -> None:
+        if self._random.random() < 0.2:
+            raise StoreUnavailableError("away")
+
+
+@settings(max_examples=60, deadline=None)
+@given(profiles, st.integers())
+def test_a_state_that_is_away_at_any_moment_changes_nothing(
+    all_profiles: list[list[dict[str, Any]]], seed: int
+) -> None:
+    deliveries, random = as_messages(all_profiles), Random(seed)
+    random.shuffle(deliveries)
+    handler = Last()
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:{Path(folder) / 'state.db'}"
+        with closing(State(Flickering(open_state(url, "test")._database, random), "test")) as state:
+            processor = ControllerProcessor(handler, state, "test")
+            while deliveries:
+                size = random.randint(1, len(deliveries))
+                batch, deliveries = deliveries[:size], deliveries[size:]
+                for message in batch:
+                    processor.take(message, DELIVERY)
+                while not is_committed(processor):
+                    pass
+        with closing(open_state(url, "test")) as state:
+            assert state.run_tallies() == {"finished": 1}
+            tallies = state.campaign_tallies(1)[""]
+            assert {name: number for name, number in tallies.items() if number} == {"finished": 1}
+    assert handler.starts == 1
+    assert list(handler.events.values()) == [event for found in all_profiles for event in found]
+    assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
+
+
+def is_committed(processor: RunTracker) -> bool:
+    try:
+        processor.commit()
+    except StoreUnavailableError:
+        return False
+    return True

@@ -20,7 +20,7 @@ class KnownRuns:
         self._state = state
         self.tracks: dict[str, TrackedRun | None] = {}
         """By run id; None: closed, a message that still comes is a duplicate."""
-        self.tasksets: dict[str, TaskSetRow] = {}
+        self.tasksets: dict[str, TaskSetRow | None] = {}
 
     def track(self, run_id: str) -> TrackedRun | None:
         """A run, whether its start has come or not; None if it is closed.
@@ -34,9 +34,9 @@ class KnownRuns:
 
     def taskset(self, taskset_id: str) -> TaskSetRow | None:
         """A task-set, if it is known."""
-        if taskset_id not in self.tasksets and (row := self._state.taskset(taskset_id)):
-            self.tasksets[taskset_id] = row
-        return self.tasksets.get(taskset_id)
+        if taskset_id not in self.tasksets:
+            self.tasksets[taskset_id] = self._state.taskset(taskset_id)
+        return self.tasksets[taskset_id]
 
     def release(self) -> None:
         """Let go of closed runs, and of the task-sets that no other run is of."""

@@ -146,6 +146,7 @@ class RunTracker:
 
     def _give_up_on(self, row: RunRow, error: UnreadableError) -> None:
         """Close a run of which the state holds what cannot be understood: the others go on."""
+        self._runs.taskset(row.taskset_id)  # nothing that may fail now comes after the first change
         log.error("run %s is closed, as its state cannot be used: %s", row.run_id, error)
         former, row.decision, row.is_closed = row.outcome, None, True
         row.outcome = row.outcome or Outcome.DISTRIBUTOR_LOST.value
@@ -198,6 +199,7 @@ class RunTracker:
     def _start(self, track: TrackedRun, message: StartedMessage) -> None:
         if track.known is not None:
             return
+        self._runs.taskset(message.run.taskset_id)  # as above
         known = track.known = tracks.begun(message.run, message.taskset)
         self._changes.runs[track.run_id] = known.row
         self._calls.start(known.taskset)
