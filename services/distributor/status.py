@@ -11,7 +11,7 @@ from taskgen.amqp.topology import EVENTS
 from taskgen.amqp.waiting import until_lost
 from taskgen.execution.board import Board
 from taskgen.execution.board_pool import BoardPool
-from taskgen.messages.codec import BoardReport, StatusMessage
+from taskgen.messages.codec import BoardReport, StatusMessage, TaskSetMessage
 
 _PAUSE_S: Final = 2.0
 
@@ -40,4 +40,5 @@ def _report(board: Board) -> BoardReport:
         reason=board.reason,
         run_id=run.run_id if run else "",
         taskset_id=run.taskset_id if run else "",
+        campaign_id=run.origin.campaign_id if run and isinstance(run.origin, TaskSetMessage) else "",
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import uuid6
+
+from taskgen.errors import SettingsError
+
+_MIN_PART: Final = 4
+_MAX_LISTED: Final = 5
 
 
 class Outcome(StrEnum):
@@ -40,6 +46,32 @@ FAULTS_OF_THE_LAB = frozenset({Outcome.BOARD_LOST, Outcome.BOARD_ERROR, Outcome.
 def new_id() -> str:
     """A UUIDv7 (RFC 9562) as text: unique without asking anyone, and sorted by time."""
     return str(uuid6.uuid7())
+
+
+def resolve_id(part: str, kinds: Mapping[str, str]) -> str | None:
+    """Find the one id that is this text, or else begins or ends with it; None if there is no such id.
+
+    Args:
+        part: as a user gives it; shorter than four characters only a whole id counts.
+        kinds: all ids, each with what it is the id of, such as `run`.
+
+    Raises:
+        SettingsError: several ids begin or end so; they are listed.
+    """
+    if part in kinds:
+        return part
+    found = [
+        one
+        for one in sorted(kinds)
+        if len(part) >= _MIN_PART and (one.startswith(part) or one.endswith(part))
+    ]
+    if len(found) > 1:
+        listed = [f"{kinds[one]} {one}" for one in found[:_MAX_LISTED]]
+        more = [f"{len(found) - _MAX_LISTED:,} more"] if len(found) > _MAX_LISTED else []
+        raise SettingsError(
+            f"{part!r} is ambiguous: it could be {', '.join(listed + more)}; give more of the id"
+        )
+    return found[0] if found else None
 
 
 def now() -> str:

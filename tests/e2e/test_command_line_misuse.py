@@ -104,7 +104,7 @@ def board() -> Iterator[str]:
         ("run good.json --board BOARD --admission-control broken.json", "broken.json: not JSON"),
         ("run good.json --board BOARD --admission-control gone.xml", "gone.xml: cannot be read"),
         ("demo --boards 0", "--boards"),
-        ("demo --out good.json", "good.json cannot be made"),
+        ("demo --out good.json", "cannot create good.json"),
         ("show gone.db", "gone.db: there is no such file"),
         ("show text.db", "text.db: "),
         ("board --listen nowhere", "'nowhere' is not an IPv4 address or range: "),
@@ -129,6 +129,12 @@ def test_a_mistake_gets_one_line_and_exit_code_2(here: Path, board: str, command
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("taskgen")
     assert not (here / "one.x").exists()
+
+
+def test_a_wrong_variable_is_named_where_no_option_is_given(here: Path) -> None:
+    ended = run_taskgen("status", cwd=here, TASKGEN_AMQP_URL="amqp://127.0.0.1:99999/")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("taskgen: TASKGEN_AMQP_URL: has no host")
 
 
 def test_no_command_at_all_shows_the_commands(here: Path) -> None:

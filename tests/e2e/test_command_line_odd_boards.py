@@ -41,7 +41,7 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
     assert ended.returncode == 1
     assert told["outcomes"] == {"board_error": 1}
     assert told["quarantined"] == quarantined(tmp_path / "a.db") == Limits().quarantined_pieces
-    (reason,) = told["bad"][0]["reasons"]
+    (reason,) = told["failed"][0]["reasons"]
     assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are not events; " in reason
     assert " more pieces of " in reason
     assert " more pieces of " in ended.stderr
@@ -52,5 +52,5 @@ def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
     options = ("--run-timeout", "0.3", "--answer-timeout", "0.4", "--max-attempts", "1", "--json")
     with scripted_board(does_not_answer_the_stop) as address:
         ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
-    (bad,) = json.loads(ended.stdout)["bad"]
+    (bad,) = json.loads(ended.stdout)["failed"]
     assert bad["reasons"][0].endswith("did not answer within 0.4 s of STOP")

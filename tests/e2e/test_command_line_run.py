@@ -83,11 +83,12 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
     assert told == {
         "variants": 2,
         "outcomes": {"finished": 2},
-        "bad": [],
+        "failed": [],
         "events": 14,
         "quarantined": 0,
         "handler_failures": {},
         "stored": {"sqlite": "events.db"},
+        "signal": None,
         "is_interrupted": False,
         "exit_code": 0,
     }
@@ -173,7 +174,7 @@ def test_binaries_and_admission_control_reach_the_board(tmp_path: Path) -> None:
     assert {kind for _, kind, _ in events_in_database(tmp_path / "a.db")} >= {"START", "EXIT"}
 
 
-def test_a_variant_that_no_board_survives_is_bad_with_the_reason_of_every_attempt(tmp_path: Path) -> None:
+def test_a_variant_that_no_board_survives_has_failed_with_the_reason_of_every_attempt(tmp_path: Path) -> None:
     with boards(1, faults=["huge-size"]) as first, boards(1, faults=["eof-mid-frame"]) as second:
         ended = run_taskgen(
             "run",
@@ -186,10 +187,10 @@ def test_a_variant_that_no_board_survives_is_bad_with_the_reason_of_every_attemp
         )
     told = json.loads(ended.stdout)
     assert ended.returncode == told["exit_code"] == 1
-    (bad,) = told["bad"]
-    assert bad["variant"] == 0
-    assert len(bad["reasons"]) == 2
-    assert {address in " ".join(bad["reasons"]) for address in first + second} == {True}
+    (failed,) = told["failed"]
+    assert failed["variant"] == 0
+    assert len(failed["reasons"]) == 2
+    assert {address in " ".join(failed["reasons"]) for address in first + second} == {True}
 
 
 def test_a_run_that_takes_too_long_is_stopped_and_makes_the_exit_code_1(tmp_path: Path) -> None:
@@ -227,7 +228,8 @@ def test_a_signal_stops_the_boards_and_everything_is_stored(tmp_path: Path, numb
         run.send_signal(number)
         output, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
-    assert "interrupted" in output
+    assert f"interrupted by {number.name}" in output
+    assert f"{number.name}: stopping the boards" in errors
     assert "2 stopped_by_user (of 3 variants)" in output
     assert {run.outcome for run in read_runs(database)} == {Outcome.STOPPED_BY_USER}
     # Only a STOP makes a board end the endless task so, and what it said then is stored, too.
@@ -258,7 +260,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     with boards(1) as addresses:
         ended = run_taskgen("run", write_taskset(tmp_path, QUICK), *board_options(addresses), cwd=tmp_path)
-    assert "0 of 1 runs done; boards: " in ended.stderr
+    assert "0 of 1 run done; boards: " in ended.stderr
     assert "\x1b" not in ended.stderr + ended.stdout
 
 

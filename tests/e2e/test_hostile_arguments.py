@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.live import Live
 
-from taskgen.cli.progress import LiveDisplay, PlainDisplay, Progress
+from taskgen.cli.progress import LiveDisplay, PlainDisplay, Snapshot
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
 from taskgen.events.sql import SqliteHandler
@@ -118,15 +117,15 @@ def test_a_terminal_that_knows_few_characters_is_told_the_others_by_their_number
 def test_how_far_a_campaign_is_and_what_it_came_to_is_shown_harmlessly() -> None:
     console = PlainConsole(file=io.StringIO(), width=300, force_terminal=True, color_system=None)
     assert isinstance(console.file, io.StringIO)
-    progress = Progress(
-        done=0, total=1, states=Counter({BoardState.LOST: 1}), lost=(f"b:1: {HOSTILE}",), events=0, bad=1
-    )
-    console.print(LiveDisplay(Live(console=console))._drawn(progress))
-    PlainDisplay(console).show(progress)
-    bad = FailedTaskSet(f"{HOSTILE}.json", 0, (HOSTILE, HOSTILE))
+    now = Snapshot((("b:1", BoardState.LOST, HOSTILE),), done=0, total=1, failed=1, events=0)
+    live = Live(console=console)  # never started: it would write escape sequences of its own
+    LiveDisplay(live).show(now)
+    console.print(live.get_renderable())
+    PlainDisplay(console).show(now)
+    failed = FailedTaskSet(f"{HOSTILE}.json", 0, (HOSTILE, HOSTILE))
     failures = {f"{HOSTILE} raised": 2}
     stored = {"sqlite": HOSTILE}
-    Summary(None, {}, [bad], Counters(), failures, stored, 1.0, is_interrupted=True).show(console)
+    Summary(None, {}, [failed], Counters(), failures, stored, 1.0, signal="SIGTERM").show(console)
     said = console.file.getvalue()
     assert_harmless(said)
     assert said.count(SHOWN) == 6

@@ -90,10 +90,10 @@ def run(url: str, folder: Path, *arguments: str) -> str:
 
 
 def test_hostile_messages_are_listed_and_shown_as_they_were_sent(url: str, tmp_path: Path) -> None:
-    assert str(COUNT) in run(url, tmp_path, "parked", "list")
-    listed = unwrapped(run(url, tmp_path, "parked", "list", QUEUE.name))
+    assert str(COUNT) in run(url, tmp_path, "dead-letters", "list")
+    listed = unwrapped(run(url, tmp_path, "dead-letters", "list", QUEUE.name))
     assert listed.count(MARKUP) >= COUNT
-    shown = run(url, tmp_path, "parked", "show", QUEUE.name)
+    shown = run(url, tmp_path, "dead-letters", "show", QUEUE.name)
     assert f"id           {SHOWN}\nreason       {SHOWN}\nrouting key  {SHOWN}\n" in shown
     assert f"header       {SHOWN}: {SHOWN}\n" in shown
     assert f"reason       {SHOWN}, by the broker\nrouting key  {SHOWN}\n" in shown
@@ -104,14 +104,16 @@ def test_hostile_messages_are_listed_and_shown_as_they_were_sent(url: str, tmp_p
 
 
 def test_hostile_messages_are_put_back(url: str, tmp_path: Path) -> None:
-    assert f"{COUNT} messages put back" in run(url, tmp_path, "parked", "redrive", QUEUE.name)
+    assert f"{COUNT} messages requeued" in run(url, tmp_path, "dead-letters", "redrive", QUEUE.name)
     assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, COUNT)
 
 
 def test_hostile_messages_are_dropped(url: str, tmp_path: Path) -> None:
     one = (QUEUE.name, "--yes", "--id", r"\xff" + "\x1b")
-    assert run(url, tmp_path, "parked", "drop", *one) == "1 messages deleted\n"
-    assert run(url, tmp_path, "parked", "drop", QUEUE.name, "--yes") == f"{COUNT - 1} messages deleted\n"
+    assert run(url, tmp_path, "dead-letters", "drop", *one) == "1 message deleted\n"
+    assert (
+        run(url, tmp_path, "dead-letters", "drop", QUEUE.name, "--yes") == f"{COUNT - 1} messages deleted\n"
+    )
     assert queue_depth(url, QUEUE.parked) == 0
 
 
@@ -124,7 +126,7 @@ def test_a_queue_of_a_hostile_name_is_declared_and_listed(
 
     def is_listed() -> bool:
         options = ("--management-url", management_url)
-        commands = (("parked", "list", *options), ("status", *options))
+        commands = (("dead-letters", "list", *options), ("status", *options))
         return all(MARKUP in unwrapped(run(amqp_vhost_url, tmp_path, *command)) for command in commands)
 
     wait_until(is_listed, 60, "the queue in the lists")
@@ -231,7 +233,7 @@ def test_submit_shows_what_hostile_runs_end_with(amqp_vhost_url: str, tmp_path: 
     assert waiting.returncode == 1
     assert_harmless(output + faults)
     assert f"attempt 1 on {SHOWN}: board_lost {SHOWN}" in unwrapped(faults)
-    assert f"bad [/a, variant 0: b] {SHOWN}" in unwrapped(faults)
+    assert f"failed [/a, variant 0: b] {SHOWN}" in unwrapped(faults)
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:

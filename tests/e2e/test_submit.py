@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import port_for
 import pytest
 
-from taskgen.messages.codec import ControllerStatusMessage, StartedMessage
+from taskgen.amqp.topology import EVENTS
+from taskgen.execution.board import BoardState
+from taskgen.messages.codec import BoardReport, ControllerStatusMessage, StartedMessage, StatusMessage
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
-from tests.support.broker_client import broker_client
-from tests.support.command_line import run_taskgen, start_taskgen, write_taskset
+from tests.support.broker_client import BrokerClient, broker_client
+from tests.support.command_line import environment, run_taskgen, start_taskgen, write_taskset
 from tests.support.fake_distributor import FakeDistributor
 from tests.support.lab import lab
+from tests.support.servers.rabbitmq import Broker
 from tests.support.tasksets import TWO_JOBS
 from tests.support.waiting import wait_until
 
@@ -91,9 +97,9 @@ def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_
             os.kill(interrupted.pid, signal.SIGINT)
             said, _ = interrupted.communicate(timeout=30)
             assert interrupted.returncode == 130
-            assert "the campaign goes on; `taskgen status` shows how far it is" in said
+            assert "interrupted by SIGINT: the campaign goes on; `taskgen status` shows its progress" in said
             assert (
-                "2 runs told to stop"
+                "2 runs stopping"
                 in run_taskgen("stop", "--all", "--amqp-url", amqp_vhost_url, cwd=tmp_path).stdout
             )
             said, faults = stopped.communicate(timeout=60)
@@ -102,11 +108,70 @@ def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_
             assert "stopped_by_user by `taskgen stop`" in faults
 
 
+def test_a_wait_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
+    amqp_vhost_url: str, broker: Broker, tmp_path: Path
+) -> None:
+    place = urlsplit(broker.url)
+    assert place.hostname is not None
+    assert place.port is not None
+    tasks, log = write_taskset(tmp_path, TASK), tmp_path / "log"
+    idle = StatusMessage(distributor="d", boards=[BoardReport(name="b:1", state=BoardState.IDLE, since="")])
+
+    def is_heard(ear: BrokerClient) -> bool:
+        ear.publish(EVENTS, "status.d", idle.body())
+        return "1 idle" in log.read_text()
+
+    with log.open("w") as stderr:
+        waiting = subprocess.Popen(
+            [sys.executable, "-m", "taskgen", "submit", tasks, "--wait", "--amqp-url", amqp_vhost_url],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        with waiting:
+            with broker_client(amqp_vhost_url) as ear:
+                wait_until(lambda: is_heard(ear), 60, "the command to listen")
+            broker.kill()
+            with socket.create_server((place.hostname, place.port)) as cutting:
+                cutting.settimeout(30)
+                for _ in range(4):  # tries to connect, each of which fails
+                    cutting.accept()[0].close()
+            broker.start()
+            wait_until(lambda: "connected to the broker again" in log.read_text(), 60, "the way back")
+            waiting.send_signal(signal.SIGTERM)
+            output, _ = waiting.communicate(timeout=30)
+    said = log.read_text()
+    assert (said.count("lost the connection"), said.count("connected to the broker again")) == (1, 1), said
+    assert waiting.returncode == 130
+    assert "interrupted by SIGTERM" in output
+
+
+def test_a_submission_can_be_interrupted_while_the_broker_is_away(
+    amqp_vhost_url: str, broker: Broker, tmp_path: Path
+) -> None:
+    tasks = write_taskset(tmp_path, TASK)
+    command = ("submit", tasks, "--repeat", "1000000", "--amqp-url", amqp_vhost_url)
+    with start_taskgen(*command, cwd=tmp_path) as submitting:
+        assert submitting.stderr is not None
+        assert any("of 1,000,000 submitted" in line for line in submitting.stderr)
+        broker.kill()
+        assert any("lost the connection" in line for line in submitting.stderr)
+        submitting.send_signal(signal.SIGINT)
+        try:
+            output, faults = submitting.communicate(timeout=60)
+        finally:
+            submitting.kill()
+    assert submitting.returncode == 130, faults
+    campaign = output.split()[1].rstrip(":")
+    assert f"interrupted by SIGINT: what was submitted will still run; `taskgen stop {campaign}`" in faults
+
+
 def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
     tasks = write_taskset(tmp_path, TASK)
     for arguments, words in (
         (("submit", tmp_path / "none.json"), "none.json"),
-        (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "--amqp-url"),
+        (("submit", tasks, "--amqp-url", "http://127.0.0.1"), "--amqp-url: "),
         (("submit", tasks, "--repeat", "0"), "--repeat"),
         (("stop",), "--all"),
         (("stop", "id", "--all"), "--all"),

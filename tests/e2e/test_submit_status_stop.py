@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import select
+import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from taskgen.amqp.topology import TASKSETS, Queue, handler_queue, sink_queue, tasksets_queue
+from taskgen.amqp.topology import EVENTS, TASKSETS, Queue, handler_queue, sink_queue, tasksets_queue
 from taskgen.client.lab_report import LabReport, QueueLine
-from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, StartedMessage
-from taskgen.run import Outcome
+from taskgen.execution.board import BoardState
+from taskgen.messages.codec import (
+    BoardReport,
+    ControllerStatusMessage,
+    EndedMessage,
+    StartedMessage,
+    StatusMessage,
+)
+from taskgen.run import Outcome, new_id, now
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import BrokerClient, broker_client, declare_queues, publish
-from tests.support.command_line import run_taskgen
+from tests.support.command_line import environment, run_taskgen, write_taskset
 from tests.support.lab import lab
 from tests.support.message_factory import whole_run
+from tests.support.servers.rabbitmq import Broker
 from tests.support.services import Service
 from tests.support.waiting import wait_until
 
@@ -120,17 +133,19 @@ def test_status_shows_what_a_stuck_sink_holds_and_which_queue_nobody_consumes(
             assert {one.held for one in unknown.queues} == {None}
             assert "no management API answers" in unknown.held_unknown
             shown = run_taskgen("status", cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url).stdout
-            assert "not acknowledged, is unknown: no management API was found" in " ".join(shown.split())
+            assert "held (delivered, not acknowledged) is unknown: no management API was found" in " ".join(
+                shown.split()
+            )
             assert re.search(r"taskgen\.sink\.csv\D+52\D+\?\D+none", shown)
 
 
-def test_stop_all_stops_what_runs_and_calls_off_what_waits(cli: Cli) -> None:
+def test_stop_all_stops_what_runs_and_cancels_what_waits(cli: Cli) -> None:
     for _ in range(3):
         cli.ear.submit(ENDLESS, campaign_id="c")
     cli.ear.wait_for(StartedMessage)
     done = cli("stop", "--all")
     assert done.returncode == 0, done.stderr
-    assert "1 runs told to stop, 2 waiting task-sets called off" in done.stdout
+    assert "1 run stopping, 2 waiting task-sets cancelled" in done.stdout
     (ended,) = cli.ear.wait_for(EndedMessage)
     assert ended.outcome is Outcome.STOPPED_BY_USER
     wait_until(lambda: cli.campaign() == (0, 1, 2), 30, "the controller to count them")
@@ -140,9 +155,9 @@ def test_stop_of_one_task_set_leaves_the_others_and_their_order(cli: Cli) -> Non
     cli.ear.submit(ENDLESS)
     (running,) = cli.ear.wait_for(StartedMessage)
     first, meant, last = (cli.ear.submit(ENDLESS)[0] for _ in range(3))
-    assert "0 runs told to stop, 1 waiting" in cli("stop", meant.taskset_id).stdout
+    assert "0 runs stopping, 1 waiting task-set cancelled" in cli("stop", meant.taskset_id).stdout
     for expected in (first, last):
-        assert "1 runs told to stop, 0 waiting" in cli("stop", running.run.run_id).stdout
+        assert "1 run stopping, 0 waiting" in cli("stop", running.run.run_id).stdout
         wait_until(lambda: len(cli.ear.all_of(StartedMessage)) > 0, 30, "the next run")
         running = next_after(cli.ear, running)
         assert running.run.taskset_id == expected.taskset_id
@@ -157,7 +172,34 @@ def next_after(ear: BrokerClient, former: StartedMessage) -> StartedMessage:
 def test_stop_of_what_is_not_there_says_so(cli: Cli) -> None:
     done = cli("stop", "nobody")
     assert done.returncode == 1
-    assert "nothing that runs or waits has the id nobody" in done.stderr
+    assert "no running or queued run has id nobody" in done.stderr
+
+
+def test_stop_takes_the_campaign_that_submit_prints_and_leaves_the_others(cli: Cli, tmp_path: Path) -> None:
+    tasks = write_taskset(tmp_path, {"pkg": "idle"})
+    submitted = re.match(r"campaign (\S+): 3 submitted", cli("submit", str(tasks), "--repeat", "3").stdout)
+    assert submitted is not None
+    (first,) = cli.ear.wait_for(StartedMessage)
+    assert first.run.campaign_id == submitted[1]
+    (other,) = cli.ear.submit(ENDLESS, campaign_id=new_id())
+    done = cli("stop", submitted[1])
+    assert done.returncode == 0, done.stderr
+    assert "1 run stopping, 2 waiting task-sets cancelled" in done.stdout
+    assert next_after(cli.ear, first).run.taskset_id == other.taskset_id
+
+
+def test_stop_takes_the_end_of_an_id_and_lists_what_an_ambiguous_one_could_mean(cli: Cli) -> None:
+    cli.ear.submit(ENDLESS)
+    (running,) = cli.ear.wait_for(StartedMessage)
+    for taskset_id in ("first-1234", "second-1234"):
+        cli.ear.submit(ENDLESS, taskset_id=taskset_id, campaign_id="1234-third")
+    ambiguous = cli("stop", "1234")
+    assert ambiguous.returncode == 2
+    assert "campaign 1234-third, task-set first-1234, task-set second-1234" in ambiguous.stderr
+    assert len(ambiguous.stderr.splitlines()) == 1
+    assert "0 runs stopping, 1 waiting task-set cancelled" in cli("stop", "second").stdout
+    assert "1 run stopping, 0 waiting" in cli("stop", running.run.run_id[-8:]).stdout
+    assert next_after(cli.ear, running).run.taskset_id == "first-1234"
 
 
 def test_a_rebooted_board_loses_its_run_which_is_tried_again(cli: Cli) -> None:
@@ -171,3 +213,61 @@ def test_a_rebooted_board_loses_its_run_which_is_tried_again(cli: Cli) -> None:
     assert done.returncode == 2
     assert "no distributor serves 127.0.10.9:3001" in done.stderr
     assert json.loads(cli("status", "--json").stdout)["runs"]["running"] == 1
+
+
+def test_a_watch_shows_how_old_it_is_where_nothing_new_is_heard(
+    amqp_vhost_url: str, broker: Broker, tmp_path: Path
+) -> None:
+    """First a distributor falls silent, then the broker; a signal ends it without the broker, too."""
+    board = BoardReport(name="b:1", state=BoardState.IDLE, since=now())
+    leader, terminal = pty.openpty()
+    command = ("status", "--watch", "--amqp-url", amqp_vhost_url)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "taskgen", *command],
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    with watching:
+        screen = Screen(leader)
+        with broker_client(amqp_vhost_url) as ear:
+            while "b:1" not in screen.shown:
+                ear.publish(EVENTS, "status.d", StatusMessage(distributor="d", boards=[board]).body())
+                assert screen.read()
+        screen.wait_for(r"idle, \d+ s ago")
+        broker.kill()
+        screen.wait_for(r"no news from the broker; this is \d+ s old")
+        watching.send_signal(signal.SIGTERM)
+        screen.wait_for_end()
+    assert watching.returncode == 0
+
+
+class Screen:
+    """What a process writes to a terminal."""
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self.shown = ""
+
+    def read(self) -> bool:
+        """Read what is there within a moment; False at the end."""
+        if not select.select([self._leader], [], [], 0.2)[0]:
+            return True
+        try:
+            data = os.read(self._leader, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            return False
+        self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode(errors="replace"))
+        return True
+
+    def wait_for(self, pattern: str) -> None:
+        """Wait until something is shown."""
+        self.shown = ""
+        wait_until(lambda: self.read() and bool(re.search(pattern, self.shown)), 60, pattern)
+
+    def wait_for_end(self) -> None:
+        """Wait until the process has closed its terminal."""
+        wait_until(lambda: not self.read(), 30, "the end")
+        os.close(self._leader)

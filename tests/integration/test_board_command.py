@@ -1,4 +1,4 @@
-"""`taskgen board` as a process: it listens until it is told to end, and explains wrong use in one line."""
+"""`taskgen board` as a process: it listens until it is asked to end; a usage error is one line."""
 
 import os
 import signal
@@ -13,13 +13,11 @@ from taskgen.boards.protocol import Command
 from taskgen.simulation import Dialect, run_boards
 from tests.support.board_client import AVAILABLE, board_client
 
-CODE = "import typer; from taskgen.cli.board import board; app = typer.Typer(); app.command()(board); app()"
-
 
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", CODE, *arguments],
+        [sys.executable, "-m", "taskgen", "board", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-"""DeadLetter messages on a real broker: listed, shown, put back, deleted; none is ever lost by looking."""
+"""Dead letters on a real broker: listed, shown, requeued, deleted; none is ever lost by looking."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ async def _park(url: str, count: int) -> None:
 
 
 def test_parked_messages_are_counted_and_listed_with_their_reasons(url: str, tmp_path: Path) -> None:
-    counts = run_taskgen("parked", "list", "--amqp-url", url, cwd=tmp_path)
+    counts = run_taskgen("dead-letters", "list", "--amqp-url", url, cwd=tmp_path)
     assert counts.returncode == 0
     (line,) = [line for line in counts.stdout.splitlines() if QUEUE.name in line]
     assert "3" in line
     for name in (QUEUE.name, QUEUE.parked):
-        listed = run_taskgen("parked", "list", name, "--amqp-url", url, cwd=tmp_path).stdout
+        listed = run_taskgen("dead-letters", "list", name, "--amqp-url", url, cwd=tmp_path).stdout
         assert [f"reason {number}" in listed for number in range(4)] == [True, True, True, False]
 
 
@@ -57,7 +57,7 @@ def test_all_parking_queues_are_listed_where_the_management_api_answers(
 
     def listed() -> str:
         options = ("--amqp-url", url, "--management-url", management_url)
-        return run_taskgen("parked", "list", *options, cwd=tmp_path).stdout
+        return run_taskgen("dead-letters", "list", *options, cwd=tmp_path).stdout
 
     wait_until(lambda: "taskgen.sink.other" in listed(), 30, "the queue in the list")
     asyncio.run(_park(url, 1))
@@ -67,7 +67,7 @@ def test_all_parking_queues_are_listed_where_the_management_api_answers(
 
 def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Path) -> None:
     for _ in range(3):
-        shown = run_taskgen("parked", "show", QUEUE.name, "--amqp-url", url, cwd=tmp_path).stdout
+        shown = run_taskgen("dead-letters", "show", QUEUE.name, "--amqp-url", url, cwd=tmp_path).stdout
         assert "two \\xff" in shown
         assert GOOD.decode() in shown
         assert f"routing key  {QUEUE.name}" in shown
@@ -77,8 +77,8 @@ def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Pa
 def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking(
     url: str, tmp_path: Path
 ) -> None:
-    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"3 messages put back into {QUEUE.name}\n")
+    done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"3 messages requeued into {QUEUE.name}\n")
     assert queue_depth(url, QUEUE.parked) == 0
     assert asyncio.run(_all_of(url)) == [(b"waiting", {}), (b"one", {}), (b"two \xff", {}), (GOOD, {})]
 
@@ -86,18 +86,18 @@ def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking
 def test_one_message_is_chosen_by_its_id_and_the_others_stay(url: str, tmp_path: Path) -> None:
     chosen = dead_letters_of(url, QUEUE.name)[1]
     options = ("--id", chosen.message_id, "--amqp-url", url)
-    shown = run_taskgen("parked", "show", QUEUE.name, *options, cwd=tmp_path).stdout
+    shown = run_taskgen("dead-letters", "show", QUEUE.name, *options, cwd=tmp_path).stdout
     assert shown.count("reason ") - shown.count("x-taskgen-reason") == 2  # the field and its text
-    run_taskgen("parked", "redrive", QUEUE.name, *options, cwd=tmp_path)
+    run_taskgen("dead-letters", "redrive", QUEUE.name, *options, cwd=tmp_path)
     wait_until(lambda: queue_depth(url, QUEUE.parked) == 2, 10, "the others given back")
     assert [one.delivery.body for one in dead_letters_of(url, QUEUE.name)] == [b"one", GOOD]
 
 
 def test_dropping_asks_first_and_deletes_for_good(url: str, tmp_path: Path) -> None:
-    asked = run_taskgen("parked", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    asked = run_taskgen("dead-letters", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asked.returncode != 0
     assert queue_depth(url, QUEUE.parked) == 3
-    done = run_taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("dead-letters", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "3 messages deleted\n")
     assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, 1)
 
@@ -108,7 +108,7 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
             await (await link.channel()).delete_queue(QUEUE.name)
 
     asyncio.run(delete())
-    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert f"there is no queue {QUEUE.name}" in done.stderr
     wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
@@ -121,14 +121,14 @@ def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, 
 
     asyncio.run(declare_bare())
     publish_to_queue(amqp_vhost_url, QUEUE.parked, [b"one"])
-    done = run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
+    done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "`taskgen setup`" in done.stderr
     assert queue_depth(amqp_vhost_url, QUEUE.parked) == 1
 
 
 def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
-    done = run_taskgen("parked", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
+    done = run_taskgen("dead-letters", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert "taskgen.sink.nobody" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -138,7 +138,7 @@ def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
     url: str, management_url: str, tmp_path: Path
 ) -> None:
     run_taskgen("setup", "--amqp-url", url, "--management-url", management_url, cwd=tmp_path)
-    run_taskgen("parked", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
+    run_taskgen("dead-letters", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
 
     async def take_and_die() -> bool:
         async with connection(url, "test") as link:
@@ -152,7 +152,7 @@ def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
     (one,) = dead_letters_of(url, QUEUE.name)
     assert (one.delivery.body, one.reason) == (b"waiting", "delivery_limit, by the broker")
     assert one.routing_key == QUEUE.name
-    run_taskgen("parked", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asyncio.run(_all_of(url)) == [(b"waiting", {})]
 
 
@@ -167,3 +167,8 @@ async def _all_of(url: str) -> list[tuple[bytes, dict[str, object]]]:
             channel.acknowledge(delivery.tag)
         await channel.close()
     return found
+
+
+def test_the_former_name_of_the_command_still_works(url: str, tmp_path: Path) -> None:
+    listed = run_taskgen("dead-letters", "list", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
+    assert (listed.returncode, "reason 0" in listed.stdout) == (0, True)

@@ -10,17 +10,17 @@ from taskgen.cli.terminal import PlainConsole
 from taskgen.execution.campaign import FailedTaskSet
 from taskgen.execution.dispatcher import Counters
 
-BAD = FailedTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
+FAILED = FailedTaskSet("a.json", 3, ("attempt 1 on b:1: gone [red]", "attempt 2 on b:2: gone"))
 
 
 def summary(
     outcomes: dict[str, int],
-    bad: tuple[FailedTaskSet, ...] = (),
+    failed: tuple[FailedTaskSet, ...] = (),
     failures: dict[str, int] | None = None,
     *,
-    is_interrupted: bool = False,
+    signal: str | None = None,
 ) -> Summary:
-    return Summary(10, outcomes, list(bad), Counters(), failures or {}, {}, 1.0, is_interrupted)
+    return Summary(10, outcomes, list(failed), Counters(), failures or {}, {}, 1.0, signal)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ def summary(
         (summary({"finished": 9, "stopped_by_rule": 1}), 0),
         (summary({"finished": 10, "board_lost": 3, "board_error": 1}), 0),  # tried again, with success
         (summary({"finished": 9, "timed_out": 1}), 1),
-        (summary({"finished": 9, "board_lost": 3}, (BAD,)), 1),
+        (summary({"finished": 9, "board_lost": 3}, (FAILED,)), 1),
         (summary({"finished": 10}, failures={"SqliteHandler raised StoreError": 1}), 1),
         (summary({"finished": 9, "stopped_by_user": 1}), 1),
-        (summary({"finished": 10}, is_interrupted=True), 130),
-        (summary({"timed_out": 10}, (BAD,), is_interrupted=True), 130),
+        (summary({"finished": 10}, signal="SIGTERM"), 130),
+        (summary({"timed_out": 10}, (FAILED,), signal="SIGTERM"), 130),
         (summary({}), 0),
     ],
 )
@@ -48,17 +48,17 @@ def shown(ended: Summary) -> str:
     return console.file.getvalue()
 
 
-def test_a_bad_variant_is_shown_with_every_reason_as_it_was_written() -> None:
-    text = shown(summary({"finished": 9}, (BAD,)))
+def test_a_failed_variant_is_shown_with_every_reason_as_it_was_written() -> None:
+    text = shown(summary({"finished": 9}, (FAILED,)))
     assert "a.json, variant 3" in text
     assert "attempt 1 on b:1: gone [red]" in text
     assert "attempt 2 on b:2: gone" in text
 
 
-def test_many_bad_variants_do_not_fill_the_terminal() -> None:
-    text = shown(summary({}, (BAD,) * 1_000))
+def test_many_failed_variants_do_not_fill_the_terminal() -> None:
+    text = shown(summary({}, (FAILED,) * 1_000))
     assert len(text.splitlines()) < 100
-    assert "and 980 more bad variants" in text
+    assert "and 980 more failed variants" in text
 
 
 def test_a_rate_is_that_of_the_last_seconds() -> None:

@@ -1,4 +1,4 @@
-"""The `taskgen` command: one module for each of its commands, registered here."""
+"""The `taskgen` command: each of its commands is a module of its own, registered here."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Annotated, Final
 import typer
 
 from taskgen.cli.board import board
+from taskgen.cli.dead_letters import app as dead_letters
 from taskgen.cli.demo import demo
 from taskgen.cli.handle import handle
 from taskgen.cli.interruption import EXIT_CODE
-from taskgen.cli.parked import app as parked
 from taskgen.cli.reboot import reboot
 from taskgen.cli.run import run
 from taskgen.cli.setup import setup
@@ -34,30 +34,23 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 app = typer.Typer(
     name="taskgen",
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Run real-time task-sets on many boards and keep every event.",
 )
-app.command()(run)
-app.command()(board)
-app.command()(demo)
-app.command()(show)
-app.command()(verify)
-app.command()(submit)
-app.command()(status)
-app.command()(stop)
-app.command()(reboot)
-app.command()(setup)
-app.command()(handle)
-app.add_typer(parked, name="parked")
+for command in (run, board, demo, show, verify, submit, status, stop, reboot, setup, handle):
+    app.command()(command)
+app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(dead_letters, name="parked", hidden=True)  # its former name
 
 
 def main() -> None:
-    """Run the command of `sys.argv`; what goes wrong is one line on stderr.
+    """Run the command in `sys.argv`; an error is one line on stderr.
 
-    Exit code 2 for a user's mistake; 1 where a broker or a store is to blame.
+    Exit code 2 for a usage error, 1 if a broker or a store is to blame.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is, where it is no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr, where it is not UTF-8
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -68,11 +61,12 @@ def main() -> None:
     except MemoryError:
         code = _complain("there is not enough memory for this; give it more, or less to do", 1)
     except typer.TyperException as error:
-        code = _complain(f"{error.format_message()} ({_help_of(error)} says more)")
+        message = error.format_message().rstrip(".")
+        code = _complain(f"{message} (see {_help_of(error)})") if message else 2  # 2: the help was shown
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_CODE
     except BrokenPipeError:
-        _drop_output()  # whoever read has seen enough
+        _drop_output()  # the reader has seen enough
         code = 1
     except OSError as error:
         if error.errno not in _NO_ROOM:
@@ -88,13 +82,13 @@ def _drop_output() -> None:
 
 
 def _complain(text: str, code: int = 2) -> int:
-    told = " ".join(_without_passwords(text).split())
-    sys.stderr.write(f"taskgen: {printable(told)}\n")
+    line = " ".join(_without_passwords(text).split())
+    sys.stderr.write(f"taskgen: {printable(line)}\n")
     return code
 
 
 def _without_passwords(text: str) -> str:
-    """An error that quotes an argument may quote a URL that was given in another one's place."""
+    """Hide passwords: an error may quote an argument, and any argument may be a misplaced URL."""
     for argument in sys.argv[1:]:
         for value in (argument, argument.partition("=")[2]):
             for spelling in (value, repr(value)[1:-1]):
@@ -107,7 +101,7 @@ def _help_of(error: typer.TyperException) -> str:
     return f"{context.command_path if context else 'taskgen'} --help"
 
 
-def _say_version(is_asked: bool) -> None:
+def _show_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"taskgen {importlib.metadata.version('taskgen-events')}")
         raise typer.Exit
@@ -117,7 +111,10 @@ def _say_version(is_asked: bool) -> None:
 def _begin(
     context: typer.Context,
     _version: Annotated[
-        bool, typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", metavar="", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     configure_logs("console")

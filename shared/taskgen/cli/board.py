@@ -1,4 +1,4 @@
-"""`taskgen board`: simulated boards, until Ctrl-C or SIGTERM."""
+"""`taskgen board`: serve simulated boards until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Annotated, Final
 import typer
 
 from taskgen.boards.protocol import DEFAULT_PORT
-from taskgen.errors import AddressError, SettingsError
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
 from taskgen.simulation.launch import make_boards, open_boards, places
 from taskgen.simulation.simulated_board import SimulatedBoard
-from taskgen.untrusted_text import printable
 
 _MAX_LINES: Final = 16
 
@@ -23,46 +21,41 @@ _MAX_LINES: Final = 16
 def board(
     listen: Annotated[
         str,
-        typer.Option(metavar="ADDRESS[:PORT]", help="Address, or a range of them such as 127.0.10.0/28."),
+        typer.Option(metavar="ADDRESS[:PORT]", help="Address or range to listen on, such as 127.0.10.0/28."),
     ] = f"127.0.0.1:{DEFAULT_PORT}",
     count: Annotated[
         int | None,
-        typer.Option(help="How many boards: on successive ports, or addresses of the range."),
+        typer.Option(metavar="N", help="Number of boards, on successive ports or addresses of the range."),
     ] = None,
-    speed: Annotated[float, typer.Option(help="How much faster the boards' time goes than ours.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(metavar="X", help="Run the boards X times faster than real time.")
+    ] = 1.0,
     dialect: Annotated[
         str,
         typer.Option(
             metavar="|".join(Dialect),
-            help="Their generation: old boards know no JOBS_DONE, AVAILABLE, REBOOT; the newest no OPTIMIZE, "
-            "and they sleep through the offsets of all tasks while they start them.",
+            help="Generation of the boards: old ones lack JOBS_DONE, AVAILABLE and REBOOT; the newest "
+            "ones lack OPTIMIZE and sleep through the offsets of all tasks while starting them.",
         ),
     ] = "new",
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help=f"May be given several times: {', '.join(Fault)}."),
+        typer.Option(metavar="NAME", help=f"Fault to simulate: {', '.join(Fault)}. Can be repeated."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Append every event sent to this JSON lines file.")
+        Path | None, typer.Option(metavar="FILE", help="Append every event sent to this JSON Lines file.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Varies run times, clocks and where faults strike.")] = 0,
-    cores: Annotated[int, typer.Option(help="How many cores each board has.")] = 2,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed for run times, clocks and the places where faults strike.")
+    ] = 0,
+    cores: Annotated[int, typer.Option(metavar="N", help="Number of cores of each board.")] = 2,
 ) -> None:
-    """Serve boards that need no hardware: they run the task-sets they are sent in a simulated schedule."""
-    try:
-        boards = make_boards(
-            places(listen, count),
-            seed,
-            speed=speed,
-            dialect=dialect,
-            faults=fault or (),
-            truth=truth,
-            cores=cores,
-        )
-        asyncio.run(_serve(boards, Dialect(dialect), speed))
-    except (AddressError, SettingsError) as error:
-        typer.echo(f"taskgen board: {printable(error)}", err=True)
-        raise typer.Exit(2) from error
+    """Simulate boards, which run the task-sets they are sent in a simulated schedule."""
+    where = places(listen, count)
+    boards = make_boards(
+        where, seed, speed=speed, dialect=dialect, faults=fault or (), truth=truth, cores=cores
+    )
+    asyncio.run(_serve(boards, Dialect(dialect), speed))
 
 
 async def _serve(boards: list[SimulatedBoard], dialect: Dialect, speed: float) -> None:
@@ -70,13 +63,13 @@ async def _serve(boards: list[SimulatedBoard], dialect: Dialect, speed: float) -
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with open_boards(boards):
-        _tell(boards, f"{dialect} dialect, speed {speed:g}")
+        _announce(boards, f"{dialect} dialect, speed {speed:g}")
         await stopped.wait()
 
 
-def _tell(boards: list[SimulatedBoard], manner: str) -> None:
+def _announce(boards: list[SimulatedBoard], mode: str) -> None:
     if len(boards) > _MAX_LINES:
-        typer.echo(f"{len(boards)} boards, {boards[0].address} to {boards[-1].address}, listening ({manner})")
+        typer.echo(f"{len(boards)} boards, {boards[0].address} to {boards[-1].address}, listening ({mode})")
         return
     for one in boards:
-        typer.echo(f"board {one.address} listening ({manner})")
+        typer.echo(f"board {one.address} listening ({mode})")

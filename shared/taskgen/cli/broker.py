@@ -1,30 +1,38 @@
-"""What the commands that talk to the broker have in common: its address, and the extra that they need."""
+"""What all commands that use the broker share: its address, and the extra that they need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from taskgen.errors import SettingsError
 from taskgen.runtime.settings import PREFIX, ServiceSettings, load_settings
 
+if TYPE_CHECKING:
+    from taskgen.amqp.connection import Connection
+
+T = TypeVar("T")
 AmqpUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The broker; else $TASKGEN_AMQP_URL, else guest on this machine."),
+    typer.Option(
+        metavar="URL", help="URL of the broker. Default: `$TASKGEN_AMQP_URL`, else guest on this host."
+    ),
 ]
 ManagementUrl = Annotated[
     str | None,
     typer.Option(
-        metavar="URL", help="Its management API; else $TASKGEN_MANAGEMENT_URL, else its port 15672."
+        metavar="URL",
+        help="URL of its management API. Default: `$TASKGEN_MANAGEMENT_URL`, else port 15672 of its host.",
     ),
 ]
 
 
 def broker_settings(amqp_url: str | None, management_url: str | None) -> ServiceSettings:
-    """Where the broker is, from options or the environment.
+    """Find the broker, by options or the environment.
 
     Raises:
         SettingsError: a URL is wrong.
@@ -41,7 +49,7 @@ def broker_settings(amqp_url: str | None, management_url: str | None) -> Service
 
 
 def broker_url(given: str | None) -> str:
-    """The broker's URL, from the option or the environment.
+    """Find the broker's URL, by the option or the environment.
 
     Raises:
         SettingsError: it is wrong.
@@ -51,7 +59,7 @@ def broker_url(given: str | None) -> str:
 
 @contextmanager
 def amqp_extra() -> Iterator[None]:
-    """Import what needs the extra `amqp` in here.
+    """Import modules that need the extra `amqp` within this context.
 
     Raises:
         SettingsError: it is not installed.
@@ -59,4 +67,21 @@ def amqp_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SettingsError("to talk to a broker install taskgen-events[amqp]") from error
+        raise SettingsError("this command needs a broker client; install taskgen-events[amqp]") from error
+
+
+def ask_broker(given: str | None, command: str, ask: Callable[[Connection], Awaitable[T]]) -> T:
+    """Ask the broker something, over a connection of its own; `given` is the option.
+
+    Raises:
+        BrokerError: no broker answers, or it refuses.
+        SettingsError: the URL is wrong.
+    """
+    with amqp_extra():
+        from taskgen.amqp.connection import connection  # noqa: PLC0415 - needs an extra
+
+    async def work() -> T:
+        async with connection(broker_url(given), f"taskgen {command}") as link:
+            return await ask(link)
+
+    return asyncio.run(work())

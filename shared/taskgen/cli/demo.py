@@ -13,11 +13,11 @@ from typing import Annotated, Final
 
 import typer
 
-from taskgen.cli.campaigns import run_campaign
 from taskgen.cli.interruption import Interruption
+from taskgen.cli.run import run_campaign
 from taskgen.cli.show import SHORT_ID
 from taskgen.cli.summary import Summary
-from taskgen.cli.terminal import result_console
+from taskgen.cli.terminal import counted, result_console
 from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.events.csv import CsvHandler
@@ -29,29 +29,30 @@ from taskgen.untrusted_text import printable
 
 _SPEED: Final = 3.0
 _QUERY: Final = "SELECT pkg, exit_type, count(*) FROM jobs JOIN tasks USING (run_id, task_id) GROUP BY 1, 2"
-_PLACEHOLDER: Final = b"a placeholder: simulated boards know how long the task of this name runs\n"
+_PLACEHOLDER: Final = b"a placeholder: simulated boards know how long a task of this name runs\n"
 
 
 def demo(
-    boards: Annotated[int, typer.Option(metavar="N", help="How many simulated boards.", min=1, max=1000)] = 4,
+    boards: Annotated[
+        int, typer.Option(metavar="N", help="Number of simulated boards.", min=1, max=1000)
+    ] = 4,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the results; made if it is not there.")
+        Path, typer.Option(metavar="DIR", help="Folder for the results; created if missing.")
     ] = Path("demo"),
 ) -> None:
-    """Run a task-set with variants on simulated boards; needs no hardware and no settings."""
+    """Run a task-set with variants on simulated boards, without hardware or settings."""
     taskset, folder = _control_loop(), _folder(out)
     count = taskset.count_variants()
-    typer.echo(
-        f"{count} variants of a task-set on {boards} simulated boards, events to {printable(out)}/", err=True
-    )
+    on = counted(boards, "simulated board")
+    typer.echo(f"{count} variants of a task-set on {on}; events go to {printable(out)}/", err=True)
     summary = _simulate(taskset, boards, folder)
     summary.show(result_console())
-    _point_on(out / "events.db")
+    _suggest(out / "events.db")
     raise typer.Exit(summary.exit_code)
 
 
 def _control_loop() -> TaskSet:
-    """A control loop: 18 variants, some of which are too much for the critical time or the period."""
+    """A control loop: 18 variants, some of which miss their critical time or overrun their period."""
     sensor = Task(pkg="hey", priority=10, period=50, numberofjobs=20, executiontime=2)
     control = Task(
         pkg="cond_mod", priority=20, period=100, numberofjobs=10, criticaltime=80, executiontime=30
@@ -68,7 +69,7 @@ def _folder(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--out: {out} cannot be made: {error.strerror}; give another folder") from error
+        raise SettingsError(f"--out: cannot create {out}: {error.strerror}; choose another folder") from error
     return out
 
 
@@ -88,17 +89,17 @@ def _simulate(taskset: TaskSet, boards: int, out: Path) -> Summary:
 
 @contextmanager
 def _binaries(taskset: TaskSet) -> Iterator[Path]:
-    """A folder of files to send, so that the whole protocol is gone through."""
+    """A folder of files to send, so that the demo uses the whole protocol."""
     with tempfile.TemporaryDirectory(prefix="taskgen-") as folder:
         for name in taskset.binaries():
             (Path(folder) / name).write_bytes(_PLACEHOLDER)
         yield Path(folder)
 
 
-def _point_on(database: Path) -> None:
+def _suggest(database: Path) -> None:
     with closing(SqliteReader(database)) as reader:
         latest = [run.run_id[-SHORT_ID:] for run in reader.last_runs(1)]
-    typer.echo("\nlook further:")
+    typer.echo("\nnext, try:")
     shown = printable(database)
     typer.echo(f"  {_command()} show {shown}")
     for run_id in latest:
@@ -107,7 +108,7 @@ def _point_on(database: Path) -> None:
 
 
 def _command() -> str:
-    """How this command is called from where the user is."""
+    """How the user can call this command from here."""
     if shutil.which("taskgen"):
         return "taskgen"
     program = os.path.relpath(sys.argv[0])

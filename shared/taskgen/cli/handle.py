@@ -1,4 +1,4 @@
-"""`taskgen handle`: a user's own event handler as a service behind a queue."""
+"""`taskgen handle`: run a user's own event handler as a service behind a queue."""
 
 from __future__ import annotations
 
@@ -12,30 +12,42 @@ from taskgen.loading.handler_loader import load_handler
 
 
 def handle(
-    handler: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="An AbstractEventHandler.")],
+    handler: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="Your AbstractEventHandler.")],
     *,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Of its queue, taskgen.handler.NAME, and of its state.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Name of the handler's queue, taskgen.handler.NAME, and of its state."
+        ),
     ],
     state_url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where it remembers running task-sets: sqlite:PATH or postgresql://...; else "
-            "$TASKGEN_STATE_URL, else sqlite:NAME.state.db.",
+            help="Where to keep the state of running task-sets: sqlite:PATH or postgresql://... Default: "
+            "`$TASKGEN_STATE_URL`, else sqlite:NAME.state.db.",
         ),
     ] = None,
     http_port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", help="Of /healthz and /metrics; 0: any free one; else 8080.", min=0),
+        typer.Option(
+            metavar="PORT",
+            help="Port of /healthz and /metrics; 0: any free one. Default: `$TASKGEN_HTTP_PORT`, else 8080.",
+            min=0,
+        ),
     ] = None,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Call a handler for all runs of the lab, as in one process, until SIGTERM or Ctrl-C.
+    """Call an event handler for all runs of the lab until Ctrl-C or SIGTERM.
 
-    What its __taskset_event__ returns decides nothing here: the controller's handler decides. A second
-    process of the same name stands by for the first. Exit code: 0 asked to end, 1 it cannot go on, 2
-    wrong use.
+    It is called as in one process, but the result of its `__taskset_event__` is ignored: the controller's
+    handler decides. A second process of the same name stands by for the first one.
+
+    Exit codes:
+
+    - 0: asked to end
+    - 1: cannot go on
+    - 2: usage error
     """
     with amqp_extra():
         from taskgen.consumer.handler_service import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra

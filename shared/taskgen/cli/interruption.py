@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something long is on: the first asks for an end, the second is one."""
+"""Ctrl-C and SIGTERM during a long command: the first asks it to end, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While the context is open, one of the signals sets `is_asked`; another ends the process at once."""
+    """While the context is open, the first signal is only noted; a second one ends the process."""
 
     def __init__(self) -> None:
-        self.is_asked = False
+        self.signal: str | None = None
+        """The name of the signal that came, such as `SIGTERM`."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the user or the system wants this command to end."""
+        return self.signal is not None
 
     def __enter__(self) -> Self:
         self._former = {number: signal.signal(number, self._take) for number in _SIGNALS}
@@ -27,8 +33,8 @@ class Interruption:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
+    def _take(self, number: int, _frame: FrameType | None) -> None:
         if self.is_asked:
-            os.write(2, b"\ntaskgen: ended at once; what was not stored yet is lost\n")
+            os.write(2, b"\ntaskgen: ended at once; whatever was not stored yet is lost\n")
             os._exit(EXIT_CODE)
-        self.is_asked = True
+        self.signal = signal.Signals(number).name

@@ -1,4 +1,4 @@
-"""How far a campaign is: a live display on a terminal, a plain line now and then elsewhere."""
+"""Progress of a campaign: a live display on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,87 +7,65 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
-from taskgen.distributor import Distributor
+from taskgen.cli.terminal import counted, styled
 from taskgen.execution.board import BoardState
-from taskgen.execution.campaign import Campaign
-from taskgen.untrusted_text import printable
 
+LOOK_EVERY_S: Final = 0.125
+"""How often a command looks whether something has changed."""
 _PLAIN_EVERY_S: Final = 2.0
 _RATE_OVER_S: Final = 2.0
 _MAX_LOST_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Snapshot:
     """A campaign at one moment."""
 
+    boards: tuple[tuple[str, BoardState, str], ...]
+    """Each with its state and the reason."""
     done: int
-    """Variants that have a result or were given up."""
+    """Variants that have a result or have failed."""
     total: int | None
-    """All variants; None: a generator hides it."""
-    states: Counter[BoardState]
-    lost: tuple[str, ...]
-    """Some of the lost boards, each with the reason."""
-    events: int | None
-    """None: they are counted elsewhere."""
-    bad: int
-    is_stopping: bool = False
-
-    @property
-    def boards(self) -> str:
-        """What the boards are doing, in words."""
-        busy, idle = self.states[BoardState.RUNNING], self.states[BoardState.IDLE]
-        return f"boards: {busy} busy, {idle} idle, {self.states[BoardState.LOST]} lost"
+    """All variants; None if a generator hides their number."""
+    failed: int
+    events: int | None = None
+    """None if they are counted elsewhere."""
+    stopping: str | None = None
+    """The signal that made the boards stop."""
 
     @property
     def runs(self) -> str:
-        """How far it is, in words."""
-        of_all = "" if self.total is None else f" of {self.total:,}"
-        bad = f" ({self.bad:,} bad)" if self.bad else ""
-        return f"{self.done:,}{of_all} runs done{bad}"
+        """How many runs are done."""
+        of_all = "" if self.total is None else f"{self.done:,} of "
+        runs = counted(self.done if self.total is None else self.total, "run")
+        return f"{of_all}{runs} done" + (f" ({self.failed:,} failed)" if self.failed else "")
 
-    def told(self, separator: str, rate: float) -> str:
-        """Boards, and events if they are counted here, in words; `rate` is events per second."""
-        events = "" if self.events is None else f"{separator}{self.events:,} events ({rate:,.0f}/s)"
-        return self.boards + events
+    @property
+    def lost(self) -> list[str]:
+        """The lost boards, each with the reason."""
+        return [f"{name}: {reason}" for name, state, reason in self.boards if state is BoardState.LOST]
 
-
-def progress_of(
-    distributor: Distributor, campaign: Campaign, total: int | None, *, is_stopping: bool
-) -> Progress:
-    """Look at a campaign now."""
-    boards = distributor.boards
-    lost = (f"{one.name}: {one.reason}" for one in boards if one.state is BoardState.LOST)
-    return Progress(
-        done=campaign.results + len(campaign.bad),
-        total=total,
-        states=Counter(one.state for one in boards),
-        lost=tuple(text for text, _ in zip(lost, range(_MAX_LOST_SHOWN), strict=False)),
-        events=distributor.counters.events,
-        bad=len(campaign.bad),
-        is_stopping=is_stopping,
-    )
-
-
-class Display(Protocol):
-    """Shows progress; called a few times a second."""
-
-    def show(self, progress: Progress) -> None:
-        """Show this now, or leave it out."""
+    def work(self, separator: str, rate: float) -> str:
+        """What the boards do, and the events if they are counted here; `rate` is events per second."""
+        states = Counter(state for _, state, _ in self.boards)
+        busy, idle, lost = (states[one] for one in (BoardState.RUNNING, BoardState.IDLE, BoardState.LOST))
+        work = f"boards: {busy} busy, {idle} idle, {lost} lost"
+        if self.events is None:
+            return work
+        return f"{work}{separator}{counted(self.events, 'event')} ({rate:,.0f}/s)"
 
 
 @contextmanager
-def display(console: Console) -> Iterator[Display]:
-    """The display that fits where `console` writes."""
+def display(console: Console) -> Iterator[PlainDisplay | LiveDisplay]:
+    """The display that suits what `console` writes to."""
     if not console.is_terminal:
         yield PlainDisplay(console)
         return
@@ -96,13 +74,13 @@ def display(console: Console) -> Iterator[Display]:
 
 
 class Rate:
-    """Events per second, over the last seconds."""
+    """Events per second during the last seconds."""
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, int]] = []
 
     def at(self, time_s: float, events: int) -> float:
-        """The rate, given that so many events have come until now."""
+        """The rate, where `events` is the total so far."""
         self._samples.append((time_s, events))
         while len(self._samples) > 2 and time_s - self._samples[1][0] >= _RATE_OVER_S:  # noqa: PLR2004 - ends
             del self._samples[0]
@@ -111,61 +89,54 @@ class Rate:
 
 
 class PlainDisplay:
-    """A line every few seconds, if something has changed."""
+    """Prints a line every few seconds if something has changed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rate = Rate()
         self._due = 0.0
-        self._shown: Progress | None = None
+        self._shown: Snapshot | None = None
 
-    def show(self, progress: Progress) -> None:
-        """See `Display`."""
-        now = time.monotonic()
-        rate = self._rate.at(now, progress.events or 0)
-        is_stopping_now = progress.is_stopping and not (self._shown and self._shown.is_stopping)
-        if progress == self._shown or (now < self._due and not is_stopping_now):
+    def show(self, now: Snapshot) -> None:
+        """Print a line if one is due."""
+        time_s = time.monotonic()
+        rate = self._rate.at(time_s, now.events or 0)
+        is_stopping_now = now.stopping and not (self._shown and self._shown.stopping)
+        if now == self._shown or (time_s < self._due and not is_stopping_now):
             return
-        self._shown, self._due = progress, now + _PLAIN_EVERY_S
-        stopping = "stopping the boards; " if progress.is_stopping else ""
-        self._console.print(
-            f"{stopping}{progress.runs}; {progress.told('; ', rate)}",
-            soft_wrap=True,
-        )
+        self._shown, self._due = now, time_s + _PLAIN_EVERY_S
+        stopping = f"{now.stopping}: stopping the boards; " if now.stopping else ""
+        self._console.print(f"{stopping}{now.runs}; {now.work('; ', rate)}", soft_wrap=True)
 
 
 class LiveDisplay:
-    """A few lines that are drawn again and again."""
+    """Draws a few lines in place."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
         self._rate = Rate()
-        self._spinner = Spinner("dots")
-        self._began = time.monotonic()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TimeElapsedColumn(),
+            expand=True,
+        )
+        self._task = self._bar.add_task("")
 
-    def show(self, progress: Progress) -> None:
-        """See `Display`."""
-        self._live.update(self._drawn(progress))
-
-    def _drawn(self, progress: Progress) -> RenderableType:
-        now = time.monotonic()
-        rate = self._rate.at(now, progress.events or 0)
-        first = Table.grid(padding=(0, 1), expand=True)
-        first.add_column(width=1)
-        first.add_column(no_wrap=True)
-        first.add_column(ratio=1)
-        first.add_column(justify="right", no_wrap=True)
-        bar = ProgressBar(total=progress.total, completed=progress.done, pulse=progress.total is None)
-        first.add_row(self._spinner, progress.runs, bar, f"{now - self._began:.0f} s")
-        second = Text(f"  {progress.told('   ', rate)}", overflow="ellipsis")
-        lost = [
-            Text(f"  {printable(text)}", style="yellow", overflow="ellipsis", no_wrap=True)
-            for text in progress.lost
-        ]
-        more = progress.states[BoardState.LOST] - len(lost)
-        if more:
-            lost.append(Text(f"  and {more:,} more lost", style="yellow"))
-        if progress.is_stopping:
-            lost.append(Text("  stopping the boards; Ctrl-C again ends at once", style="bold"))
-        # The terminal writes ^C where the cursor is: at the end of a full line that would be one line more.
-        return Group(first, second, *lost, Text())
+    def show(self, now: Snapshot) -> None:
+        """Redraw."""
+        self._bar.update(self._task, description=now.runs, completed=now.done, total=now.total)
+        work = now.work("   ", self._rate.at(time.monotonic(), now.events or 0))
+        lost = now.lost
+        shown = [styled(f"  {one}", "yellow") for one in lost[:_MAX_LOST_SHOWN]]
+        if more := len(lost) - len(shown):
+            shown.append(styled(f"  and {more:,} more lost", "yellow"))
+        lines = [Text(f"  {work}"), *shown]
+        for line in lines:
+            line.overflow, line.no_wrap = "ellipsis", True
+        if now.stopping:
+            text = f"  {now.stopping}: stopping the boards; press Ctrl-C to end at once"
+            lines.append(Text(text, style="bold"))
+        # The terminal echoes ^C at the cursor: behind a full line it would take another line.
+        self._live.update(Group(self._bar, *lines, Text()))

@@ -1,8 +1,9 @@
-"""`taskgen run`: all variants of task-sets on boards, their events stored."""
+"""`taskgen run`: run all variants of task-sets on boards and store their events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,9 +13,10 @@ import typer
 from taskgen.boards.binaries import binaries_folder, check_binaries
 from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS
-from taskgen.cli.campaigns import run_campaign
 from taskgen.cli.interruption import Interruption
-from taskgen.cli.terminal import result_console
+from taskgen.cli.progress import LOOK_EVERY_S, Snapshot, display
+from taskgen.cli.summary import Summary
+from taskgen.cli.terminal import progress_console, result_console
 from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
@@ -24,70 +26,92 @@ from taskgen.loading.handler_loader import load_handler
 from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.retry_policy import RetryPolicy
+from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import printable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
 
 
+TaskSets = Annotated[
+    list[str], typer.Argument(metavar="TASKSET", help="A .xml or .json file, or MODULE:NAME.")
+]
+AdmissionControl = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSON or XML file with the settings for admission control."),
+]
+
+
 def run(
-    tasksets: Annotated[
-        list[str], typer.Argument(metavar="TASKSET...", help="A .xml or .json file, or MODULE:NAME.")
-    ],
+    tasksets: TaskSets,
     *,
     board: Annotated[
         list[str],
-        typer.Option(metavar="ADDRESS", help="HOST, HOST:PORT or a range; may be given several times."),
+        typer.Option(metavar="ADDRESS", help="HOST, HOST:PORT or a range. Can be repeated."),
     ],
     port: Annotated[
-        int, typer.Option(metavar="N", help="Of boards given without one.", min=1, max=65535)
+        int, typer.Option(metavar="N", help="Port of boards given without one.", min=1, max=65535)
     ] = DEFAULT_PORT,
     sqlite: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Store in this SQLite database.")
+        Path | None, typer.Option(metavar="PATH", help="Store events in this SQLite database.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="PATH", help="Store in this CSV file.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="PATH", help="Store events in this CSV file.")] = None,
     handler: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE:CLASS", help="Your own; the first decides when a run is over."),
+        typer.Option(
+            metavar="MODULE:CLASS",
+            help="Your event handler. The first one decides when a run ends. Can be repeated.",
+        ),
     ] = None,
     binaries: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the tasks' binaries.")
+        Path | None, typer.Option(metavar="DIR", help="Folder with the tasks' binaries.")
     ] = None,
-    admission_control: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON or XML of the admission control's data.")
-    ] = None,
+    admission_control: AdmissionControl = None,
     max_attempts: Annotated[
-        int, typer.Option(metavar="N", help="So many boards may be lost under a variant.", min=1)
+        int, typer.Option(metavar="N", help="Give up on a variant after losing N boards.", min=1)
     ] = RetryPolicy().max_attempts,
     run_timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds that a whole run may take.", min=0.001)
+        float | None, typer.Option(metavar="S", help="Stop a run after S seconds.", min=0.001)
     ] = None,
     silence_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Seconds of silence after which a board is lost.", min=0.001)
+        float, typer.Option(metavar="S", help="Consider a board lost after S seconds of silence.", min=0.001)
     ] = SESSION_DEFAULTS.silence_timeout_s,
     answer_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Seconds that a board may take to answer a command.", min=0.001)
+        float,
+        typer.Option(
+            metavar="S", help="Consider a board lost if it takes S seconds to answer a command.", min=0.001
+        ),
     ] = SESSION_DEFAULTS.answer_timeout_s,
     power_cycle_command: Annotated[
         str | None,
         typer.Option(
-            metavar="COMMAND", help="Run for a board that stays lost; knows {host}, {port}, {board}."
+            metavar="COMMAND",
+            help="Power-cycle a board that stays lost; {host}, {port} and {board} are filled in.",
         ),
     ] = None,
     power_on_command: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="The same for a board that was never there.")
+        str | None,
+        typer.Option(
+            metavar="COMMAND", help="Switch on a board that was never reachable; filled in the same way."
+        ),
     ] = None,
     session: Annotated[
-        str, typer.Option(metavar="MODULE:CLASS", help="The session class for another kind of target.")
+        str, typer.Option(metavar="MODULE:CLASS", help="Session class for another kind of target.")
     ] = DEFAULT_SESSION,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the summary as one JSON object.")
+    ] = False,
 ) -> None:
-    """Run all variants of task-sets on whichever board is free, and keep every event.
+    """Run all variants of task-sets on the boards and store every event.
 
-    Exit code: 0 every variant has a result; 1 some are bad, timed out or
-    not stored; 2 wrong use; 130 interrupted.
+    Exit codes:
+
+    - 0: every variant has a result
+    - 1: some variants failed or timed out, or a handler failed
+    - 2: usage error; no board was touched
+    - 130: interrupted
     """
     read = [read_taskset(spec) for spec in tasksets]
-    for taskset in read:  # before a store makes its file
+    for taskset in read:  # before a store creates its file
         check_binaries(taskset, binaries_folder(binaries))
     params = (read_admission_control(admission_control),) if admission_control else ()
     distributor = Distributor(
@@ -104,7 +128,7 @@ def run(
     )
     if not (sqlite or csv or handler):
         sqlite = _DEFAULT_SQLITE
-        typer.echo(f"events go to {printable(sqlite)}; --sqlite, --csv or --handler say otherwise", err=True)
+        typer.echo(f"events go to {printable(sqlite)}; choose with --sqlite, --csv or --handler", err=True)
     if sqlite and csv and sqlite.resolve() == csv.resolve():
         raise SettingsError(f"--sqlite and --csv name the same file, {sqlite}; give two different paths")
     with Interruption() as interruption, _handlers(handler or [], sqlite, csv) as handlers, distributor:
@@ -126,9 +150,57 @@ def run(
 
 @contextmanager
 def _handlers(own: list[str], sqlite: Path | None, csv: Path | None) -> Iterator[list[AbstractEventHandler]]:
-    """The user's own handlers first, for the first decides; then the stores, which are closed in the end."""
+    """The user's handlers first, because the first one decides; then the stores, closed at the end."""
     handlers = [load_handler(spec) for spec in own]
     stores: list[tuple[Any, Path | None]] = [(SqliteHandler, sqlite), (CsvHandler, csv)]
     with ExitStack() as stack:
         handlers += [stack.enter_context(store(path)) for store, path in stores if path]
         yield handlers
+
+
+def count_variants(tasksets: Sequence[TaskSet]) -> int | None:
+    """Number of variants of all task-sets; None if a generator hides it."""
+    counts = [taskset.count_variants() for taskset in tasksets]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def run_campaign(
+    distributor: Distributor,
+    tasksets: Sequence[TaskSet],
+    *session_params: Any,
+    stored: dict[str, str],
+    interruption: Interruption,
+) -> Summary:
+    """Run all variants, or stop when interrupted; everything is stored when this returns.
+
+    Raises:
+        TaskSetError: one cannot be run as it is; no board was touched.
+    """
+    began = time.monotonic()
+    total = count_variants(tasksets)
+    campaign = distributor.start(tasksets, *session_params, wait=False)
+    is_stopping = False
+    with display(progress_console()) as shown:
+        while not distributor.wait_finished(LOOK_EVERY_S):
+            if interruption.is_asked and not is_stopping:
+                is_stopping = True
+                distributor.stop(wait=False)
+            now = Snapshot(
+                tuple((board.name, board.state, board.reason) for board in distributor.boards),
+                done=campaign.results + len(campaign.bad),
+                total=total,
+                failed=len(campaign.bad),
+                events=distributor.counters.events,
+                stopping=interruption.signal if is_stopping else None,
+            )
+            shown.show(now)
+    return Summary(
+        variants=total,
+        outcomes={outcome.value: count for outcome, count in campaign.outcomes.items()},
+        failed=list(campaign.bad),
+        counters=distributor.counters,
+        handler_failures=distributor.handler_failures,
+        stored=stored,
+        seconds=round(time.monotonic() - began, 3),
+        signal=interruption.signal,
+    )

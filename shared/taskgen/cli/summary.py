@@ -1,24 +1,23 @@
-"""What a campaign has come to: as a table for people, as one JSON object for programs."""
+"""What a campaign has come to: a table for people, one JSON object for programs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from taskgen.cli import interruption
-from taskgen.cli.terminal import styled
-from taskgen.distributor import Distributor
-from taskgen.execution.campaign import Campaign, FailedTaskSet
+from taskgen.cli.interruption import EXIT_CODE
+from taskgen.cli.terminal import counted, styled
+from taskgen.execution.campaign import FailedTaskSet
 from taskgen.execution.dispatcher import Counters
 from taskgen.run import Outcome
 
-_MAX_BAD_SHOWN: Final = 20
-_GOOD: Final = frozenset({Outcome.FINISHED, Outcome.STOPPED_BY_RULE})
+GOOD_OUTCOMES: Final = frozenset({Outcome.FINISHED, Outcome.STOPPED_BY_RULE})
+_MAX_FAILED_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,40 +25,36 @@ class Summary:
     """The end of a campaign; its fields are the keys of `taskgen run --json`."""
 
     variants: int | None
-    """How many there were; None: a generator hid it."""
+    """Number of variants; None if a generator hides it."""
     outcomes: dict[str, int]
-    """Number of runs by outcome, attempts without a result included."""
-    bad: list[FailedTaskSet]
+    """Number of runs by outcome, including attempts without a result."""
+    failed: list[FailedTaskSet]
+    """Variants that were given up."""
     counters: Counters
     handler_failures: dict[str, int]
-    """How often which kind happened."""
+    """Number of failures by kind."""
     stored: dict[str, str]
-    """Paths by the kind of store."""
+    """Paths by kind of store."""
     seconds: float
-    is_interrupted: bool
-    exit_code: int = field(init=False)
+    signal: str | None
+    """The name of the signal that interrupted it, such as `SIGTERM`."""
 
-    def __post_init__(self) -> None:
-        is_good = not self.bad and not self.handler_failures and not self._without_good_result()
-        code = interruption.EXIT_CODE if self.is_interrupted else 0 if is_good else 1
-        object.__setattr__(self, "exit_code", code)
-
-    def _without_good_result(self) -> int:
-        """Runs that have a result other than the good ones; faults of the lab are in `bad` if they lasted."""
-        return sum(
-            count
-            for outcome, count in self.outcomes.items()
-            if Outcome(outcome).is_result and outcome not in _GOOD
-        )
+    @property
+    def exit_code(self) -> int:
+        """130 if interrupted; 1 if something failed. Faults of the lab count only if they lasted."""
+        if self.signal:
+            return EXIT_CODE
+        results = (outcome for outcome in map(Outcome, self.outcomes) if outcome.is_result)
+        return int(bool(self.failed or self.handler_failures or set(results) - GOOD_OUTCOMES))
 
     def json(self) -> str:
-        """One object; `counters` are keys of its own."""
+        """One object, in which each of the `counters` is a key of its own."""
         fields: dict[str, Any] = asdict(self)
         fields |= fields.pop("counters")
-        return json.dumps(fields)
+        return json.dumps(fields | {"is_interrupted": bool(self.signal), "exit_code": self.exit_code})
 
     def show(self, console: Console) -> None:
-        """As a table, and each bad variant with all its reasons."""
+        """Print the table, then each failed variant with all its reasons."""
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
@@ -67,52 +62,33 @@ class Summary:
             table.add_row(name, text)
         console.print()
         console.print(table)
-        for bad in self.bad[:_MAX_BAD_SHOWN]:
-            console.print(styled("bad", "red"), f"{bad.source}, variant {bad.variant}", soft_wrap=True)
-            for reason in bad.reasons:
+        for failed in self.failed[:_MAX_FAILED_SHOWN]:
+            console.print(
+                styled("failed", "red"), f"{failed.source}, variant {failed.variant}", soft_wrap=True
+            )
+            for reason in failed.reasons:
                 console.print(f"    {reason}", soft_wrap=True)
-        if len(self.bad) > _MAX_BAD_SHOWN:
-            console.print(f"and {len(self.bad) - _MAX_BAD_SHOWN:,} more bad variants; --json has them all")
+        if len(self.failed) > _MAX_FAILED_SHOWN:
+            more = counted(len(self.failed) - _MAX_FAILED_SHOWN, "more failed variant")
+            console.print(f"and {more}; --json lists all of them")
 
     def _rows(self) -> list[tuple[str, str | Text]]:
         rows: list[tuple[str, str | Text]] = []
-        if self.is_interrupted:
-            rows.append(("outcome", styled("interrupted", "yellow")))
+        if self.signal:
+            rows.append(("outcome", styled(f"interrupted by {self.signal}", "yellow")))
         runs = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items()) or "none"
-        plural = "" if self.variants == 1 else "s"
-        of_all = "" if self.variants is None else f" (of {self.variants:,} variant{plural})"
+        of_all = "" if self.variants is None else f" (of {counted(self.variants, 'variant')})"
+        failed = counted(len(self.failed), "variant")
         rows += [
             ("runs", runs + of_all),
-            ("bad", styled(f"{len(self.bad):,}", "red") if self.bad else "none"),
+            ("failed", styled(failed, "red") if self.failed else "none"),
             ("events", f"{self.counters.events:,} in {self.seconds:.1f} s"),
         ]
         if self.counters.quarantined:
             count = styled(f"{self.counters.quarantined:,}", "yellow")
             rows.append(("quarantined", Text.assemble(count, ", kept with the reasons")))
         rows += [
-            ("failed", Text.assemble(styled(kind, "red"), f", {times:,} times"))
+            ("handler error", Text.assemble(styled(kind, "red"), f", {counted(times, 'time')}"))
             for kind, times in self.handler_failures.items()
         ]
         return rows + [("stored", f"{path} ({kind})") for kind, path in self.stored.items()]
-
-
-def summary_of(
-    distributor: Distributor,
-    campaign: Campaign,
-    *,
-    variants: int | None,
-    stored: dict[str, str],
-    seconds: float,
-    is_interrupted: bool,
-) -> Summary:
-    """Look at a campaign that is over."""
-    return Summary(
-        variants=variants,
-        outcomes={outcome.value: count for outcome, count in campaign.outcomes.items()},
-        bad=list(campaign.bad),
-        counters=distributor.counters,
-        handler_failures=distributor.handler_failures,
-        stored=stored,
-        seconds=round(seconds, 3),
-        is_interrupted=is_interrupted,
-    )

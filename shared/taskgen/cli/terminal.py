@@ -11,23 +11,28 @@ from rich.text import Text
 from taskgen.untrusted_text import printable
 
 _FILE_WIDTH: Final = 200
-"""Of tables in a pipe or file, which have no width of their own."""
+"""Columns of a table in a pipe or file, which has no width of its own."""
 
 
 class PlainConsole(Console):
-    """Takes every string for a line of text from outside: nothing in it acts, or is markup or an emoji."""
+    """Prints strings as they are: nothing in them acts as an escape sequence, markup or emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that is printed, or stands in a table, comes here."""
+        """Render a string; Rich calls this for everything that is printed or put into a table."""
         return super().render_str(printable(text), **options)
 
 
 def styled(text: object, style: str) -> Text:
-    """A text from outside, in a style."""
+    """Text from outside, in a style."""
     return Text(printable(text), style)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 event`, `2,000 events`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def result_console() -> PlainConsole:

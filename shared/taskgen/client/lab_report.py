@@ -27,6 +27,8 @@ class BoardLine(BaseModel):
 
     report: BoardReport
     distributor: str
+    silent_s: float = 0
+    """Seconds since the distributor last reported."""
 
 
 class QueueLine(BaseModel):
@@ -67,7 +69,10 @@ def lab_report(watching: StatusListener, queues: Iterable[QueueLine], held_unkno
     return LabReport(
         controller=controller.controller if controller else None,
         distributors=[status.distributor for status in watching.distributors],
-        boards=[BoardLine(report=board, distributor=owner) for owner, board in watching.boards.values()],
+        boards=[
+            BoardLine(report=board, distributor=owner, silent_s=round(watching.silent_s(owner), 1))
+            for owner, board in watching.boards.values()
+        ],
         runs=controller.runs if controller else {},
         bad=controller.bad if controller else 0,
         campaigns=controller.campaigns if controller else [],

@@ -34,13 +34,19 @@ class StatusListener:
     Args:
         keys: of the exchange of events, to be heard besides.
         on_message: called in the loop with what has such a key.
+        keep_s: how long a distributor that has fallen silent is remembered.
     """
 
     def __init__(
-        self, keys: Sequence[str] = (), on_message: Callable[[Message], None] = lambda _: None
+        self,
+        keys: Sequence[str] = (),
+        on_message: Callable[[Message], None] = lambda _: None,
+        *,
+        keep_s: float = _FORGOTTEN_AFTER_S,
     ) -> None:
         self._keys = ("status.#", *keys)
         self._on_message = on_message
+        self._keep_s = keep_s
         self._heard: dict[str, tuple[float, StatusMessage]] = {}
         self._controller: tuple[float, ControllerStatusMessage] | None = None
         self._began = time.monotonic()
@@ -97,8 +103,11 @@ class StatusListener:
     @property
     def distributors(self) -> list[StatusMessage]:
         """The last word of every distributor, if it is not too old, by name."""
-        latest = time.monotonic() - _FORGOTTEN_AFTER_S
-        return [self._heard[name][1] for name in sorted(self._heard) if self._heard[name][0] > latest]
+        return [self._heard[name][1] for name in sorted(self._heard) if self.silent_s(name) < self._keep_s]
+
+    def silent_s(self, distributor: str) -> float:
+        """Seconds since a distributor was last heard."""
+        return time.monotonic() - self._heard[distributor][0]
 
     @property
     def controller(self) -> ControllerStatusMessage | None:
@@ -116,7 +125,7 @@ class StatusListener:
     def boards(self) -> dict[str, tuple[str, BoardReport]]:
         """Every board with its owner and what that says, or with somebody who could not have it."""
         boards: dict[str, tuple[str, BoardReport]] = {}
-        for status in self.distributors:
+        for status in sorted(self.distributors, key=lambda one: -self.silent_s(one.distributor)):
             for board in status.boards:
                 if board.name not in boards or board.state is not BoardState.LEASED_ELSEWHERE:
                     boards[board.name] = (status.distributor, board)

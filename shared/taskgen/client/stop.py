@@ -20,7 +20,7 @@ from taskgen.messages.codec import (
     TaskSetMessage,
     read_message,
 )
-from taskgen.run import Outcome, new_id
+from taskgen.run import Outcome, new_id, resolve_id
 
 _REASON: Final = "by `taskgen stop`"
 _MAX_ROUNDS: Final = 5
@@ -38,30 +38,61 @@ class Stopped:
     """Boards with a run whose distributor could not be told."""
 
 
-async def stop_one(connection: Connection, name: str) -> Stopped:
-    """Stop a run, or a task-set wherever it is, by its id."""
+async def stop_one(connection: Connection, part: str) -> Stopped:
+    """Stop a run, a task-set or a whole campaign, by its id or by the beginning or end of that.
+
+    Raises:
+        SettingsError: several ids begin or end so.
+    """
+    kinds: dict[str, str] = {}
+
+    def is_meant(waiting: TaskSetMessage) -> bool:
+        kinds.update({waiting.taskset_id: "task-set", waiting.campaign_id: "campaign"})
+        return part == waiting.taskset_id
+
     stopped = Stopped()
-    async with StatusListener().over(connection) as watching:
-        # First what waits, or a board that gets free would take it.
-        stopped.called_off = await cancel_tasksets(connection, lambda waiting: waiting.taskset_id == name)
+    async with StatusListener().over(connection) as listener:
+        # First what waits, or a board that becomes free would take it.
+        stopped.called_off = await cancel_tasksets(connection, is_meant)
         if not stopped.called_off:
-            await watching.heard_of(name)
-        await stop_runs(connection, watching, lambda board: name in {board.run_id, board.taskset_id}, stopped)
+            await listener.heard_of(part)
+        for _, board in listener.boards.values():
+            kinds.update({board.run_id: "run", board.taskset_id: "task-set", board.campaign_id: "campaign"})
+        kinds.pop("", None)
+        name = resolve_id(part, kinds)
+        if name is None:
+            return stopped
+        if kinds[name] == "campaign":
+            await _stop_many(connection, listener, lambda one: one.campaign_id == name, stopped)
+            return stopped
+        if name != part:
+            stopped.called_off = await cancel_tasksets(connection, lambda waiting: waiting.taskset_id == name)
+        await stop_runs(connection, listener, lambda board: name in {board.run_id, board.taskset_id}, stopped)
     return stopped
 
 
 async def stop_all(connection: Connection) -> Stopped:
-    """Stop all runs and call off all that waits, until no more is found."""
+    """Stop all runs and cancel all task-sets that wait."""
     stopped = Stopped()
-    async with StatusListener().over(connection) as watching:
-        for _ in range(_MAX_ROUNDS):
-            before = len(stopped.told), stopped.called_off
-            stopped.called_off += await cancel_tasksets(connection, lambda _: True)
-            await watching.heard_all()  # what was taken just before is in the statuses then
-            await stop_runs(connection, watching, lambda _: True, stopped)
-            if (len(stopped.told), stopped.called_off) == before:
-                break
+    async with StatusListener().over(connection) as listener:
+        await _stop_many(connection, listener, lambda _: True, stopped)
     return stopped
+
+
+async def _stop_many(
+    connection: Connection,
+    listener: StatusListener,
+    is_meant: Callable[[TaskSetMessage | BoardReport], bool],
+    stopped: Stopped,
+) -> None:
+    """Cancel what waits and stop what runs until no more is found."""
+    for _ in range(_MAX_ROUNDS):
+        before = len(stopped.told), stopped.called_off
+        stopped.called_off += await cancel_tasksets(connection, is_meant)
+        await listener.heard_all()  # what was taken just before is in the statuses then
+        await stop_runs(connection, listener, is_meant, stopped)
+        if (len(stopped.told), stopped.called_off) == before:
+            break
 
 
 async def cancel_tasksets(connection: Connection, is_meant: Callable[[TaskSetMessage], bool]) -> int:

@@ -22,6 +22,7 @@ class BoardReport(BaseModel):
     reason: Reason = ""
     run_id: str = ""
     taskset_id: str = ""
+    campaign_id: str = ""
 
 
 class StatusMessage(BaseMessage):

@@ -111,20 +111,21 @@ def load_settings(cls: type[S], **given: Any) -> S:
 
     Args:
         cls: which settings.
-        given: fields that are not looked up.
+        given: fields that are not looked up, each the value of the option of its name.
 
     Raises:
-        SettingsError: one line that names the first variable with a wrong value, or that is missing.
+        SettingsError: one line that names the first variable or option that is wrong or missing.
     """
     try:
         return cls(_secrets_dir=_secrets_folder(), **given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper() or "settings"
+        field = "_".join(str(part) for part in first["loc"][:1]) or "settings"
+        name = f"--{field.replace('_', '-')}" if field in given else f"{PREFIX}{field.upper()}"
         if first["type"] == "missing":
-            raise SettingsError(f"{PREFIX}{name} is not set; it has to be") from error
+            raise SettingsError(f"{name} is not set; it has to be") from error
         # The value is left out: it may hold a password.
-        raise SettingsError(f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
     except UnreadableError as error:
         found = re.search(r'field "(\w+)"', str(error))
         name = found[1].upper() if found else ""
