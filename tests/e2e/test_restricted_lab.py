@@ -152,7 +152,7 @@ def test_a_run_that_was_lost_is_put_back_and_people_stop_what_runs_and_waits(
         (again,) = [one for one in tasksets(ear) if one.attempt == 2]
         assert again.taskset_id == first.run.taskset_id
         lab.cli("stop", again.taskset_id)
-        assert "1 runs told to stop, 1 waiting task-sets called off" in lab.cli("stop", "--all")
+        assert "1 run stopping, 1 waiting task-set cancelled" in lab.cli("stop", "--all")
         ends = {message.run.run_id: message.outcome for message in ear.wait_for(EndedMessage, 2)}
         assert ends[waiting.run.run_id] is Outcome.STOPPED_BY_USER
         wait_until(lambda: called_off(ear) == 2, 30, "the controller to hear what was called off")
@@ -185,10 +185,10 @@ def test_poison_is_parked_by_each_service_and_people_put_it_back_or_drop_it(
     wait_until(lambda: are_parked(1), 60, "every service to park it")
     for queue in CONSUMERS:
         assert "Invalid JSON" in lab.cli("parked", "list", queue)
-        assert lab.cli("parked", "redrive", queue) == f"1 messages put back into {queue}\n"
+        assert lab.cli("parked", "redrive", queue) == f"1 message requeued into {queue}\n"
     wait_until(lambda: are_parked(1), 60, "every service to park it again")
     for queue in CONSUMERS:
-        assert lab.cli("parked", "drop", "--yes", queue) == "1 messages deleted\n"
+        assert lab.cli("parked", "drop", "--yes", queue) == "1 message deleted\n"
     assert are_parked(0)
     assert lab.are_all_alive()
 
