@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,7 +37,7 @@ MODULES = {"pika": {*SERVICES}, "psycopg": {"controller", "postgres_sink"}, "pip
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     if (error := engine_error()) is not None:
         if os.environ.get("TASKGEN_REQUIRE_COMPOSE"):
             pytest.fail(error, pytrace=False)
@@ -55,7 +56,7 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _logs(request, lab):
+def _logs(request: pytest.FixtureRequest, lab: Compose) -> Iterator[None]:
     """Show what the services said when a test has failed."""
     failed = request.session.testsfailed
     yield
@@ -78,12 +79,12 @@ def crash(lab: Compose, service: str) -> None:
     wait_until(lambda: lab.inspect(crashed)["RestartCount"] == 1, 60, f"{service} to be started again")
 
 
-def test_everything_is_healthy_without_a_setting_or_password_given(lab):
+def test_everything_is_healthy_without_a_setting_or_password_given(lab: Compose) -> None:
     assert {name: healthy(lab, name) for name in EVERYTHING} == dict.fromkeys(EVERYTHING, 1)
 
 
 @pytest.mark.parametrize("service", EVERYTHING)
-def test_a_container_is_contained(lab, service):
+def test_a_container_is_contained(lab: Compose, service: str) -> None:
     found = lab.inspect(lab.containers(service)[0]["ID"])
     host, config = found["HostConfig"], found["Config"]
     assert host["ReadonlyRootfs"]
@@ -101,14 +102,14 @@ def test_a_container_is_contained(lab, service):
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "boards"])
-def test_an_image_holds_what_its_service_needs_and_no_more(lab, service):
+def test_an_image_holds_what_its_service_needs_and_no_more(lab: Compose, service: str) -> None:
     code = f"from importlib.util import find_spec; print([n for n in {list(MODULES)} if find_spec(n)])"
     expected = [name for name, services in MODULES.items() if service in services]
     assert lab.python(service, code).stdout.strip() == str(expected)
 
 
 @pytest.mark.parametrize("queue", ["taskgen.sink.csv", "taskgen.tasksets", "taskgen.controller"])
-def test_a_sink_reads_no_queue_but_its_own(lab, queue):
+def test_a_sink_reads_no_queue_but_its_own(lab: Compose, queue: str) -> None:
     code = (
         "import pika; from taskgen.runtime.settings import *;"
         "p = pika.URLParameters(load_settings(ServiceSettings).amqp_url);"
@@ -117,7 +118,7 @@ def test_a_sink_reads_no_queue_but_its_own(lab, queue):
     assert "ACCESS_REFUSED" in lab.python("sqlite_sink", code).stderr
 
 
-def test_a_campaign_survives_replicas_that_come_and_services_that_crash(lab):
+def test_a_campaign_survives_replicas_that_come_and_services_that_crash(lab: Compose) -> None:
     with ThreadPoolExecutor(1) as pool:
         repeats = str(RUNS // 2)
         command = ("submit", "campaign.json", "--repeat", repeats, "--wait")
@@ -149,12 +150,12 @@ def test_a_campaign_survives_replicas_that_come_and_services_that_crash(lab):
         "stop --all",
     ],
 )
-def test_people_s_rights_are_enough_for_what_the_command_offers(lab, command):
+def test_people_s_rights_are_enough_for_what_the_command_offers(lab: Compose, command: str) -> None:
     done = lab.cli(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_queue_of_a_consumer_has_limits_so_that_what_kills_it_is_parked(lab):
+def test_every_queue_of_a_consumer_has_limits_so_that_what_kills_it_is_parked(lab: Compose) -> None:
     listed = lab.do("exec", "--no-TTY", "rabbitmq", "rabbitmqctl", "--quiet", "list_queues", "name", "policy")
     policies = dict(line.split("\t") for line in listed.splitlines()[1:])
     consumed = {queue.removesuffix(".parked") for queue in policies if queue.endswith(".parked")}
@@ -164,7 +165,7 @@ def test_every_queue_of_a_consumer_has_limits_so_that_what_kills_it_is_parked(la
     assert "taskgen.handler.yours" in consumed
 
 
-def test_what_is_stored_can_be_read_while_its_sink_is_stopped(lab):
+def test_what_is_stored_can_be_read_while_its_sink_is_stopped(lab: Compose) -> None:
     lab.do("stop", *SINKS)
     done = lab.cli("verify", *STORES)
     assert done.returncode == 0, done.stdout + done.stderr

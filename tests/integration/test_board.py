@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 import xmltodict
@@ -23,7 +24,7 @@ from tests.support.board_client import (
 )
 
 
-def test_a_task_set_runs_and_its_events_come_with_the_boards_time():
+def test_a_task_set_runs_and_its_events_come_with_the_boards_time() -> None:
     with client_of_new_board(clock_start=500) as one:
         one.start(Task(pkg="hey", period=100, numberofjobs=2))
         events = one.until(("JOBS_DONE", "0"))
@@ -33,19 +34,19 @@ def test_a_task_set_runs_and_its_events_come_with_the_boards_time():
     assert [stamp - start for _, _, stamp in events] == [0, 2, 100, 102, 102]
 
 
-def test_events_of_one_instant_share_a_frame():
+def test_events_of_one_instant_share_a_frame() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="hey"), Task(pkg="hey", coreoffset=1))
         assert without_time_stamps(one.events()) == [("START", "0"), ("START", "1")]
 
 
-def test_a_frame_is_its_size_the_document_and_a_nul_that_the_size_counts():
+def test_a_frame_is_its_size_the_document_and_a_nul_that_the_size_counts() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="hey"))
         assert one.frame().endswith(b"</profile>\n\0")
 
 
-def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then():
+def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then() -> None:
     with client_of_new_board() as one:
         one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 2))
         for name in ("first", "second"):
@@ -59,13 +60,13 @@ def test_each_binary_is_asked_for_with_a_go_send_and_is_run_then():
     assert {("EXIT", "0"), ("EXIT", "1")} <= set(without_time_stamps(events))
 
 
-def test_a_binary_that_was_never_sent_ends_with_an_error():
+def test_a_binary_that_was_never_sent_ends_with_an_error() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="mine"))
         assert ("EXIT_ERROR", "0") in without_time_stamps(one.until(("JOBS_DONE", "0")))
 
 
-def test_stop_kills_what_runs():
+def test_stop_kills_what_runs() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="idle"), Task(pkg="namaste", coreoffset=1), Task(pkg="idle"))
         assert without_time_stamps(one.events()) == [("START", "0"), ("START", "1")]
@@ -73,7 +74,7 @@ def test_stop_kills_what_runs():
         assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0"), ("EXIT_EXTERNAL", "1")]
 
 
-def test_after_a_stop_the_tasks_can_be_started_again():
+def test_after_a_stop_the_tasks_can_be_started_again() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
@@ -83,7 +84,7 @@ def test_after_a_stop_the_tasks_can_be_started_again():
         assert without_time_stamps(one.events()) == [("START", "0")]
 
 
-def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries():
+def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries() -> None:
     with client_of_new_board() as one:
         one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
         assert one.read(4) == GO_SEND
@@ -100,7 +101,7 @@ def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries():
         ]
 
 
-def test_descriptions_add_up_until_the_next_clear():
+def test_descriptions_add_up_until_the_next_clear() -> None:
     with client_of_new_board() as one:
         one.say(Command.SEND_DESCS, TaskSet([Task(id=0, pkg="hey")]).xml())
         one.say(Command.SEND_DESCS, TaskSet([Task(id=1, pkg="hey")]).xml())
@@ -109,21 +110,21 @@ def test_descriptions_add_up_until_the_next_clear():
 
 
 @pytest.mark.parametrize("document", [b"", b"no XML", b"<taskset>", b"<other/>", b"\xff\xfe"])
-def test_a_malformed_task_set_is_ignored_and_the_conversation_goes_on(document):
+def test_a_malformed_task_set_is_ignored_and_the_conversation_goes_on(document: bytes) -> None:
     with client_of_new_board() as one:
         one.say(Command.SEND_DESCS, document)
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
-def test_admission_control_data_is_taken():
+def test_admission_control_data_is_taken() -> None:
     with client_of_new_board() as one:
         one.say(Command.OPTIMIZE, b"<optimize><goal/></optimize>")
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
-def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing():
+def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing() -> None:
     with client_of_new_board(dialect="new") as one:
         one.say(Command.AVAILABLE)
         assert one.read(4) == AVAILABLE
@@ -132,7 +133,7 @@ def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing():
         assert one.is_silent()
 
 
-def test_an_old_board_does_not_say_that_a_task_has_no_job_left():
+def test_an_old_board_does_not_say_that_a_task_has_no_job_left() -> None:
     with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="hey", period=20, numberofjobs=2))
         assert (
@@ -146,7 +147,7 @@ def test_an_old_board_does_not_say_that_a_task_has_no_job_left():
         assert one.is_silent()
 
 
-def test_an_old_board_answers_a_snapshot():
+def test_an_old_board_answers_a_snapshot() -> None:
     with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
@@ -154,7 +155,7 @@ def test_an_old_board_answers_a_snapshot():
         assert without_time_stamps(one.events()) == [("EXTERNAL", "-1")]
 
 
-def test_a_board_answers_a_live_frame():
+def test_a_board_answers_a_live_frame() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
@@ -163,7 +164,7 @@ def test_a_board_answers_a_live_frame():
     assert live == {"live": {"task": {"@id": "0", "@state": "running"}}}
 
 
-def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock():
+def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock() -> None:
     with run_boards(speed=1.0, clock_start=10**9) as (address,):
         with board_client(address) as one:
             one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
@@ -179,7 +180,7 @@ def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock(
             assert ("EXIT_ERROR", "0") in without_time_stamps(one.events())
 
 
-def test_a_second_client_waits_until_the_first_has_gone():
+def test_a_second_client_waits_until_the_first_has_gone() -> None:
     with (
         run_boards(speed=FAST) as (address,),
         board_client(address) as first,
@@ -193,7 +194,7 @@ def test_a_second_client_waits_until_the_first_has_gone():
         assert second.read(4) == AVAILABLE
 
 
-def test_a_closed_connection_stops_the_tasks_and_forgets_them():
+def test_a_closed_connection_stops_the_tasks_and_forgets_them() -> None:
     with run_boards(speed=FAST) as (address,):
         with board_client(address) as one:
             one.start(Task(pkg="hey", period=10, numberofjobs=0))
@@ -205,7 +206,7 @@ def test_a_closed_connection_stops_the_tasks_and_forgets_them():
             assert one.is_silent()
 
 
-def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped():
+def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="hey", period=10, numberofjobs=0))
         for _ in range(200):
@@ -217,7 +218,7 @@ def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped():
         assert one.is_silent()
 
 
-def test_a_client_that_does_not_read_holds_the_board_back_and_can_go():
+def test_a_client_that_does_not_read_holds_the_board_back_and_can_go() -> None:
     with run_boards(speed=1e6) as (address,):
         with board_client(address) as one:
             one.start(Task(pkg="hey", period=3, numberofjobs=0))
@@ -227,7 +228,7 @@ def test_a_client_that_does_not_read_holds_the_board_back_and_can_go():
             assert one.read(4) == AVAILABLE
 
 
-def test_the_same_seed_gives_the_same_schedule_to_two_boards():
+def test_the_same_seed_gives_the_same_schedule_to_two_boards() -> None:
     def run(seed: int) -> list[tuple[str, str, int]]:
         with client_of_new_board(seed=seed) as one:
             one.start(Task(pkg="cond_42", period=900, numberofjobs=3, config={"arg1": 800}))
@@ -238,7 +239,7 @@ def test_the_same_seed_gives_the_same_schedule_to_two_boards():
     assert len({tuple(run(seed)) for seed in range(4)}) > 1
 
 
-def test_the_truth_has_every_event_that_was_sent(tmp_path):
+def test_the_truth_has_every_event_that_was_sent(tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
     with run_boards(truth=truth, speed=FAST) as (address,), board_client(address) as one:
         one.start(Task(pkg="hey", period=50, numberofjobs=3), Task(pkg="pi", coreoffset=1))
@@ -249,12 +250,12 @@ def test_the_truth_has_every_event_that_was_sent(tmp_path):
     assert {(line["board"], line["connection"], line["run"]) for line in lines} == {(address, 1, 1)}
 
 
-def test_a_taken_port_is_an_address_error():
+def test_a_taken_port_is_an_address_error() -> None:
     with run_boards() as (address,), pytest.raises(AddressError, match=address), run_boards(listen=address):
         pass
 
 
-def test_many_boards_share_one_thread():
+def test_many_boards_share_one_thread() -> None:
     before = threading.active_count()
     with run_boards(200, speed=FAST) as addresses:
         assert threading.active_count() == before + 1
@@ -265,14 +266,14 @@ def test_many_boards_share_one_thread():
                 assert one.read(4) == AVAILABLE
 
 
-def test_time_stamps_wrap_on_a_board_of_32_bits():
+def test_time_stamps_wrap_on_a_board_of_32_bits() -> None:
     with client_of_new_board(clock_start=2**32 - 1, clock_bits=32) as one:
         one.start(Task(pkg="hey"))
         ((_, _, stamp),) = one.events()
     assert stamp < 2**31
 
 
-def test_a_board_can_be_used_inside_a_loop_and_closes_with_a_client_connected():
+def test_a_board_can_be_used_inside_a_loop_and_closes_with_a_client_connected() -> None:
     async def answer() -> bytes:
         async with SimulatedBoard(speed=FAST) as one:
             host, port = one.address.split(":")

@@ -36,7 +36,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal_and_ends_cleanly(number):
+def test_it_serves_until_a_signal_and_ends_cleanly(number: signal.Signals) -> None:
     with running("--listen", "127.0.0.1:0", "--count", "2", "--speed", "100") as process:
         addresses = [line_of(process).split()[1] for _ in range(2)]
         with board_client(addresses[1]) as one:
@@ -49,17 +49,17 @@ def test_it_serves_until_a_signal_and_ends_cleanly(number):
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_boards_can_be_of_any_generation(dialect):
+def test_boards_can_be_of_any_generation(dialect: Dialect) -> None:
     with running("--listen", "127.0.0.1:0", "--dialect", dialect) as process:
         assert f"({dialect} dialect, " in line_of(process)
 
 
-def test_many_boards_are_one_line():
+def test_many_boards_are_one_line() -> None:
     with running("--listen", "127.0.0.1:0", "--count", "40") as process:
         assert line_of(process).startswith("40 boards, 127.0.0.1:")
 
 
-def test_a_range_gives_each_board_an_address_of_its_own():
+def test_a_range_gives_each_board_an_address_of_its_own() -> None:
     with run_boards(listen="127.0.10.0/30:0") as addresses:
         assert [address.split(":")[0] for address in addresses] == ["127.0.10.1", "127.0.10.2"]
 
@@ -76,7 +76,7 @@ def test_a_range_gives_each_board_an_address_of_its_own():
         (["--count", "-1"], "write 1 or more"),
     ],
 )
-def test_a_wrong_value_is_one_line_that_says_what_to_write(arguments, said):
+def test_a_wrong_value_is_one_line_that_says_what_to_write(arguments: list[str], said: str) -> None:
     with running(*arguments) as process:
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 2
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_one_line_that_says_what_to_write(arguments, said):
     assert output == ""
 
 
-def test_a_taken_port_is_one_line():
+def test_a_taken_port_is_one_line() -> None:
     with run_boards() as (address,), running("--listen", address) as process:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2

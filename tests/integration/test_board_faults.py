@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,11 @@ def event_of(line: dict[str, Any]) -> Event:
     return line["@type"], line["@task-id"], int(line["@time-stamp"])
 
 
+MakeLab = Callable[..., Lab]
+
+
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path: Path) -> Iterator[MakeLab]:
     with ExitStack() as stack:
 
         def make(**settings: Any) -> Lab:
@@ -86,7 +90,7 @@ def read_to_the_end(one: BoardClient) -> tuple[list[Event], bytes]:
         ["split-writes", "merge-frames", "single-event", "trailing-bytes"],
     ],
 )
-def test_a_manner_of_speaking_loses_no_event(lab, faults):
+def test_a_manner_of_speaking_loses_no_event(lab: MakeLab, faults: list[str]) -> None:
     at = lab(faults=faults)
     one = at.client()
     one.start(*WORK)
@@ -97,13 +101,13 @@ def test_a_manner_of_speaking_loses_no_event(lab, faults):
     assert at.readable() == events
 
 
-def test_with_single_event_every_frame_has_one(lab):
+def test_with_single_event_every_frame_has_one(lab: MakeLab) -> None:
     one = lab(faults=["single-event"]).client()
     one.start(*WORK)
     assert [len(one.events()) for _ in range(10)] == [1] * 10
 
 
-def test_trailing_bytes_are_inside_the_size_behind_the_document(lab):
+def test_trailing_bytes_are_inside_the_size_behind_the_document(lab: MakeLab) -> None:
     one = lab(faults=["trailing-bytes"]).client()
     one.start(*WORK)
     document, left_over = one.frame().split(b"</profile>", 1)
@@ -113,7 +117,9 @@ def test_trailing_bytes_are_inside_the_size_behind_the_document(lab):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_stream_can_end_in_the_middle_of_a_frame_and_the_next_run_is_whole(lab, seed):
+def test_the_stream_can_end_in_the_middle_of_a_frame_and_the_next_run_is_whole(
+    lab: MakeLab, seed: int
+) -> None:
     at = lab(faults=["eof-mid-frame"], seed=seed)
     one = at.client()
     one.start(*WORK)
@@ -129,7 +135,7 @@ def test_the_stream_can_end_in_the_middle_of_a_frame_and_the_next_run_is_whole(l
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab, seed):
+def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab: MakeLab, seed: int) -> None:
     at = lab(faults=["freeze"], seed=seed)
     with board_client(at.address) as one:
         one.start(*WORK)
@@ -145,7 +151,7 @@ def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_huge_size_replaces_a_frames_own(lab, seed):
+def test_a_huge_size_replaces_a_frames_own(lab: MakeLab, seed: int) -> None:
     at = lab(faults=["huge-size"], seed=seed)
     with board_client(at.address) as one:
         one.start(*WORK)
@@ -160,7 +166,7 @@ def test_a_huge_size_replaces_a_frames_own(lab, seed):
     assert at.destroyed_by("huge-size")
 
 
-def test_a_missing_start_is_neither_sent_nor_told(lab):
+def test_a_missing_start_is_neither_sent_nor_told(lab: MakeLab) -> None:
     at = lab(faults=["missing-start"])
     one = at.client()
     one.start(*WORK)
@@ -170,7 +176,7 @@ def test_a_missing_start_is_neither_sent_nor_told(lab):
     assert at.readable() == events
 
 
-def test_a_job_whose_start_is_missing_is_killed_all_the_same(lab):
+def test_a_job_whose_start_is_missing_is_killed_all_the_same(lab: MakeLab) -> None:
     one = lab(faults=["missing-start"]).client()
     one.start(Task(pkg="idle"), Task(pkg="hey", coreoffset=1))
     one.until(("JOBS_DONE", "1"))
@@ -178,7 +184,7 @@ def test_a_job_whose_start_is_missing_is_killed_all_the_same(lab):
     assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
 
 
-def test_the_clock_restarts_in_the_middle_of_a_run_and_goes_on_from_there(lab):
+def test_the_clock_restarts_in_the_middle_of_a_run_and_goes_on_from_there(lab: MakeLab) -> None:
     at = lab(faults=["restarted-clock"], clock_start=10**6)
     one = at.client()
     one.start(*WORK)
@@ -196,7 +202,7 @@ def ask_to_send_a_binary(one: BoardClient) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_late_exit_external_comes_where_a_go_send_is_awaited(lab, seed):
+def test_a_late_exit_external_comes_where_a_go_send_is_awaited(lab: MakeLab, seed: int) -> None:
     at = lab(faults=["late-exit-external"], seed=seed)
     one = at.client()
     one.start(Task(id=3, pkg="idle"))
@@ -216,7 +222,7 @@ def test_a_late_exit_external_comes_where_a_go_send_is_awaited(lab, seed):
     assert rest == []
 
 
-def test_where_nothing_was_killed_a_late_exit_external_is_made_up(lab):
+def test_where_nothing_was_killed_a_late_exit_external_is_made_up(lab: MakeLab) -> None:
     at = lab(faults=["late-exit-external"])
     one = at.client()
     one.say(Command.CLEAR)

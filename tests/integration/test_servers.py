@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from tests.support.servers.management import Management
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -32,20 +34,24 @@ def take(url: str, queue: str) -> bytes | None:
         return None if body is None else bytes(body)
 
 
-def test_a_message_that_was_published_can_be_got(amqp_url):
+def test_a_message_that_was_published_can_be_got(amqp_url: str) -> None:
     publish(amqp_url, "test-servers", b"hello")
     assert take(amqp_url, "test-servers") == b"hello"
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         connection.channel().queue_delete("test-servers")
 
 
-def test_a_virtual_host_is_empty_and_seen_by_the_management_api(amqp_vhost_url, management_url):
+def test_a_virtual_host_is_empty_and_seen_by_the_management_api(
+    amqp_vhost_url: str, management_url: str
+) -> None:
     vhost = amqp_vhost_url.rpartition("/")[2]
     assert Management(management_url).request("GET", f"/api/queues/{vhost}") == []
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_restart_keeps_the_message_of_a_durable_quorum_queue(broker, amqp_vhost_url, end):
+def test_a_restart_keeps_the_message_of_a_durable_quorum_queue(
+    broker: Broker, amqp_vhost_url: str, end: str
+) -> None:
     publish(amqp_vhost_url, "kept", b"still there")
     broker.sync()
     getattr(broker, end)()
@@ -55,7 +61,7 @@ def test_a_restart_keeps_the_message_of_a_durable_quorum_queue(broker, amqp_vhos
     assert take(amqp_vhost_url, "kept") == b"still there"
 
 
-def test_a_row_that_was_written_can_be_read(postgres_database):
+def test_a_row_that_was_written_can_be_read(postgres_database: str) -> None:
     with psycopg.connect(postgres_database) as connection:
         connection.execute("CREATE TABLE t (n numeric(20))")
         connection.execute("INSERT INTO t VALUES (%s)", [2**64 - 1])
@@ -64,7 +70,7 @@ def test_a_row_that_was_written_can_be_read(postgres_database):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_restart_keeps_a_committed_row(postgres, postgres_database, end):
+def test_a_restart_keeps_a_committed_row(postgres: Postgres, postgres_database: str, end: str) -> None:
     with psycopg.connect(postgres_database) as connection:
         connection.execute("CREATE TABLE t AS SELECT 'still there' AS c")
     getattr(postgres, end)()
@@ -75,12 +81,12 @@ def test_a_restart_keeps_a_committed_row(postgres, postgres_database, end):
         assert connection.execute("SELECT c FROM t").fetchall() == [("still there",)]
 
 
-def test_postgres_refuses_a_wrong_password(postgres_database):
+def test_postgres_refuses_a_wrong_password(postgres_database: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(postgres_database, password="wrong")
 
 
-def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path):
+def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path: Path) -> None:
     """The server's scratch folder is removed too."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()

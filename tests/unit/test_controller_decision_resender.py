@@ -12,7 +12,7 @@ DECIDED = LiveRun("r", "taskset", "board", "d", DECISION)
 UNDECIDED = LiveRun("u", "taskset", "board", "d")
 
 
-def test_a_decision_is_due_again_after_a_while_and_only_while_the_run_is_shown():
+def test_a_decision_is_due_again_after_a_while_and_only_while_the_run_is_shown() -> None:
     reminders = DecisionResender(after_s=6)
     assert reminders.due([DECIDED], {"r"}, 0) == []
     assert reminders.due([DECIDED], {"r"}, 6) == [DueDecision("board", DECISION)]
@@ -22,7 +22,7 @@ def test_a_decision_is_due_again_after_a_while_and_only_while_the_run_is_shown()
     assert reminders.due([DECIDED, UNDECIDED], {"r", "u"}, 26) == [DueDecision("board", DECISION)]
 
 
-def test_of_runs_that_have_ended_nothing_is_kept():
+def test_of_runs_that_have_ended_nothing_is_kept() -> None:
     reminders = DecisionResender(after_s=6)
     reminders.due([DECIDED], {"r"}, 0)
     reminders.due([], {"r"}, 2)

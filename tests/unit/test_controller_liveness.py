@@ -34,13 +34,13 @@ def silence() -> LivenessMonitor:
     return LivenessMonitor(LOST_AFTER_S, BEGAN)
 
 
-def test_nobody_is_silent_for_longer_than_we_listen():
+def test_nobody_is_silent_for_longer_than_we_listen() -> None:
     judge = silence()
     assert judge.lost([run()], {"d": BEGAN - 500}, BEGAN + 60) == {}
     assert list(judge.lost([run()], {"d": BEGAN - 500}, BEGAN + 60.1)) == ["r"]
 
 
-def test_a_status_or_another_message_breaks_the_silence():
+def test_a_status_or_another_message_breaks_the_silence() -> None:
     judge = silence()
     judge.hear(status(run()), [run()], BEGAN + 50)
     assert judge.lost([run()], {}, BEGAN + 110) == {}
@@ -48,14 +48,14 @@ def test_a_status_or_another_message_breaks_the_silence():
     assert "silent for 60 s" in judge.lost([run()], {"d": BEGAN + 100}, BEGAN + 161)["r"]
 
 
-def test_one_distributor_does_not_speak_for_another():
+def test_one_distributor_does_not_speak_for_another() -> None:
     judge = silence()
     mine, theirs = run("mine"), run("theirs", "e")
     judge.hear(status(mine), [mine, theirs], BEGAN + 50)
     assert list(judge.lost([mine, theirs], {}, BEGAN + 61)) == ["theirs"]
 
 
-def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_outbox():
+def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_outbox() -> None:
     judge = silence()
     for at in range(0, 70, 2):
         judge.hear(status(outbox=1), [run()], BEGAN + at)
@@ -64,7 +64,7 @@ def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_ou
     assert "not been running it" in judge.lost([run()], {}, BEGAN + 71)["r"]
 
 
-def test_a_run_that_is_shown_again_was_not_away():
+def test_a_run_that_is_shown_again_was_not_away() -> None:
     judge = silence()
     for at in range(0, 120, 2):
         judge.hear(status(run()) if at == 58 else status(), [run()], BEGAN + at)
@@ -73,7 +73,7 @@ def test_a_run_that_is_shown_again_was_not_away():
     assert list(judge.lost([run()], {}, BEGAN + 121)) == ["r"]
 
 
-def test_what_a_silent_distributor_said_last_no_longer_counts():
+def test_what_a_silent_distributor_said_last_no_longer_counts() -> None:
     judge = silence()
     judge.hear(status(run()), [run()], BEGAN)
     assert judge.running == {"r": "taskset of r"}
@@ -81,7 +81,7 @@ def test_what_a_silent_distributor_said_last_no_longer_counts():
     assert judge.running == {}
 
 
-def test_of_runs_that_have_ended_nothing_is_kept():
+def test_of_runs_that_have_ended_nothing_is_kept() -> None:
     judge = silence()
     judge.hear(status(), [run()], BEGAN)
     judge.hear(status(), [], BEGAN + 2)
@@ -89,7 +89,7 @@ def test_of_runs_that_have_ended_nothing_is_kept():
     assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence would begin anew"
 
 
-def test_of_distributors_that_are_gone_nothing_is_kept():
+def test_of_distributors_that_are_gone_nothing_is_kept() -> None:
     judge = silence()
     for number in range(100):
         name = f"life {number}"

@@ -33,9 +33,9 @@ def read_by_compose() -> set[str]:
     return set(re.findall(rf"\$\{{{PREFIX}(\w+)", COMPOSE.read_text()))
 
 
-def test_every_setting_is_documented_and_nothing_that_is_none():
+def test_every_setting_is_documented_and_nothing_that_is_none() -> None:
     assert documented() == settings_of_all_services() | read_by_compose() | NOT_A_FIELD
 
 
-def test_nothing_is_set_by_copying_it():
+def test_nothing_is_set_by_copying_it() -> None:
     assert [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")] == []

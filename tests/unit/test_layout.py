@@ -67,17 +67,17 @@ def outside(users: set[str], allowed: tuple[str, ...]) -> set[str]:
     return {user for user in users if not any(PurePosixPath(user).match(pattern) for pattern in allowed)}
 
 
-def test_there_is_something_to_judge():
+def test_there_is_something_to_judge() -> None:
     assert len(LIBRARY) > 5
     assert "shared/taskgen/taskset.py" in users_of("xmltodict", LIBRARY)
 
 
-def test_the_library_never_imports_a_service_or_a_test():
+def test_the_library_never_imports_a_service_or_a_test() -> None:
     assert users_of("services", LIBRARY) == set()
     assert users_of("tests", LIBRARY + SERVICES) == set()
 
 
-def test_services_never_import_each_other():
+def test_services_never_import_each_other() -> None:
     for path in SERVICES:
         own = path.relative_to(ROOT / "services").parts[0]
         others = {
@@ -86,11 +86,11 @@ def test_services_never_import_each_other():
         assert not others, place(path)
 
 
-def test_pika_lives_in_one_room():
+def test_pika_lives_in_one_room() -> None:
     assert outside(users_of("pika", LIBRARY + SERVICES), PIKA_LIVES_IN) == set()
 
 
-def test_psycopg_lives_where_postgresql_is_written_to():
+def test_psycopg_lives_where_postgresql_is_written_to() -> None:
     assert outside(users_of("psycopg", LIBRARY + SERVICES), PSYCOPG_LIVES_IN) == set()
 
 
@@ -105,7 +105,7 @@ def test_a_layer_of_tests_imports_nothing_but_itself_and_what_all_share() -> Non
     assert offenders == []
 
 
-def test_no_command_writes_markup_which_text_from_outside_could_hold_too():
+def test_no_command_writes_markup_which_text_from_outside_could_hold_too() -> None:
     """A style comes with `taskgen.cli.terminal.styled`; a tag within a text would be printed as it is."""
     assert {place(path) for path in LIBRARY if "rich.markup" in " ".join(imports(path))} == set()
     assert {
@@ -141,5 +141,5 @@ def test_no_module_reads_the_environment_when_it_is_imported() -> None:
         ("import os\ndef f():\n    return os.environ['A']", False),
     ],
 )
-def test_the_judge_of_environment_reads_knows_import_from_call(source, is_read):
+def test_the_judge_of_environment_reads_knows_import_from_call(source: str, is_read: bool) -> None:
     assert any(reads_environment(node) for node in run_at_import(ast.parse(source))) is is_read

@@ -32,31 +32,31 @@ def of(task_id: int, happened: list[Event]) -> list[tuple[int, str]]:
     return [(time, event_type) for time, event_type, number in happened if number == task_id]
 
 
-def test_a_single_job_starts_runs_and_is_done():
+def test_a_single_job_starts_runs_and_is_done() -> None:
     assert events(task(7, 30)) == [(0, "START", 7), (30, "EXIT", 7), (30, "JOBS_DONE", 7)]
 
 
-def test_without_a_period_there_is_one_job_whatever_numberofjobs_says():
+def test_without_a_period_there_is_one_job_whatever_numberofjobs_says() -> None:
     assert of(0, events(task(0, 5, numberofjobs=4))) == [(0, "START"), (5, "EXIT"), (5, "JOBS_DONE")]
 
 
-def test_offset_delays_the_first_release_and_period_separates_the_others():
+def test_offset_delays_the_first_release_and_period_separates_the_others() -> None:
     starts = [e for e in events(task(0, 5, offset=7, period=20, numberofjobs=3)) if e[1] == "START"]
     assert starts == [(7, "START", 0), (27, "START", 0), (47, "START", 0)]
 
 
-def test_a_more_urgent_job_preempts_a_running_one():
+def test_a_more_urgent_job_preempts_a_running_one() -> None:
     happened = events(task(0, 50, priority=20), task(1, 10, priority=10, offset=5))
     assert of(0, happened)[:2] == [(0, "START"), (60, "EXIT")]
     assert of(1, happened)[:2] == [(5, "START"), (15, "EXIT")]
 
 
-def test_an_equal_priority_does_not_preempt():
+def test_an_equal_priority_does_not_preempt() -> None:
     happened = events(task(0, 10), task(1, 50), task(2, 10, offset=5))
     assert [task_id for _, event_type, task_id in happened if event_type == "START"] == [0, 1, 2]
 
 
-def test_edf_runs_the_earlier_deadline_first_even_if_released_later():
+def test_edf_runs_the_earlier_deadline_first_even_if_released_later() -> None:
     happened = events(
         task(0, 50, priority=128, deadline=200), task(1, 10, priority=128, deadline=20, offset=5)
     )
@@ -64,7 +64,7 @@ def test_edf_runs_the_earlier_deadline_first_even_if_released_later():
     assert of(0, happened)[1] == (60, "EXIT")
 
 
-def test_without_a_deadline_edf_takes_the_period_and_without_either_the_job_is_last():
+def test_without_a_deadline_edf_takes_the_period_and_without_either_the_job_is_last() -> None:
     happened = events(
         task(0, 10, priority=128),
         task(1, 10, priority=128, period=90),
@@ -73,42 +73,42 @@ def test_without_a_deadline_edf_takes_the_period_and_without_either_the_job_is_l
     assert [task_id for _, event_type, task_id in happened if event_type == "START"] == [2, 1, 0]
 
 
-def test_edf_tasks_are_below_all_fixed_priorities():
+def test_edf_tasks_are_below_all_fixed_priorities() -> None:
     happened = events(task(0, 10, priority=128, deadline=11), task(1, 10, priority=127))
     assert of(0, happened)[0] == (10, "START")
 
 
-def test_tasks_on_different_cores_run_at_the_same_time():
+def test_tasks_on_different_cores_run_at_the_same_time() -> None:
     happened = events(task(0, 10, coreoffset=0), task(1, 10, coreoffset=1))
     assert [e for e in happened if e[1] == "START"] == [(0, "START", 0), (0, "START", 1)]
 
 
-def test_cores_beyond_the_boards_are_counted_on_from_its_first():
+def test_cores_beyond_the_boards_are_counted_on_from_its_first() -> None:
     happened = events(task(0, 10, coreoffset=2), task(1, 10, coreoffset=0), cores=2)
     assert of(1, happened)[0] == (10, "START")
 
 
-def test_a_job_moves_to_another_core_to_make_room_for_one_that_cannot():
+def test_a_job_moves_to_another_core_to_make_room_for_one_that_cannot() -> None:
     happened = events(task(0, 30, cores=2, priority=1), task(1, 10, coreoffset=0, priority=2, offset=5))
     assert of(1, happened)[:2] == [(5, "START"), (15, "EXIT")]
     assert of(0, happened)[1] == (30, "EXIT")
 
 
-def test_two_cores_run_the_two_most_urgent_of_three():
+def test_two_cores_run_the_two_most_urgent_of_three() -> None:
     happened = events(*(task(n, 10, cores=2, priority=n) for n in range(3)), cores=2)
     assert [of(n, happened)[0] for n in range(3)] == [(0, "START"), (0, "START"), (10, "START")]
 
 
-def test_a_job_is_killed_at_its_critical_time_counted_from_its_start():
+def test_a_job_is_killed_at_its_critical_time_counted_from_its_start() -> None:
     happened = events(task(0, 30, priority=1), task(1, 50, priority=2, criticaltime=20))
     assert of(1, happened) == [(30, "START"), (50, "EXIT_CRITICAL"), (50, "JOBS_DONE")]
 
 
-def test_a_job_that_is_done_at_its_critical_time_exits():
+def test_a_job_that_is_done_at_its_critical_time_exits() -> None:
     assert of(0, events(task(0, 20, criticaltime=20)))[1] == (20, "EXIT")
 
 
-def test_a_job_that_overruns_is_killed_when_the_next_period_comes():
+def test_a_job_that_overruns_is_killed_when_the_next_period_comes() -> None:
     endless = PeriodicTask(id=0, pkg="idle", period=40, numberofjobs=2)
     assert of(0, events(endless)) == [
         (0, "START"),
@@ -119,7 +119,7 @@ def test_a_job_that_overruns_is_killed_when_the_next_period_comes():
     ]
 
 
-def test_a_job_that_never_got_a_core_is_told_when_its_period_ends():
+def test_a_job_that_never_got_a_core_is_told_when_its_period_ends() -> None:
     hog = PeriodicTask(id=0, pkg="idle", priority=1)
     assert of(1, events(hog, task(1, 5, priority=2, period=40))) == [
         (40, "START"),
@@ -128,28 +128,28 @@ def test_a_job_that_never_got_a_core_is_told_when_its_period_ends():
     ]
 
 
-def test_an_endless_job_leaves_nothing_more_to_happen():
+def test_an_endless_job_leaves_nothing_more_to_happen() -> None:
     assert events(PeriodicTask(id=0, pkg="idle")) == [(0, "START", 0)]
 
 
-def test_numberofjobs_0_goes_on_for_ever():
+def test_numberofjobs_0_goes_on_for_ever() -> None:
     happened = events(task(0, 1, period=10, numberofjobs=0), count=2001)
     assert happened[-1] == (10_000, "START", 0)
     assert not [e for e in happened if e[1] == "JOBS_DONE"]
 
 
-def test_every_release_of_a_task_that_does_not_fit_is_refused():
+def test_every_release_of_a_task_that_does_not_fit_is_refused() -> None:
     happened = events(task(0, 6, period=10), task(1, 6, period=10, numberofjobs=2), task(2, 4, period=10))
     assert of(1, happened) == [(0, "NOT_SCHEDULED"), (10, "NOT_SCHEDULED"), (10, "JOBS_DONE")]
     assert of(2, happened)[1] == (10, "EXIT")
 
 
-def test_a_task_fits_on_the_cores_that_others_leave():
+def test_a_task_fits_on_the_cores_that_others_leave() -> None:
     happened = events(task(0, 6, period=10), task(1, 6, period=10, coreoffset=1))
     assert of(1, happened)[0] == (0, "START")
 
 
-def test_more_than_a_whole_core_fits_nowhere():
+def test_more_than_a_whole_core_fits_nowhere() -> None:
     assert events(task(0, 11, period=10, cores=2))[0] == (0, "NOT_SCHEDULED", 0)
 
 
@@ -163,12 +163,12 @@ def test_more_than_a_whole_core_fits_nowhere():
         ({"pkg": "unknown"}, "EXIT_ERROR"),
     ],
 )
-def test_a_job_that_lacks_something_starts_and_fails(parameters, exit_type):
-    lacking = PeriodicTask(**{"id": 0, "pkg": "hey"} | parameters)
+def test_a_job_that_lacks_something_starts_and_fails(parameters: dict[str, Any], exit_type: str) -> None:
+    lacking = PeriodicTask(id=0, **({"pkg": "hey"} | parameters))
     assert [event_type for _, event_type in of(0, events(lacking))] == ["START", exit_type, "JOBS_DONE"]
 
 
-def test_an_end_comes_before_the_start_that_follows_it():
+def test_an_end_comes_before_the_start_that_follows_it() -> None:
     happened = events(task(0, 10, priority=5, offset=0), task(1, 10, priority=1, offset=0))
     assert happened[1:4] == [(10, "EXIT", 1), (10, "JOBS_DONE", 1), (10, "START", 0)]
 
@@ -199,7 +199,9 @@ def taskset(parameters: list[dict[str, Any]]) -> tuple[PeriodicTask, ...]:
 
 @settings(deadline=None, max_examples=60)
 @given(TASKS, st.integers(0, 5), st.integers(1, 3))
-def test_the_same_task_set_and_seed_give_the_same_events(parameters, seed, cores):
+def test_the_same_task_set_and_seed_give_the_same_events(
+    parameters: list[dict[str, Any]], seed: int, cores: int
+) -> None:
     tasks = taskset(parameters)
     first, second = (events(*tasks, seed=seed, cores=cores, count=200) for _ in range(2))
     assert first == second
@@ -207,7 +209,9 @@ def test_the_same_task_set_and_seed_give_the_same_events(parameters, seed, cores
 
 @settings(deadline=None, max_examples=100)
 @given(TASKS, st.integers(1, 3))
-def test_whatever_the_tasks_are_each_ones_jobs_follow_one_another(parameters, cores):
+def test_whatever_the_tasks_are_each_ones_jobs_follow_one_another(
+    parameters: list[dict[str, Any]], cores: int
+) -> None:
     """START and end alternate, time never goes back, and a counted task ends all its jobs."""
     tasks = taskset(parameters)
     happened = events(*tasks, cores=cores, count=300)
@@ -223,7 +227,7 @@ def test_whatever_the_tasks_are_each_ones_jobs_follow_one_another(parameters, co
             assert kinds[-1] == "JOBS_DONE"
 
 
-def test_only_another_seed_varies_run_times():
+def test_only_another_seed_varies_run_times() -> None:
     def ends(seed: int) -> list[Event]:
         return [e for e in events(PeriodicTask(id=0, pkg="cond_42", arg1=500), seed=seed) if e[1] == "EXIT"]
 

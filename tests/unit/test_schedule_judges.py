@@ -87,7 +87,7 @@ def response_time(task: PeriodicTask, more_urgent: list[PeriodicTask]) -> int | 
     return None
 
 
-def test_first_jobs_respond_as_the_analysis_says_and_no_later_one_takes_longer():
+def test_first_jobs_respond_as_the_analysis_says_and_no_later_one_takes_longer() -> None:
     judged = 0
     for seed in range(150):
         tasks = taskset(seed, first_priority=10)
@@ -111,7 +111,7 @@ def first_period(tasks: list[PeriodicTask]) -> set[EventType]:
     return {e.type for e in takewhile(lambda e: e.time <= last.period, happened) if e.task_id == last.id}
 
 
-def test_a_task_that_the_analysis_finds_too_slow_overruns_its_first_period():
+def test_a_task_that_the_analysis_finds_too_slow_overruns_its_first_period() -> None:
     judged = 0
     for seed in range(150):
         tasks = taskset(seed, first_priority=10, load=1.25)
@@ -182,20 +182,20 @@ def agree(scheduler: str, first_priority: int | None, cores: int) -> None:
 
 
 @needs_simso
-def test_fixed_priorities_on_one_core_give_the_jobs_of_simso():
+def test_fixed_priorities_on_one_core_give_the_jobs_of_simso() -> None:
     agree("simso.schedulers.FP", first_priority=10, cores=1)
 
 
 @needs_simso
-def test_edf_on_one_core_gives_the_jobs_of_simso():
+def test_edf_on_one_core_gives_the_jobs_of_simso() -> None:
     agree("simso.schedulers.EDF", first_priority=None, cores=1)
 
 
 @needs_simso
-def test_fixed_priorities_on_two_cores_give_the_jobs_of_simso():
+def test_fixed_priorities_on_two_cores_give_the_jobs_of_simso() -> None:
     agree("simso.schedulers.FP", first_priority=10, cores=2)
 
 
 @needs_simso
-def test_edf_on_two_cores_gives_the_jobs_of_simso():
+def test_edf_on_two_cores_gives_the_jobs_of_simso() -> None:
     agree("simso.schedulers.EDF", first_priority=None, cores=2)

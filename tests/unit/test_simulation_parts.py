@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 
 
-def test_a_task_set_is_read_from_its_xml_with_all_parameters():
+def test_a_task_set_is_read_from_its_xml_with_all_parameters() -> None:
     parameters = {
         "id": 3,
         "pkg": "pi",
@@ -55,7 +56,7 @@ def test_a_task_set_is_read_from_its_xml_with_all_parameters():
     )
 
 
-def test_a_task_has_the_defaults_of_the_taskloader():
+def test_a_task_has_the_defaults_of_the_taskloader() -> None:
     (read,) = read_tasks(TaskSet([Task(pkg="hey")]).xml())
     assert read == PeriodicTask.read({"id": 0, "pkg": "hey"})
 
@@ -72,13 +73,13 @@ def test_a_task_has_the_defaults_of_the_taskloader():
         b"<other/>",
     ],
 )
-def test_what_is_no_task_set_is_refused(document):
+def test_what_is_no_task_set_is_refused(document: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_tasks(document)
 
 
 @pytest.mark.parametrize("pkg", sorted(KNOWN_BINARIES - {"idle", "namaste", "hey"}))
-def test_run_times_of_known_binaries_grow_with_arg1(pkg):
+def test_run_times_of_known_binaries_grow_with_arg1(pkg: str) -> None:
     times = [
         work(PeriodicTask(id=0, pkg=pkg, arg1=arg1), 0, 0, ()).run_time_ms for arg1 in (0, 100, 1000, 10000)
     ]
@@ -87,11 +88,11 @@ def test_run_times_of_known_binaries_grow_with_arg1(pkg):
 
 
 @pytest.mark.parametrize("pkg", ["idle", "namaste"])
-def test_endless_binaries_never_end(pkg):
+def test_endless_binaries_never_end(pkg: str) -> None:
     assert work(PeriodicTask(id=0, pkg=pkg), 0, 0, ()) == (None, EventType.EXIT)
 
 
-def test_a_binary_that_was_sent_runs_for_its_execution_time():
+def test_a_binary_that_was_sent_runs_for_its_execution_time() -> None:
     assert work(PeriodicTask(id=0, pkg="mine", executiontime=17), 0, 0, {"mine"}).run_time_ms == 17
 
 
@@ -105,7 +106,9 @@ def test_a_binary_that_was_sent_runs_for_its_execution_time():
         ("127.0.10.0/28", 2, [("127.0.10.1", 3001), ("127.0.10.2", 3001)]),
     ],
 )
-def test_boards_listen_on_successive_ports_or_addresses(listen, count, expected):
+def test_boards_listen_on_successive_ports_or_addresses(
+    listen: str, count: int | None, expected: list[tuple[str, int]]
+) -> None:
     assert places(listen, count) == expected
 
 
@@ -121,12 +124,12 @@ def test_boards_listen_on_successive_ports_or_addresses(listen, count, expected)
         ("127.0.0.1", 0),
     ],
 )
-def test_a_place_that_cannot_be_is_refused(listen, count):
+def test_a_place_that_cannot_be_is_refused(listen: str, count: int | None) -> None:
     with pytest.raises(AddressError):
         places(listen, count)
 
 
-def test_a_fault_strikes_once_and_early():
+def test_a_fault_strikes_once_and_early() -> None:
     for seed in range(20):
         faults = Faults(["freeze"], seed)
         struck = [faults.strikes(Fault.FREEZE) for _ in range(10)]
@@ -134,11 +137,11 @@ def test_a_fault_strikes_once_and_early():
         assert True in struck[:2]
 
 
-def test_the_seed_moves_where_a_fault_strikes():
+def test_the_seed_moves_where_a_fault_strikes() -> None:
     assert len({Faults(["freeze"], seed).strikes(Fault.FREEZE) for seed in range(20)}) == 2
 
 
-def test_a_fault_that_was_not_asked_for_never_strikes():
+def test_a_fault_that_was_not_asked_for_never_strikes() -> None:
     assert not any(Faults(["freeze"], 0).strikes(Fault.HUGE_SIZE) for _ in range(10))
 
 
@@ -154,12 +157,12 @@ def test_a_fault_that_was_not_asked_for_never_strikes():
         {"clock_bits": 16},
     ],
 )
-def test_a_board_with_a_wrong_setting_is_not_made(wrong):
+def test_a_board_with_a_wrong_setting_is_not_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         SimulatedBoard(**wrong)
 
 
-def test_a_truth_file_that_cannot_be_written_is_known_when_the_board_opens(tmp_path: Path):
+def test_a_truth_file_that_cannot_be_written_is_known_when_the_board_opens(tmp_path: Path) -> None:
     async def opened() -> None:
         async with SimulatedBoard(truth=tmp_path / "missing" / "truth.jsonl"):
             pass
@@ -168,18 +171,18 @@ def test_a_truth_file_that_cannot_be_written_is_known_when_the_board_opens(tmp_p
         asyncio.run(opened())
 
 
-def test_time_stamps_wrap_at_32_bits():
+def test_time_stamps_wrap_at_32_bits() -> None:
     clock = Clock(2**32 - 10, speed=1, bits=32)
     assert [clock.stamp(2**32 - 1), clock.stamp(2**32 + 4)] == [2**32 - 1, 4]
 
 
-def test_restarted_time_stamps_go_on_from_0():
+def test_restarted_time_stamps_go_on_from_0() -> None:
     clock = Clock(5000, speed=1, bits=64)
     clock.restart_stamps(6000)
     assert [clock.stamp(6000), clock.stamp(6100)] == [0, 100]
 
 
-def test_the_clock_never_goes_back():
+def test_the_clock_never_goes_back() -> None:
     async def times() -> list[int]:
         clock = Clock(100, speed=1000, bits=64)
         await clock.until(140)
@@ -190,7 +193,7 @@ def test_the_clock_never_goes_back():
     assert read == sorted(read)
 
 
-def test_a_profile_is_laid_out_as_real_boards_do():
+def test_a_profile_is_laid_out_as_real_boards_do() -> None:
     event = {"type": "START", "task-id": "0", "time-stamp": "276427"}
     assert frames.profile([event]) == (
         b"<profile>\n\t<events>\n"
@@ -199,7 +202,7 @@ def test_a_profile_is_laid_out_as_real_boards_do():
     )
 
 
-def test_old_boards_do_not_know_the_newer_words():
+def test_old_boards_do_not_know_the_newer_words() -> None:
     assert Dialect.OLD.name_of(EventType.JOBS_DONE) is None
     assert Dialect.OLD.name_of(EventType.OUT_OF_CAPS) is EventType.EXIT_ERROR
     assert all(Dialect.NEW.name_of(event_type) is event_type for event_type in EventType)
