@@ -7,10 +7,14 @@ from taskgen.boards.protocol import Command
 from tests.support.profiles import profile_document
 from tests.support.scripted_board import BoardConnection, scripted_board
 
+TASKS = 7
+
 
 def frame(events: int) -> bytes:
     """A document as boards write it."""
-    return profile_document(*[("START" if n % 2 == 0 else "EXIT", n % 7, 276427 + n) for n in range(events)])
+    return profile_document(
+        *[("START" if n % 2 == 0 else "EXIT", n // 2 % TASKS, 276427 + n) for n in range(events)]
+    )
 
 
 def flood(line: BoardConnection, frames: int, events: int) -> None:
@@ -20,7 +24,7 @@ def flood(line: BoardConnection, frames: int, events: int) -> None:
     piece = len(document).to_bytes(4, "little") + document
     for _ in range(frames // 100):
         line.send(piece * 100)
-    line.send_events(("LAST", 0, 1))
+    line.send_events(("LAST", 0, 1), *[("JOBS_DONE", task, 2) for task in range(TASKS)])
     line.obey_until(Command.AVAILABLE)
 
 

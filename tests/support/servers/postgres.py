@@ -18,13 +18,8 @@ from tests.support.servers.server import Runner, Server
 PASSWORD = "taskgen"  # of a server that only this machine reaches, and only while the tests run
 
 # Without fsync a commit outlives the server's death, though not the machine's: enough here, and faster.
-_SETTINGS = (
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "fsync=off",
-    "full_page_writes=off",
-    "max_connections=200",
-)
+_SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200")
+_NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 _INITDB = ("--no-sync", "--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
 
 
@@ -47,21 +42,23 @@ class Postgres(Server):
         return True
 
 
-def installed_postgres() -> Callable[[], Postgres] | None:
+def installed_postgres(*, is_durable: bool = False) -> Callable[[], Postgres] | None:
     """What makes a private server from the newest version that is installed here, if one is."""
     debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
     newest = max(debian, key=lambda path: float(path.parts[-3]), default=shutil.which("postgres"))
-    return None if newest is None else partial(_private_postgres, Path(newest).resolve().parent)
+    if newest is None:
+        return None
+    return partial(_private_postgres, Path(newest).resolve().parent, () if is_durable else _NOT_DURABLE)
 
 
-def _private_postgres(folder: Path) -> Postgres:
+def _private_postgres(folder: Path, more_settings: tuple[str, ...]) -> Postgres:
     home = Path(tempfile.mkdtemp(prefix="taskgen-postgresql-"))
     user = None
     if os.geteuid() == 0:  # which PostgreSQL refuses to be
         user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
         shutil.chown(home, user)
     port = port_for.select_random()
-    settings = [f"--{setting}" for setting in (*_SETTINGS, f"port={port}")]
+    settings = [f"--{setting}" for setting in (*_SETTINGS, *more_settings, f"port={port}")]
     command = [str(folder / "postgres"), "-D", str(home / "data"), *settings]
     process = ServerProcess(command, home, user=user, ends_on=signal.SIGINT)
     password = home / "password"
