@@ -98,6 +98,7 @@ def scripted_board(*scripts: Script, host: str = "127.0.0.1") -> Iterator[str]:
                 with connection:
                     if is_over.is_set():
                         return
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     connection.settimeout(_DEADLINE_S)
                     try:
                         scripts[min(number, len(scripts) - 1)](BoardConnection(connection))

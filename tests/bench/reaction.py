@@ -1,0 +1,111 @@
+"""From a board's last `EXIT` to the `STOP` on its socket, and from run to run, in a lab with all its services."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pika
+
+from taskgen.boards.protocol import Command
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
+from tests.bench.lab import QUEUES, BenchLab, bench_lab
+from tests.support.scripted_board import BoardConnection, scripted_board
+
+JOBS = 10
+_TASKSET = TaskSet([Task(pkg="hey", period=10, numberofjobs=JOBS)])
+_PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
+
+
+@dataclass
+class Runs:
+    """What a board saw of its runs, in seconds."""
+
+    reactions: list[float] = field(default_factory=list)
+    """From the frame with a run's last events to the `STOP`."""
+    gaps: list[float] = field(default_factory=list)
+    """From a run's `START` to the next one's: overhead alone, as the jobs themselves take no time."""
+
+
+def measure_runs(count: int) -> Runs:
+    """Run task-sets of ten jobs back to back."""
+    seen = Runs()
+    is_over = threading.Event()
+
+    def script(line: BoardConnection) -> None:
+        before: float | None = None
+        for _ in range(count):
+            line.obey_until(Command.START)
+            began = time.monotonic()
+            if before is not None:
+                seen.gaps.append(began - before)
+            before = began
+            for number in range(JOBS - 1):
+                line.send_events(("START", 0, number), ("EXIT", 0, number))
+            line.send_events(("START", 0, JOBS), ("EXIT", 0, JOBS), ("JOBS_DONE", 0, JOBS))
+            said = time.monotonic()
+            line.obey_until(Command.STOP)
+            seen.reactions.append(time.monotonic() - said)
+        is_over.set()
+        line.wait_for_end()
+
+    with bench_lab() as lab, scripted_board(script) as address:
+        for name in QUEUES:
+            lab.start(name)
+        lab.start("distributor", boards=address)
+        for _ in range(count):
+            lab.client.submit(_TASKSET)
+        if not is_over.wait(600):
+            raise TimeoutError("the runs do not come to an end")
+    return seen
+
+
+def measure_two_hops(lab: BenchLab, count: int) -> list[float]:
+    """Seconds of a message through a queue, another process and a second queue, each confirmed."""
+    url = lab.broker.url
+    hops: list[float] = []
+    with _relay(url), pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        messages = channel.consume("bench.back", auto_ack=False)
+        for _ in range(count):
+            began = time.monotonic()
+            channel.basic_publish("", "bench.there", b"x" * 500, _PERSISTENT)
+            method, _, _ = next(messages)
+            hops.append(time.monotonic() - began)
+            channel.basic_ack(method.delivery_tag)
+    return hops
+
+
+@contextmanager
+def _relay(url: str) -> Iterator[None]:
+    with subprocess.Popen([sys.executable, "-m", __name__, url], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
+def _pass_on(url: str) -> None:
+    """Take each message of one queue, and put it into the other, as pika's tutorial does."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for queue in ("bench.there", "bench.back"):
+            channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        print("ready", flush=True)
+        for method, _, body in channel.consume("bench.there"):
+            channel.basic_publish("", "bench.back", body, _PERSISTENT)
+            channel.basic_ack(method.delivery_tag)
+
+
+if __name__ == "__main__":
+    _pass_on(sys.argv[1])
