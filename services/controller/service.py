@@ -16,7 +16,7 @@ from taskgen.amqp.declaring import declare
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, tasksets_queue
 from taskgen.amqp.waiting import until_lost
-from taskgen.consumer.consumer import Hosted, host
+from taskgen.consumer.consumer import Consumer, consume
 from taskgen.errors import LockedError, StoreUnavailableError
 from taskgen.events.base import StoringHandler
 from taskgen.loading.handler_loader import load_handler
@@ -60,7 +60,7 @@ async def _lead(
     async with asyncio.TaskGroup() as group:
         group.create_task(_until_lost(connection))
         watch = partial(_watch, processor, settings.lost_after_s, health)
-        group.create_task(host(settings, controller_queue(), processor, health, beside=watch))
+        group.create_task(consume(settings, controller_queue(), processor, health, beside=watch))
 
 
 async def _become_active(
@@ -95,6 +95,8 @@ async def _until_lost(connection: Connection) -> None:
     await connection.lost
 
 
-async def _watch(processor: ControllerProcessor, lost_after_s: float, health: Health, hosted: Hosted) -> None:
-    await declare(hosted.connection, [tasksets_queue()])  # for what is put back
-    await Supervisor(processor, hosted, lost_after_s, health).serve()
+async def _watch(
+    processor: ControllerProcessor, lost_after_s: float, health: Health, consumer: Consumer
+) -> None:
+    await declare(consumer.publishing, [tasksets_queue()])  # for what is put back
+    await Supervisor(processor, consumer, lost_after_s, health).serve()

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskgen.runtime.settings import ServiceSettings, checked
+from taskgen.consumer.settings import ConsumerSettings
+from taskgen.runtime.settings import checked
 from taskgen.state.opening import open_state
 
 
-class ControllerSettings(ServiceSettings):
+class ControllerSettings(ConsumerSettings):
     """Variables `TASKGEN_...`; see `.env.example`."""
 
     state_url: Annotated[str, checked(open_state)] = "sqlite:controller.db"

@@ -14,7 +14,7 @@ from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
 from taskgen.amqp.waiting import until_lost
-from taskgen.consumer.consumer import Hosted
+from taskgen.consumer.consumer import Consumer
 from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
 from taskgen.messages.codec import StatusMessage, read_message
 from taskgen.runtime.health import Health
@@ -32,16 +32,16 @@ class Supervisor:
 
     Args:
         processor: the controller.
-        hosted: its connection for publishing, and its worker thread.
+        consumer: its connection for publishing, and its worker thread.
         lost_after_s: see `LivenessMonitor`.
         health: its part `store` says whether the state can be read, also while no message comes.
     """
 
     def __init__(
-        self, processor: ControllerProcessor, hosted: Hosted, lost_after_s: float, health: Health
+        self, processor: ControllerProcessor, consumer: Consumer, lost_after_s: float, health: Health
     ) -> None:
         self._processor = processor
-        self._hosted = hosted
+        self._consumer = consumer
         self._health = health
         self._silence = LivenessMonitor(lost_after_s, time.monotonic())
         self._quiet_rounds = 0
@@ -53,7 +53,7 @@ class Supervisor:
         Raises:
             BrokerError: so it is; a new watch over another connection is needed.
         """
-        channel = await self._hosted.connection.channel()
+        channel = await self._consumer.publishing.channel()
         queue = await channel.declare_queue("", durable=False, exclusive=True)
         await channel.bind(queue.name, EVENTS, "status.#")
         await channel.consume(queue.name, partial(self._hear, channel))
@@ -67,7 +67,7 @@ class Supervisor:
             await until_lost(asyncio.sleep(_EVERY_S), channel.lost)
 
     async def _look(self, channel: Channel) -> None:
-        report = await self._hosted.between_batches(self._processor.report)
+        report = await self._consumer.between_batches(self._processor.report)
         channel.publish(EVENTS, "status.controller", report.body(), report.message_id, is_persistent=False)
         await self._decide_again()
         await self._end_duplicates()
@@ -76,8 +76,8 @@ class Supervisor:
 
     async def _publish(self) -> None:
         """What the broker could not take before, or what no batch of messages led to."""
-        if sent := await self._processor.publish(self._hosted.channel):
-            await self._hosted.between_batches(partial(self._processor.mark_sent, sent))
+        if sent := await self._processor.publish(self._consumer.out):
+            await self._consumer.between_batches(partial(self._processor.mark_sent, sent))
 
     def _hear(self, channel: Channel, delivery: Delivery) -> None:
         channel.acknowledge(delivery.tag)
@@ -94,7 +94,7 @@ class Supervisor:
         live = list(self._processor.live.values())
         for board, decision in self._reminders.due(live, self._silence.running, time.monotonic()):
             try:
-                await self._hosted.channel.publish(COMMANDS, board, decision.body(), decision.message_id)
+                await self._consumer.out.publish(COMMANDS, board, decision.body(), decision.message_id)
             except UnroutableError as error:
                 log.info("run %s was not told again that it is over: %s", decision.run_id, error)
 
@@ -108,7 +108,7 @@ class Supervisor:
             if other != run_id and live[run_id].decision is None:
                 surplus[run_id] = f"run {other} of the same task-set is on"
         if surplus:
-            await self._hosted.between_batches(partial(self._processor.end_duplicates, surplus))
+            await self._consumer.between_batches(partial(self._processor.end_duplicates, surplus))
 
     async def _judge(self, channel: Channel) -> None:
         waiting = (await channel.queue_state(CONTROLLER)).messages
@@ -117,4 +117,4 @@ class Supervisor:
             return
         runs = list(self._processor.live.values())
         if lost := self._silence.lost(runs, self._processor.heard, time.monotonic()):
-            await self._hosted.between_batches(partial(self._processor.give_up, lost))
+            await self._consumer.between_batches(partial(self._processor.give_up, lost))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskgen.runtime.settings import ServiceSettings
+from taskgen.consumer.settings import ConsumerSettings
 
 
-class CsvSinkSettings(ServiceSettings):
+class CsvSinkSettings(ConsumerSettings):
     """Where the events go."""
 
     csv_dir: Path = Path("events")

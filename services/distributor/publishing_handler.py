@@ -12,10 +12,10 @@ from services.distributor.outbox import Change, Entry, OpenRun, Outbox
 from services.distributor.run_progress import RunProgress
 from taskgen.errors import DistributorError, StoreUnavailableError
 from taskgen.event import CommittingHandler, Profile, Quarantined
+from taskgen.event_columns import ProfileOfRun
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
-    ProfileOfRun,
     QuarantinedMessage,
     RefusedMessage,
     RunHead,
@@ -28,7 +28,7 @@ from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
 
-_EVENTS_IN_A_MESSAGE: Final = 500
+_EVENTS_IN_A_MESSAGE: Final = 1_000
 _MESSAGE_BYTES: Final = 64 * 1024
 """A larger message is split, so that consumers can hold many; a single event may be larger."""
 
@@ -109,9 +109,8 @@ class PublishingHandler(CommittingHandler):
             progress.cut("a profile before could not be taken")
         if progress.cut_because:
             return False
-        profile = ProfileOfRun(first_seq=run.first_seq, received_at=run.received_at, profile=event)
-        progress.profiles.append(profile)
-        progress.kept = profile.next_seq
+        progress.profiles.append(ProfileOfRun(run.first_seq, run.received_at, event))
+        progress.kept = progress.given
         if progress.kept - progress.profiles[0].first_seq >= _EVENTS_IN_A_MESSAGE:
             self._flush(progress)
         return True
@@ -174,17 +173,17 @@ class PublishingHandler(CommittingHandler):
         """Make one message of a run's collected profiles."""
         profiles, run.profiles = run.profiles, []
         if profiles:
-            self._add_events(EventsMessage(run=run.head, profiles=profiles))
+            self._add_events(run, EventsMessage.of(run.head, profiles))
 
-    def _add_events(self, message: EventsMessage) -> None:
+    def _add_events(self, run: RunProgress, message: EventsMessage) -> None:
         """Add a message, or its halves where it is too large."""
         body = message.body()
         halves = message.halves() if len(body) > _MESSAGE_BYTES else ()
         for half in halves:
-            self._add_events(half)
+            self._add_events(run, half)
         if not halves:
-            entry = Entry(f"events.{message.run.board}", message.message_id, body)
-            self._changes.append(Change(entry, _open(message.run, message.next_seq)))
+            entry = Entry(f"events.{run.head.board}", message.message_id, body)
+            self._changes.append(Change(entry, OpenRun(run.head.run_id, run.head_json, message.next_seq)))
 
     def _add_end_of(self, run: RunProgress, end: EndedMessage) -> None:
         """Add a run's end, as far as the run itself could be written."""

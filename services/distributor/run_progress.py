@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from taskgen.messages.codec import EndedMessage, ProfileOfRun, RunHead
+from taskgen.event_columns import ProfileOfRun
+from taskgen.messages.codec import EndedMessage, RunHead
 from taskgen.run import Outcome
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,8 @@ class RunProgress:
     """A run whose end is not in the outbox yet."""
 
     head: RunHead
+    head_json: str = field(init=False)
+    """JSON of `head`, which every change of the run carries."""
     profiles: list[ProfileOfRun] = field(default_factory=list)
     """Those that are in no message yet."""
     given: int = 0
@@ -30,6 +33,9 @@ class RunProgress:
     """Whether its start was given up: nothing of it is told, and its task-set stays in the queue."""
     end: EndedMessage | None = None
     """How it ended, if it has: not yet `shortened`."""
+
+    def __post_init__(self) -> None:
+        self.head_json = self.head.model_dump_json()
 
     def cut(self, reason: str) -> None:
         """Have nothing more of the run written; the first reason counts."""

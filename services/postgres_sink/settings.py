@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from taskgen.consumer.settings import ConsumerSettings
 from taskgen.events.postgres_server import PostgresServer
-from taskgen.runtime.settings import ServiceSettings, checked
+from taskgen.runtime.settings import checked
 
 
-class PostgresSinkSettings(ServiceSettings):
+class PostgresSinkSettings(ConsumerSettings):
     """Where the events go."""
 
     postgres_dsn: Annotated[str, checked(PostgresServer)]

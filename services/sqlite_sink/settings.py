@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskgen.runtime.settings import ServiceSettings
+from taskgen.consumer.settings import ConsumerSettings
 
 
-class SqliteSinkSettings(ServiceSettings):
+class SqliteSinkSettings(ConsumerSettings):
     """Where the events go."""
 
     sqlite_path: Path = Path("events.db")

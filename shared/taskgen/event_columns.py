@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from taskgen.boards.profile import are_valid_events
 from taskgen.taskset import Profile
@@ -14,23 +16,42 @@ from taskgen.taskset import Profile
 _KNOWN = ("@type", "@task-id", "@time-stamp")
 
 
-class Frame(NamedTuple):
-    """Where a profile's events are within the run, and when they were received."""
+class ProfileOfRun(NamedTuple):
+    """One profile, as handlers are given it, and the place of its events within the run."""
 
-    first_seq: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    first_seq: int
     """Number of its first event within the run, from 0; an empty profile has that of the next one."""
     received_at: str
     """Host's time, UTC, ISO 8601."""
+    profile: Profile
+    """The dictionary of xmltodict; `event` is always a list of valid events."""
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The profile's events."""
+        events: list[dict[str, Any]] = self.profile["profile"]["events"]["event"]
+        return events
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the event that comes after this profile."""
+        return self.first_seq + len(self.events)
 
 
-class EventColumns(BaseModel):
+class Frame(NamedTuple):
+    """A profile without its events; see `ProfileOfRun`."""
+
+    first_seq: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    received_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
     """Consecutive events of one run, of one or more profiles.
 
     The lists have one entry for each event. What does not fit into them is kept beside them, so that
     `profiles()` returns exactly what `of()` was given.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     types: list[str]
     """Usually one of `EventType`; one line."""
@@ -40,19 +61,14 @@ class EventColumns(BaseModel):
     """Milliseconds since the board's boot."""
     frames: Annotated[list[Frame], Field(min_length=1)]
     """The profiles that the events came in."""
-    unusual: dict[int, dict[str, Any]] = {}
+    unusual: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By their place in the lists: the dictionaries of events with other attributes, or written unusually."""
-    shells: dict[int, Profile] = {}
+    shells: dict[int, Profile] = field(default_factory=dict)
     """By their place in `frames`: profiles with more than events; their `event` is an empty list."""
 
     @classmethod
-    def of(cls, profiles: Iterable[tuple[int, str, Profile]]) -> EventColumns:
-        """Make columns of valid profiles.
-
-        Args:
-            profiles: of each, the number of its first event, when it was received, and the dictionary that
-                handlers are given. The numbers leave no gap.
-        """
+    def of(cls, profiles: Iterable[ProfileOfRun]) -> EventColumns:
+        """Make columns of valid profiles that leave no gap."""
         events: list[dict[str, Any]] = []
         frames: list[Frame] = []
         shells: dict[int, Profile] = {}
@@ -66,14 +82,7 @@ class EventColumns(BaseModel):
         types = [event["@type"] for event in events]
         task_ids = [event["@task-id"] for event in events]
         time_stamps = [event["@time-stamp"] for event in events]
-        columns = cls.model_construct(
-            types=types,
-            task_ids=list(map(int, task_ids)),
-            time_stamps=list(map(int, time_stamps)),
-            frames=frames,
-            unusual={},
-            shells=shells,
-        )
+        columns = cls(types, list(map(int, task_ids)), list(map(int, time_stamps)), frames, shells=shells)
         is_usual = (
             sum(map(len, events)) == len(_KNOWN) * len(events)
             and list(map(str, columns.task_ids)) == task_ids
@@ -82,7 +91,7 @@ class EventColumns(BaseModel):
         )
         for place, event in enumerate(events) if not is_usual else ():
             types[place] = one_line(event["@type"])
-            if event != columns._usual(place):  # noqa: SLF001 - of this class
+            if event != columns._usual(place):
                 columns.unusual[place] = event
         return columns
 
@@ -93,8 +102,12 @@ class EventColumns(BaseModel):
             "@time-stamp": str(self.time_stamps[place]),
         }
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
+    def checked(self) -> EventColumns:
+        """Return the columns themselves, if they contradict neither each other nor what `of()` makes.
+
+        Raises:
+            ValueError: they do.
+        """
         count = len(self.types)
         if not count == len(self.task_ids) == len(self.time_stamps):
             raise ValueError("columns of different lengths")
@@ -131,7 +144,7 @@ class EventColumns(BaseModel):
         """Number of the event that comes after these."""
         return self.first_seq + len(self.types)
 
-    def profiles(self) -> Iterator[tuple[int, str, Profile]]:
+    def profiles(self) -> Iterator[ProfileOfRun]:
         """The profiles, as `of()` takes them: dictionaries exactly as xmltodict made them."""
         for number, (frame, end) in enumerate(zip(self.frames, self._ends(), strict=True)):
             places = range(frame.first_seq - self.first_seq, end - self.first_seq)
@@ -141,9 +154,18 @@ class EventColumns(BaseModel):
                 content = shell["profile"]
                 inside = {**content["events"], "event": events}
                 profile = {**shell, "profile": {**content, "events": inside}}
-            yield frame.first_seq, frame.received_at, profile
+            yield ProfileOfRun(frame.first_seq, frame.received_at, profile)
 
-    def part(self, start: int, stop: int) -> Self:
+    def others(self, place: int) -> str | None:
+        """What an event has besides its columns, or writes in another way, as JSON; None if nothing."""
+        event = self.unusual.get(place)
+        if event is None:
+            return None
+        usual = self._usual(place)
+        more = {name: value for name, value in event.items() if usual.get(name) != value}
+        return json.dumps(more) if more else None
+
+    def part(self, start: int, stop: int) -> EventColumns:
         """The events from one place up to another, with the profiles that they came in."""
         first, last = self.first_seq + start, self.first_seq + stop
         is_end = stop == len(self)
@@ -153,26 +175,24 @@ class EventColumns(BaseModel):
             if (frame.first_seq < last or is_end) and (first < end or first <= frame.first_seq)
         ]
         kept = [self.frames[number] for number in numbers]
-        return self.model_copy(
-            update={
-                "types": self.types[start:stop],
-                "task_ids": self.task_ids[start:stop],
-                "time_stamps": self.time_stamps[start:stop],
-                "frames": [Frame(max(frame.first_seq, first), frame.received_at) for frame in kept],
-                "unusual": {
-                    place - start: event for place, event in self.unusual.items() if start <= place < stop
-                },
-                # What came beside the events of a profile stays with the first of them.
-                "shells": {
-                    place: self.shells[number]
-                    for place, number in enumerate(numbers)
-                    if number in self.shells and first <= self.frames[number].first_seq
-                },
-            }
+        return EventColumns(
+            self.types[start:stop],
+            self.task_ids[start:stop],
+            self.time_stamps[start:stop],
+            [Frame(max(frame.first_seq, first), frame.received_at) for frame in kept],
+            {place - start: event for place, event in self.unusual.items() if start <= place < stop},
+            # What came beside the events of a profile stays with the first of them.
+            {
+                place: self.shells[number]
+                for place, number in enumerate(numbers)
+                if number in self.shells and first <= self.frames[number].first_seq
+            },
         )
 
     def received(self) -> list[str]:
         """When each event was received."""
+        if len(self.frames) == 1:
+            return [self.frames[0].received_at] * len(self)
         times: list[str] = []
         for frame, end in zip(self.frames, self._ends(), strict=True):
             times += [frame.received_at] * (end - frame.first_seq)

@@ -1,4 +1,4 @@
-"""From a board's last `EXIT` to the `STOP` on its socket, and from run to run, in a lab with all its services."""
+"""From a board's last `EXIT` to the `STOP` on its socket, and from run to run, in a lab of all services."""
 
 from __future__ import annotations
 

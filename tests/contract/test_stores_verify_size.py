@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskgen.errors import StoreError
+from taskgen.event_columns import EventColumns, Frame
 from taskgen.events import accounts, csv_reader
 from taskgen.events.accounts import Holding, holding_of
 from taskgen.events.base import Batch, EventRow, StoringHandler
@@ -34,13 +36,28 @@ def row(run: Run, seq: int, **more: Any) -> EventRow:
     return EventRow(run.run_id, seq, 0, "START", 10 * seq, "2024-05-06", None)._replace(**more)
 
 
+def in_columns(run: Run, rows: list[EventRow]) -> list[tuple[Run, EventColumns]]:
+    """What a store is given of these events: of those that follow one another together."""
+    batches = []
+    for _, group in groupby(enumerate(rows), key=lambda one: one[1].seq - one[0]):
+        part = [found for _, found in group]
+        columns = EventColumns(
+            [one.type for one in part],
+            [one.task_id for one in part],
+            [one.time_stamp for one in part],
+            [Frame(part[0].seq, part[0].received_at)],
+        )
+        batches.append((run, columns))
+    return batches
+
+
 def store(handler: StoringHandler, run: Run, count: int, every: int = 1) -> None:
     """A whole run, or every n-th event of it."""
     with handler:
         handler._write(Batch(started=[(run, _TASKS)]))
         for first in range(0, count, 5000):
             rows = [row(run, seq) for seq in range(first, min(first + 5000, count), every)]
-            handler._write(Batch(events=[(run, rows)]))
+            handler._write(Batch(events=in_columns(run, rows)))
         ended = Run(run.board, run.run_id, run.taskset_id, started_at=run.started_at)
         ended.outcome, ended.events, ended.ended_at = Outcome.FINISHED, count, "2024-05-07"
         handler._write(Batch(ended=[ended]))
@@ -200,7 +217,7 @@ def test_what_is_found_is_what_is_wrong(tmp_path: Path, seed: int) -> None:
             events = [event for event in held.elements() if event.run_id == run.run_id]
             count = max((event.seq + 1 for event in events), default=0)
             handler._write(Batch(started=[(run, [{"id": 0}, {"id": 1}])]))
-            handler._write(Batch(events=[(run, [row(run, seq) for seq in range(count)])] if count else []))
+            handler._write(Batch(events=in_columns(run, [row(run, seq) for seq in range(count)])))
             run.outcome, run.events, run.ended_at = Outcome.FINISHED, count, now()
             handler._write(Batch(ended=[run]))
             for seq in range(count):

@@ -12,7 +12,8 @@ import pytest
 
 from services.distributor.outbox import Change, Entry, Outbox
 from taskgen.amqp.topology import Queue, controller_queue, handler_queue, sink_queue
-from taskgen.messages.codec import EventsMessage, Message, ProfileOfRun
+from taskgen.event_columns import ProfileOfRun
+from taskgen.messages.codec import EventsMessage, Message
 from taskgen.run import now
 from taskgen.state.opening import open_state
 from tests.support.broker_client import dead_letters_of, declare_queues, publish, queue_depth
@@ -62,8 +63,8 @@ def run(messages: int, events: int, more: dict[str, Any]) -> list[Message]:
             for seq in range(first, first + events)
         ]
         profile = {"profile": {"events": {"event": found}}}
-        part = ProfileOfRun(first_seq=first, received_at=now(), profile=profile)
-        whole.append(EventsMessage(run=about, profiles=[part]))
+        part = ProfileOfRun(first, now(), profile)
+        whole.append(EventsMessage.of(about, [part]))
     return [*whole, ended_message(about, messages * events)]
 
 

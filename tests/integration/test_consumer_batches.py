@@ -12,11 +12,11 @@ import pytest
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import EVENTS, Queue, declare, sink_queue
-from taskgen.consumer.consumer import Hosted, host
+from taskgen.consumer.consumer import Consumer, consume
+from taskgen.consumer.settings import ConsumerSettings
 from taskgen.errors import MessageError, StoreError, StoreUnavailableError, UnstorableError
 from taskgen.messages.codec import EndedMessage, Message
 from taskgen.runtime.health import Health
-from taskgen.runtime.settings import ServiceSettings
 from tests.support.broker_client import dead_letters_of, queue_depth
 from tests.support.message_factory import ended_message, routing_key, run_head
 from tests.support.waiting import wait_until
@@ -98,8 +98,8 @@ def hosted(
 
     async def work() -> Health:
         health = Health()
-        settings = ServiceSettings(amqp_url=url)
-        hosting = asyncio.create_task(host(settings, QUEUE, processor, health, **options))
+        settings = ConsumerSettings(amqp_url=url)
+        hosting = asyncio.create_task(consume(settings, QUEUE, processor, health, **options))
         watching = asyncio.ensure_future(meanwhile(health))
         await asyncio.wait({hosting, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not hosting.done():
@@ -188,9 +188,9 @@ def test_work_beside_the_consuming_runs_between_batches_in_the_same_thread(amqp_
     processor = Recording()
     rounds: list[bool] = []
 
-    async def beside(hosted: Hosted) -> None:
+    async def beside(consumer: Consumer) -> None:
         while True:
-            rounds.append(await hosted.between_batches(lambda: processor._batch == []))
+            rounds.append(await consumer.between_batches(lambda: processor._batch == []))
             await asyncio.sleep(0)
 
     async def busy(_: Health) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
 from taskgen.consumer.prefetch import HELD_BYTES, Intake
+from taskgen.consumer.settings import ConsumerSettings
 from tests.support.broker_client import declare_queues, publish_to_queue
 
 pytestmark = pytest.mark.servers
@@ -28,11 +30,11 @@ def bodies(sizes: Sequence[int]) -> list[bytes]:
     return [f"{number:06}".encode().ljust(size) for number, size in enumerate(sizes)]
 
 
-def taken(url: str, count: int) -> tuple[list[Delivery], int]:
-    """So many messages as they come, and how many bytes were held at most."""
+def taken(url: str, count: int, **settings: Any) -> tuple[list[list[Delivery]], int]:
+    """That many messages in their batches, and how many bytes were held at most."""
 
-    async def take() -> tuple[list[Delivery], int]:
-        held, most_held, found = 0, 0, list[Delivery]()
+    async def take() -> tuple[list[list[Delivery]], int]:
+        held, most_held, found = 0, 0, list[list[Delivery]]()
 
         class Watched(Intake):
             def _take(self, delivery: Delivery) -> None:
@@ -44,14 +46,14 @@ def taken(url: str, count: int) -> tuple[list[Delivery], int]:
 
         async with connection(url, "test") as link:
             channel = await link.channel()
-            intake = Watched(channel, QUEUE.name)
+            intake = Watched(channel, QUEUE.name, ConsumerSettings(**settings))
             await intake.subscribe()
-            while len(found) < count:
+            while sum(map(len, found)) < count:
                 batch = await intake.next_batch()
                 held -= sum(len(one.body) for one in batch)
                 await asyncio.sleep(0.01)  # as work does, so that the broker can send what it may
                 await intake.acknowledge(batch)
-                found += batch
+                found.append(batch)
         return found, most_held
 
     return asyncio.run(take())
@@ -72,7 +74,18 @@ def test_every_message_comes_in_few_bytes_and_goes_back_hardly_ever(
     declare_queues(amqp_vhost_url, QUEUE)
     published = bodies(sizes)
     publish_to_queue(amqp_vhost_url, QUEUE.name, published)
-    deliveries, most_held = taken(amqp_vhost_url, len(published))
+    batches, most_held = taken(amqp_vhost_url, len(published))
+    deliveries = [one for batch in batches for one in batch]
     assert sorted(one.body for one in deliveries) == published
     assert most_held <= max(HELD_BYTES, *sizes)
     assert max(one.headers.get("x-delivery-count", 0) for one in deliveries) <= A_FEW
+
+
+def test_batches_and_prefetch_are_as_large_as_the_settings_say(amqp_vhost_url: str) -> None:
+    declare_queues(amqp_vhost_url, QUEUE)
+    publish_to_queue(amqp_vhost_url, QUEUE.name, bodies([100] * 200))
+    batches, most_held = taken(amqp_vhost_url, 100, batch_messages=3, prefetch=5)
+    assert max(map(len, batches)) == 3
+    assert most_held <= 5 * 100
+    batches, _ = taken(amqp_vhost_url, 100, batch_bytes=250)
+    assert max(map(len, batches)) == 3

@@ -14,12 +14,12 @@ from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import MessageError, StoreUnavailableError
 from taskgen.event import AbstractEventHandler, DefaultEventHandler, Quarantined
+from taskgen.event_columns import ProfileOfRun
 from taskgen.events.sql import SqliteHandler, read_events, read_runs
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     Message,
-    ProfileOfRun,
     QuarantinedMessage,
     RunHead,
     StartedMessage,
@@ -114,9 +114,7 @@ def say(run: RunHead, first_seq: int, *types: str, task_id: int = 0) -> EventsMe
         for seq, kind in enumerate(types, first_seq)
     ]
     profile = {"profile": {"events": {"event": found}}}
-    return EventsMessage(
-        run=run, profiles=[ProfileOfRun(first_seq=first_seq, received_at=now(), profile=profile)]
-    )
+    return EventsMessage.of(run, [ProfileOfRun(first_seq, now(), profile)])
 
 
 def test_a_run_in_order_is_as_in_one_process(process: Process) -> None:
@@ -176,7 +174,7 @@ def test_jobs_are_rebuilt_in_the_middle_of_a_run(process: Process) -> None:
     run = run_head()
     large = 2**64 - 1
     first = say(run, 0, "START", "EXIT", "START")
-    first.profiles[0].events[0]["@time-stamp"] = str(large)
+    first.events.time_stamps[0] = large
     give(process(Recording()), begin(run), first, say(run, 3, "JOBS_DONE", task_id=1))
     seen: list[list[list[Job]]] = []
 
@@ -266,10 +264,8 @@ def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: P
     run, handler = run_head(), Recording()
     processor = process(handler)
     twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])
-    first, last = say(run, 0, "START"), say(run, 2, "EXIT")
     broken: list[Message] = [
         StartedMessage(run=run, taskset=twice),
-        EventsMessage(run=run, profiles=[*first.profiles, *last.profiles]),
         StatusMessage(distributor="d", boards=[]),
     ]
     for message in broken:

@@ -17,11 +17,11 @@ from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import StoreUnavailableError
 from taskgen.event import DefaultEventHandler, EventType, Profile
+from taskgen.event_columns import ProfileOfRun
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     Message,
-    ProfileOfRun,
     StartedMessage,
     TaskSetMessage,
 )
@@ -93,8 +93,8 @@ def as_messages(all_profiles: list[list[dict[str, Any]]]) -> list[Message]:
     seq = 0
     for found in all_profiles:
         profile = {"profile": {"events": {"event": found}}}
-        part = ProfileOfRun(first_seq=seq, received_at=now(), profile=profile)
-        messages.append(EventsMessage(run=run, profiles=[part]))
+        part = ProfileOfRun(seq, now(), profile)
+        messages.append(EventsMessage.of(run, [part]))
         seq += len(found)
     end = EndedMessage(run=run, ended_at=now(), outcome=Outcome.FINISHED, events=seq)
     return [*messages, end]

@@ -72,7 +72,7 @@ class SinkContract:
             _changed(ended_message(run_head(), 0), outcome="exploded"): "outcome",
             _with_event({"@type": "X", "@task-id": 7, "@time-stamp": "1"}): "profile",
             _with_event({"@type": "X", "@task-id": "7", "@time-stamp": str(2**64)}): "profile",
-            _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "profile",
+            _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "unusual event",
             _with_tasks([{"pkg": "hey", "id": 0, "period": [10, 20]}]): "choice",
             b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
             _with_tasks([{"pkg": "hey", "id": 0}] * 2): "taken already",
@@ -134,7 +134,7 @@ def _changed(message: Message, **fields: Any) -> bytes:
 
 def _with_event(event: dict[str, Any]) -> bytes:
     message = json.loads(events_message(run_head(), 0, 1).body())
-    message["profiles"][0]["profile"]["profile"]["events"]["event"] = [event]
+    message["events"]["unusual"] = {"0": event}
     return json.dumps(message).encode()
 
 

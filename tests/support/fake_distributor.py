@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from taskgen.amqp.topology import EVENTS, TASKSETS
+from taskgen.event_columns import ProfileOfRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import (
     BoardReport,
     DecisionMessage,
     EndedMessage,
     EventsMessage,
-    ProfileOfRun,
     RunHead,
     StartedMessage,
     StatusMessage,
@@ -63,8 +63,8 @@ class FakeDistributor:
     def report(self, run: RunHead, first_seq: int, *types: str) -> None:
         """Report events of its first task."""
         profile = parsed_profile(*((kind, 0, 10 * seq) for seq, kind in enumerate(types, first_seq)))
-        part = ProfileOfRun(first_seq=first_seq, received_at=now(), profile=profile)
-        self._publish(EventsMessage(run=run, profiles=[part]))
+        part = ProfileOfRun(first_seq, now(), profile)
+        self._publish(EventsMessage.of(run, [part]))
 
     def end(self, run: RunHead, outcome: Outcome, events: int = 0, reason: str = "") -> None:
         """Report that the run has ended."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from taskgen.event_columns import ProfileOfRun
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     Message,
-    ProfileOfRun,
     RunHead,
     StartedMessage,
     TaskSetMessage,
@@ -30,8 +30,8 @@ def events_message(run: RunHead, first_seq: int, count: int) -> EventsMessage:
     """One profile with that many events: jobs of the first task, each with a start and an end."""
     seqs = range(first_seq, first_seq + count)
     profile = parsed_profile(*(("START" if seq % 2 == 0 else "EXIT", 0, 10 * seq) for seq in seqs))
-    part = ProfileOfRun(first_seq=first_seq, received_at=now(), profile=profile)
-    return EventsMessage(run=run, profiles=[part])
+    part = ProfileOfRun(first_seq, now(), profile)
+    return EventsMessage.of(run, [part])
 
 
 def started_message(run: RunHead) -> StartedMessage:

@@ -16,13 +16,16 @@ NOT_A_FIELD = {"SECRETS_DIR"}
 def settings_of_all_services() -> set[str]:
     for path in (ROOT / "services").glob("*/settings.py"):
         importlib.import_module(f"services.{path.parent.name}.settings")
-    known: list[type[ServiceSettings]] = [ServiceSettings, *ServiceSettings.__subclasses__()]
     return {
         name.upper()
-        for cls in known
+        for cls in with_subclasses(ServiceSettings)
         if cls.__module__.startswith(("taskgen.", "services."))
         for name in cls.model_fields
     }
+
+
+def with_subclasses(cls: type[ServiceSettings]) -> set[type[ServiceSettings]]:
+    return {cls}.union(*map(with_subclasses, cls.__subclasses__()))
 
 
 def documented() -> set[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from taskgen.boards.profile import are_valid_events
-from taskgen.event_columns import EventColumns
+from taskgen.event_columns import EventColumns, ProfileOfRun
 
-Profiles = list[tuple[int, str, dict[str, Any]]]
+Profiles = list[ProfileOfRun]
+ADAPTER: TypeAdapter[EventColumns] = TypeAdapter(
+    Annotated[EventColumns, AfterValidator(EventColumns.checked)]
+)
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
 TIMES = st.sampled_from(["2026-11-25T07:30:10.123456+00:00", "2026-11-25T07:30:11+00:00"])
@@ -47,13 +50,14 @@ def profiles(draw: st.DrawFn) -> Profiles:
     for events in draw(st.lists(st.lists(st.one_of(USUAL, ODD), max_size=4), min_size=1, max_size=6)):
         beside = draw(st.dictionaries(st.sampled_from(["@id", "live"]), TEXT, max_size=1))
         inside = draw(st.dictionaries(st.just("@n"), TEXT, max_size=1))
-        made.append((seq, draw(TIMES), {"profile": {**beside, "events": {**inside, "event": events}}}))
+        profile = {"profile": {**beside, "events": {**inside, "event": events}}}
+        made.append(ProfileOfRun(seq, draw(TIMES), profile))
         seq += len(events)
     return made
 
 
 def dumped(columns: EventColumns) -> EventColumns:
-    return EventColumns.model_validate_json(columns.model_dump_json())
+    return ADAPTER.validate_json(ADAPTER.dump_json(columns))
 
 
 @given(profiles())
@@ -64,8 +68,8 @@ def test_columns_give_back_the_profiles_they_were_made_of_also_by_way_of_json(
     assert list(columns.profiles()) == given_profiles
     assert dumped(columns) == columns
     assert list(dumped(columns).profiles()) == given_profiles
-    keys = [list(event) for _, _, one in given_profiles for event in one["profile"]["events"]["event"]]
-    back = [list(event) for _, _, one in columns.profiles() for event in one["profile"]["events"]["event"]]
+    keys = [list(event) for one in given_profiles for event in one.events]
+    back = [list(event) for one in columns.profiles() for event in one.events]
     unusual = [keys[place] for place in columns.unusual]
     assert [back[place] for place in columns.unusual] == unusual
 
@@ -78,10 +82,8 @@ def test_parts_have_all_events_and_profiles_once(given_profiles: Profiles, data:
     kept = [dumped(columns.part(0, middle)), dumped(columns.part(middle, len(columns)))]
     assert sum(len(part) for part in kept) == len(columns)
     assert [seq for part in kept for seq in (part.first_seq, part.next_seq)][-1] == columns.next_seq
-    events = [
-        event for part in kept for _, _, one in part.profiles() for event in one["profile"]["events"]["event"]
-    ]
-    assert events == [event for _, _, one in given_profiles for event in one["profile"]["events"]["event"]]
+    events = [event for part in kept for one in part.profiles() for event in one.events]
+    assert events == [event for one in given_profiles for event in one.events]
     assert [time for part in kept for time in part.received()] == columns.received()
     assert sum(len(part.shells) for part in kept) == len(columns.shells)
 
@@ -114,6 +116,6 @@ ODD_EVENT = {"@type": "EXIT", "@task-id": "0", "@time-stamp": "2", "@cpu": "7"}
     ],
 )
 def test_columns_that_contradict_each_other_are_refused(wrong: dict[str, Any], reason: str) -> None:
-    EventColumns.model_validate(USUAL_COLUMNS | {"unusual": {"1": ODD_EVENT}})
+    ADAPTER.validate_python(USUAL_COLUMNS | {"unusual": {"1": ODD_EVENT}})
     with pytest.raises(ValidationError, match=reason):
-        EventColumns.model_validate(USUAL_COLUMNS | wrong)
+        ADAPTER.validate_python(USUAL_COLUMNS | wrong)

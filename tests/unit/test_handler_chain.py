@@ -187,7 +187,7 @@ def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
     calls.event(taskset(), parsed_profile(("EXIT", 0, 1)))
     calls.commit()
     (batch,) = broken.written
-    assert [row.type for _, rows in batch.events for row in rows] == ["EXIT"]  # not what was lost, once more
+    assert [events.types for _, events in batch.events] == [["EXIT"]]  # not what was lost, once more
 
 
 def test_a_store_its_user_has_closed_lost_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -257,10 +257,10 @@ def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_s
     calls.end(tasks)
     calls.event(other, parsed_profile(("START", 0, 1)))
     calls.commit()
-    assert [row.seq for batch in whole.written for _, rows in batch.events for row in rows] == [0, 1, 2, 3, 0]
-    kept = [row for batch in broken.written for _, rows in batch.events for row in rows]
-    assert [row.seq for row in kept if row.run_id == run.run_id] == [0, 1]
-    assert [row.seq for row in kept if row.run_id != run.run_id] == [0]
+    assert [events.first_seq for batch in whole.written for _, events in batch.events] == [0, 1, 2, 3, 0]
+    kept = [one for batch in broken.written for one in batch.events]
+    assert [events.first_seq for of, events in kept if of.run_id == run.run_id] == [0, 1]
+    assert [events.first_seq for of, events in kept if of.run_id != run.run_id] == [0]
     (end,) = broken.written[-1].ended
     assert (end.outcome, end.events) == (Outcome.FINISHED, 2)
     assert "the last 2 of its 4 events could not be stored: damaged" in end.reason

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.distributor.outbox import Outbox
 from services.distributor.publishing_handler import PublishingHandler
-from taskgen.messages.codec import EventsMessage, ProfileOfRun, TaskSetMessage, read_message
+from taskgen.event_columns import ProfileOfRun
+from taskgen.messages.codec import EventsMessage, TaskSetMessage, read_message
 from taskgen.run import Run
 from taskgen.runtime.health import Health
 from taskgen.task import Task

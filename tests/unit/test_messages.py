@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from taskgen.errors import MessageError
+from taskgen.event_columns import ProfileOfRun
 from taskgen.messages.codec import (
     EventsMessage,
-    ProfileOfRun,
     RunHead,
     StartedMessage,
     TaskSetMessage,
     read_message,
 )
 from taskgen.messages.schemas import schemas
+from taskgen.taskset import Profile
 from tests.support.profiles import profile_of
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "messages"
@@ -32,11 +33,35 @@ def test_the_published_schemas_are_those_of_the_models() -> None:
 
 def test_a_message_comes_back_as_it_was() -> None:
     event = {"@type": "START", "@task-id": "0", "@time-stamp": "18446744073709551615", "@new": "x"}
-    part = ProfileOfRun(first_seq=7, received_at="2026-11-23", profile=profile_of(event, event))
-    message = EventsMessage(run=HEAD, profiles=[part])
+    part = ProfileOfRun(7, "2026-11-23", profile_of(event, event))
+    message = EventsMessage.of(HEAD, [part])
     assert read_message(message.body()) == message
     assert (message.first_seq, message.next_seq) == (7, 9)
     assert json.loads(message.body())["schema"] == "taskgen.run.events"
+
+
+def events_v1(*profiles: Profile, first_seqs: tuple[int, ...] = (0, 2, 4)) -> bytes:
+    """Events as they were published before they travelled as columns."""
+    parts = [
+        {"first_seq": first_seq, "received_at": "2026-11-23", "profile": profile}
+        for first_seq, profile in zip(first_seqs, profiles, strict=False)
+    ]
+    return json.dumps(
+        {"version": 1, "schema": "taskgen.run.events", "run": HEAD.model_dump(), "profiles": parts}
+    ).encode()
+
+
+def test_events_of_the_older_version_are_read_as_the_newer_one() -> None:
+    event = {"@task-id": "007", "@type": "START", "@time-stamp": "18446744073709551615", "@new": "x"}
+    profiles = [profile_of(event, event), {"profile": {"live": None, "events": {"event": [event, event]}}}]
+    message = read_message(events_v1(*profiles))
+    assert isinstance(message, EventsMessage)
+    assert [(one.first_seq, one.received_at, one.profile) for one in message.profiles] == [
+        (0, "2026-11-23", profiles[0]),
+        (2, "2026-11-23", profiles[1]),
+    ]
+    assert message.message_id == "r:0-4"
+    assert read_message(message.body()) == message
 
 
 def test_another_attempt_keeps_the_task_set_and_says_what_was_tried() -> None:
@@ -70,13 +95,18 @@ def a_start(**of_run: str) -> bytes:
         (TaskSetMessage(tasks=[]).body().replace(b'"version":1', b'"version":2'), "version"),
         (without("tasks"), "tasks"),
         (
-            EventsMessage.model_construct(
-                run=HEAD,
-                profiles=[
-                    ProfileOfRun.model_construct(first_seq=0, received_at="", profile=profile_of({"@x": "1"}))
-                ],
-            ).body(),
+            events_v1(profile_of({"@x": "1"})),
             "valid events",
+        ),
+        (
+            events_v1(*[profile_of({"@type": "EXIT", "@task-id": "0", "@time-stamp": "0"})] * 2),
+            "leave a gap",
+        ),
+        (
+            EventsMessage.of(HEAD, [ProfileOfRun(0, "now", profile_of())])
+            .body()
+            .replace(b'"types":[]', b'"types":["START"]'),
+            "different lengths",
         ),
         (a_start(taskset_id="another"), "disagree about taskset_id"),
         (a_start(board="b" * 201), "board"),

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from taskgen.errors import StoreError, StoreUnavailableError
-from taskgen.events.base import Batch, StoringHandler, event_rows
+from taskgen.event_columns import EventColumns, ProfileOfRun
+from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.run import Outcome, Run
 from tests.support.profiles import event, profile_of
 from tests.support.store_events import end_run, give, run_id, taskset
@@ -36,7 +37,7 @@ def test_events_that_were_not_stored_go_with_the_next_call() -> None:
         give(handler, tasks, 0, event("X", 0, 0))
     give(handler, tasks, 1, event("X", 0, 1))
     (batch,) = handler.batches
-    assert [row.seq for _, rows in batch.events for row in rows] == [0, 1]
+    assert [events.first_seq for _, events in batch.events] == [0, 1]
 
 
 def test_a_failed_commit_leaves_the_batch_open() -> None:
@@ -92,7 +93,8 @@ def test_what_was_collected_does_not_change_with_the_run() -> None:
     ],
 )
 def test_attributes_hold_what_the_columns_do_not(given: dict[str, object], kept: object) -> None:
-    (row,) = event_rows(Run("board", first_seq=3), profile_of(given))
+    (stored,) = event_rows(Run("board"), EventColumns.of([ProfileOfRun(3, "now", profile_of(given))]))
+    row = EventRow(*stored)
     assert row.seq == 3
     assert (row.attributes and json.loads(row.attributes)) == kept
     assert row.event() == given
@@ -102,8 +104,8 @@ def kept(handler: Memory) -> dict[str, list[int]]:
     """The numbers of the events that were stored, by run."""
     seqs: dict[str, list[int]] = {}
     for batch in handler.batches:
-        for run, rows in batch.events:
-            seqs.setdefault(run.run_id, []).extend(row.seq for row in rows)
+        for run, events in batch.events:
+            seqs.setdefault(run.run_id, []).extend(range(events.first_seq, events.next_seq))
     return seqs
 
 

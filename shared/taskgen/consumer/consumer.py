@@ -1,4 +1,4 @@
-"""A processor behind a queue: messages come in batches and are acknowledged after the commit."""
+"""Consumes a queue: messages come in batches, and are acknowledged once what they changed is committed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
 
 from taskgen.amqp import topology
 from taskgen.amqp.channel import Channel, Delivery
@@ -18,42 +18,131 @@ from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.backoff import Backoff
 from taskgen.consumer.prefetch import Intake
-from taskgen.consumer.processor import Batches, BatchResult, Processor, RejectedMessage
+from taskgen.consumer.settings import ConsumerSettings
 from taskgen.errors import (
     BrokerUnavailableError,
+    MessageError,
     StoreUnavailableError,
     UnroutableError,
     UnstorableError,
     first_error,
 )
-from taskgen.messages.codec import EventsMessage, Message
+from taskgen.messages.codec import EventsMessage, Message, read_message
 from taskgen.runtime.health import Health, Metrics
-from taskgen.runtime.settings import ServiceSettings
 from taskgen.untrusted_text import brief
-
-__all__ = ["Hosted", "Processor", "host"]
 
 log = logging.getLogger(__name__)
 
-_LATE_S: Final = 10.0
-"""So long a store may take for a batch before it is said to be away."""
+_SLOW_S: Final = 10.0
+"""A store that takes longer for a batch is reported as not answering."""
 
 T = TypeVar("T")
 
 
-async def host(
-    settings: ServiceSettings,
+class Processor(Protocol):
+    """Takes messages in batches. All but `committed` are called in one worker thread, one at a time."""
+
+    def check(self) -> None:
+        """See that a batch could be committed now; called before messages are asked for.
+
+        Each message that is held when the process dies comes closer to its delivery limit, so none is held
+        for a store that does not take writes.
+
+        Raises:
+            StoreUnavailableError: not now; called again after a pause.
+        """
+
+    def begin(self) -> None:
+        """Begin a batch.
+
+        Raises:
+            StoreUnavailableError: not now; called again after a pause.
+        """
+
+    def take(self, message: Message, delivery: Delivery) -> None:
+        """Take one message; nothing of it needs to last before `commit`.
+
+        Raises:
+            MessageError: it is to be dead-lettered, and has changed nothing.
+            StoreUnavailableError: not now; the batch is abandoned, and begun again after a pause.
+        """
+
+    def commit(self) -> None:
+        """Make the batch last.
+
+        Raises:
+            StoreUnavailableError: not now; called again after a pause, with nothing in between.
+            UnstorableError: the store will never take this batch.
+        """
+
+    def abandon(self) -> None:
+        """Forget the batch: everything taken since `begin` will be delivered again."""
+
+    async def committed(self, channel: Channel) -> None:
+        """Publish what follows from a commit: called in the loop before the messages are acknowledged.
+
+        Args:
+            channel: confirms; of another connection than the one that consumes.
+        """
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages that a processor takes together, and what became of them."""
+
+    deliveries: Sequence[Delivery]
+    taken: list[Message] = field(default_factory=list)
+    rejected: list[tuple[Delivery, str]] = field(default_factory=list)
+    """Those to be dead-lettered, with the reasons."""
+    _is_filled: bool = False
+
+    def store(self, processor: Processor) -> None:
+        """Give the messages to the processor, and commit; after a `StoreUnavailableError`, call it again.
+
+        Raises:
+            StoreUnavailableError: not now.
+            UnstorableError: the store will never take this batch.
+        """
+        if not self._is_filled:
+            self._fill(processor)
+        processor.commit()
+
+    def _fill(self, processor: Processor) -> None:
+        processor.begin()
+        self.taken, self.rejected = [], []
+        try:
+            for delivery in self.deliveries:
+                try:
+                    message = read_message(delivery.body)
+                    processor.take(message, delivery)
+                except MessageError as error:
+                    self.rejected.append((delivery, str(error)))
+                else:
+                    self.taken.append(message)
+        except BaseException:
+            processor.abandon()
+            raise
+        self._is_filled = True
+
+    def abandon(self, processor: Processor) -> None:
+        """Have the processor forget what it was given and has not committed."""
+        if self._is_filled:
+            processor.abandon()
+
+
+async def consume(
+    settings: ConsumerSettings,
     queue: topology.Queue,
     processor: Processor,
     health: Health,
     *,
-    beside: Callable[[Hosted], Coroutine[Any, Any, None]] | None = None,
+    beside: Callable[[Consumer], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Consume a queue until cancelled; one that breaks off from the broker comes back.
+    """Consume a queue until cancelled; reconnect whenever the connection to the broker breaks.
 
     Args:
-        settings: where the broker is.
-        queue: declared with its parking queue if it is not there.
+        settings: where the broker is, and how much is taken at a time.
+        queue: declared with its queue of dead letters if it is not there.
         processor: gets the messages.
         health: its parts `broker`, `consuming` and `store` say how things are.
         beside: runs while messages are consumed, and again, from its beginning, after every reconnection.
@@ -65,134 +154,118 @@ async def host(
     """
     health.set("consuming", False, "not yet")
     with ThreadPoolExecutor(1, thread_name_prefix=queue.name) as worker:
-        hosting = _Hosting(settings, queue, processor, health, worker, beside)
+        consumer = Consumer(settings, queue, processor, health, worker, beside)
         try:
-            await stay_connected(settings.amqp_url, hosting.name, hosting.serve, health)
+            await stay_connected(settings.amqp_url, consumer.name, consumer.serve, health)
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
             health.set("consuming", False, "ending")
 
 
-class Hosted:
-    """What work beside the consuming may use, as long as the connections stand."""
+class Consumer:
+    """A queue's consumer; `beside` may use its public members, as long as the connections stand."""
 
-    def __init__(self, hosting: _Hosting, publishing: Connection, channel: Channel) -> None:
-        self._hosting = hosting
-        self.connection = publishing
-        """The one for publishing: for channels of one's own."""
-        self.channel = channel
-        """Confirms; the one that `Processor.committed` is given."""
+    publishing: Connection
+    """For channels of one's own."""
+    out: Channel
+    """Confirms; the one that `Processor.committed` is given."""
 
-    async def between_batches(self, call: Callable[[], T]) -> T:
-        """Run something in the processor's thread while it has no batch begun."""
-        return await self._hosting.between_batches(call)
-
-
-class _Hosting:
     def __init__(
         self,
-        settings: ServiceSettings,
+        settings: ConsumerSettings,
         queue: topology.Queue,
         processor: Processor,
         health: Health,
         worker: ThreadPoolExecutor,
-        beside: Callable[[Hosted], Coroutine[Any, Any, None]] | None,
+        beside: Callable[[Consumer], Coroutine[Any, Any, None]] | None,
     ) -> None:
         self.name = f"{queue.name} {settings.instance}"
         self._settings = settings
         self._queue = queue
         self._processor = processor
-        self._batches = Batches(processor)
         self._health = health
         self._worker = worker
         self._beside = beside
         self._turn = asyncio.Lock()
         self._is_prepared = False
 
-    async def serve(self, consuming: Connection) -> None:
-        """Use one connection until it breaks."""
-        async with connection(self._settings.amqp_url, f"{self.name} publishing") as publishing:
-            await self._prepare(publishing)
-            out = await publishing.channel(confirms=True)
-            incoming = await consuming.channel()
-            await _until_lost([incoming, out], self._work(incoming, Hosted(self, publishing, out)))
-
-    async def _prepare(self, publishing: Connection) -> None:
-        await declare(publishing, [self._queue])
-        if not self._is_prepared:
-            await add_limits(self._settings, [self._queue])
-            self._is_prepared = True
-
     async def between_batches(self, call: Callable[[], T]) -> T:
-        """See `Hosted`."""
+        """Run something in the worker thread while no batch is begun."""
         async with self._turn:
             return await self._in_worker(call)
 
-    async def _work(self, incoming: Channel, hosted: Hosted) -> None:
-        self._health.set("consuming", False, "waits until the store takes writes")
-        await self._patiently(self._batches.check)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._consume(incoming, hosted.channel))
-            if self._beside is not None:
-                group.create_task(self._beside(hosted))
+    async def serve(self, consuming: Connection) -> None:
+        """Use one connection until it breaks."""
+        async with connection(self._settings.amqp_url, f"{self.name} publishing") as self.publishing:
+            await declare(self.publishing, [self._queue])
+            if not self._is_prepared:
+                await add_limits(self._settings, [self._queue])
+                self._is_prepared = True
+            self.out = await self.publishing.channel(confirms=True)
+            incoming = await consuming.channel()
+            await _until_lost([incoming, self.out], self._work(incoming))
 
-    async def _consume(self, incoming: Channel, out: Channel) -> None:
-        intake = Intake(incoming, self._queue.name)
+    async def _work(self, incoming: Channel) -> None:
+        self._health.set("consuming", False, "waits until the store takes writes")
+        await self._retried(self._processor.check)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._consume(incoming))
+            if self._beside is not None:
+                group.create_task(self._beside(self))
+
+    async def _consume(self, incoming: Channel) -> None:
+        intake = Intake(incoming, self._queue.name, self._settings)
         await intake.subscribe()
         self._health.set("consuming", True)
         try:
             while True:
-                batch = await intake.next_batch()
+                batch = Batch(await intake.next_batch())
                 async with self._turn:
-                    filled = await self._stored(batch, out)
-                await self._parked(filled.poison, out)
-                if await intake.acknowledge(batch):
+                    await self._store(batch)
+                await self._dead_letter(batch)
+                if await intake.acknowledge(batch.deliveries):
                     await self.between_batches(self._processor.abandon)  # another one may be given the queue
-                _count(self._health.metrics, batch, filled)
+                _count(self._health.metrics, batch)
         finally:
             self._health.set("consuming", False, "the connection to the broker broke")
 
-    async def _stored(self, batch: Sequence[Delivery], out: Channel) -> BatchResult:
-        """Have a batch committed; a message that the store will never take is poison."""
+    async def _store(self, batch: Batch) -> None:
+        """Have a batch committed; of one that the store refuses, each message by itself."""
         try:
-            return await self._committed(batch, out)
-        except UnstorableError as error:
-            if len(batch) == 1:
-                return BatchResult(poison=[RejectedMessage(batch[0], brief(error))])
-            log.warning("a batch was refused, its messages are tried one by one: %s", error)
-        whole = BatchResult()
-        for delivery in batch:
-            filled = await self._stored([delivery], out)
-            whole.taken += filled.taken
-            whole.poison += filled.poison
-        return whole
+            await self._retried(lambda: batch.store(self._processor))
+        except BaseException as error:
+            await self._in_worker(lambda: batch.abandon(self._processor))
+            if not isinstance(error, UnstorableError):
+                raise
+            await self._store_one_by_one(batch, error)
+        else:
+            await self._processor.committed(self.out)
 
-    async def _committed(self, batch: Sequence[Delivery], out: Channel) -> BatchResult:
-        try:
-            filled = await self._patiently(partial(self._batches.fill, batch))
-            await self._patiently(self._batches.commit)
-        except BaseException:
-            await self._in_worker(self._batches.abandon)
-            raise
-        await self._processor.committed(out)
-        return filled
+    async def _store_one_by_one(self, batch: Batch, error: UnstorableError) -> None:
+        if len(batch.deliveries) == 1:
+            batch.taken, batch.rejected = [], [(batch.deliveries[0], brief(error))]
+            return
+        log.warning("a batch was refused, its messages are tried one by one: %s", error)
+        batch.taken, batch.rejected = [], []
+        for delivery in batch.deliveries:
+            alone = Batch([delivery])
+            await self._store(alone)
+            batch.taken += alone.taken
+            batch.rejected += alone.rejected
 
-    async def _parked(self, poison: Sequence[RejectedMessage], out: Channel) -> None:
-        for one in poison:
+    async def _dead_letter(self, batch: Batch) -> None:
+        for delivery, reason in batch.rejected:
             log.warning(
-                "parked in %s: a message of key %r: %s",
-                self._queue.parked,
-                one.delivery.routing_key,
-                one.reason,
+                "parked in %s: a message of key %r: %s", self._queue.parked, delivery.routing_key, reason
             )
         try:
-            await asyncio.gather(*(park(out, self._queue.name, one.delivery, one.reason) for one in poison))
-        except UnroutableError as error:  # somebody deleted the parking queue: it is declared again
+            await asyncio.gather(*(park(self.out, self._queue.name, *one) for one in batch.rejected))
+        except UnroutableError as error:  # somebody deleted the queue of dead letters: it is declared again
             raise BrokerUnavailableError(str(error)) from error
 
-    async def _patiently(self, call: Callable[[], T]) -> T:
-        """Call in the worker thread, again and again while the store is away."""
+    async def _retried(self, call: Callable[[], T]) -> T:
+        """Call in the worker thread, and retry with back-off while the store is away."""
         backoff = Backoff()
         while True:
             try:
@@ -206,12 +279,12 @@ class _Hosting:
                 return result
 
     async def _in_worker(self, call: Callable[[], T]) -> T:
-        """Call in the worker thread; one that does not come back is not waited for in silence."""
+        """Call in the worker thread; while the call takes long, report the store as not answering."""
         running = asyncio.get_running_loop().run_in_executor(self._worker, call)
         try:
-            done, _ = await asyncio.wait({running}, timeout=_LATE_S)
+            done, _ = await asyncio.wait({running}, timeout=_SLOW_S)
             if not done:
-                self._health.set("store", False, f"no answer for {_LATE_S:g} s")
+                self._health.set("store", False, f"no answer for {_SLOW_S:g} s")
                 await asyncio.wait({running})
                 self._health.set("store", True)
             return running.result()
@@ -233,17 +306,13 @@ async def _until_lost(channels: Sequence[Channel], work: Coroutine[Any, Any, Non
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _count(metrics: Metrics, batch: Sequence[Delivery], filled: BatchResult) -> None:
-    metrics.batch.observe(len(batch))
-    metrics.bytes.inc(sum(len(delivery.body) for delivery in batch))
-    metrics.redeliveries.inc(sum(delivery.is_redelivered for delivery in batch))
-    metrics.parked.inc(len(filled.poison))
-    for message in filled.taken:
-        _count_events(metrics, message)
-
-
-def _count_events(metrics: Metrics, message: Message) -> None:
-    if isinstance(message, EventsMessage):
-        metrics.frames.inc(len(message.profiles))
-        metrics.events.inc(sum(len(one.events) for one in message.profiles))
-        metrics.observe_lag(message.profiles[-1].received_at)
+def _count(metrics: Metrics, batch: Batch) -> None:
+    metrics.batch.observe(len(batch.deliveries))
+    metrics.bytes.inc(sum(len(delivery.body) for delivery in batch.deliveries))
+    metrics.redeliveries.inc(sum(delivery.is_redelivered for delivery in batch.deliveries))
+    metrics.parked.inc(len(batch.rejected))
+    for message in batch.taken:
+        if isinstance(message, EventsMessage):
+            metrics.frames.inc(len(message.events.frames))
+            metrics.events.inc(len(message.events))
+            metrics.observe_lag(message.events.frames[-1].received_at)

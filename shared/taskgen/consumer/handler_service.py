@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from taskgen.amqp.topology import handler_queue
-from taskgen.consumer.consumer import host
+from taskgen.consumer.consumer import consume
 from taskgen.consumer.run_tracker import RunTracker
+from taskgen.consumer.settings import ConsumerSettings
 from taskgen.event import AbstractEventHandler
 from taskgen.events.base import StoringHandler
 from taskgen.runtime.health import Health
-from taskgen.runtime.settings import ServiceSettings
 from taskgen.state.opening import open_state
 
 
-class HandlerSettings(ServiceSettings):
+class HandlerSettings(ConsumerSettings):
     """Where a handler's service remembers the task-sets that are running."""
 
     state_url: str = ""
@@ -28,14 +28,14 @@ async def serve_handler(
         handler: closed in the end if it stores.
         name: of its queue and of its state.
         settings: where broker and state are.
-        health: as `host` sets it.
+        health: as `consume` sets it.
 
     Raises:
-        TaskgenError: as `host` and `open_state` do.
+        TaskgenError: as `consume` and `open_state` do.
     """
     state = open_state(settings.state_url or f"sqlite:{name}.state.db", name)
     try:
-        await host(settings, handler_queue(name), RunTracker(handler, state), health)
+        await consume(settings, handler_queue(name), RunTracker(handler, state), health)
     finally:
         state.close()
         if isinstance(handler, StoringHandler):

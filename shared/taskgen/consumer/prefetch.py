@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from taskgen.amqp.channel import Channel, Delivery
+from taskgen.consumer.settings import ConsumerSettings
 
 HELD_BYTES: Final = 8 * 1024 * 1024
 """Of bodies that wait here; a single message may be larger."""
 FIRST_PREFETCH: Final = 8
 """Until the sizes of this queue's messages are known: as many as fit if all are of 1 MiB."""
-MAX_PREFETCH: Final = 256
-"""Enough for small messages; of those held when the process dies, each comes closer to its delivery limit."""
-BATCH_BYTES: Final = 1024 * 1024
-"""Of bodies in one batch: once parsed, they take about ten times their size."""
-BATCH: Final = MAX_PREFETCH // 2
 
 
 class Intake:
@@ -29,18 +26,20 @@ class Intake:
     Args:
         channel: used for this alone.
         queue: its name.
+        settings: say how large prefetch and batches may be.
     """
 
-    def __init__(self, channel: Channel, queue: str) -> None:
+    def __init__(self, channel: Channel, queue: str, settings: ConsumerSettings) -> None:
         self._channel = channel
         self._queue = queue
+        self._settings = settings
         self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
         self._held_bytes = 0
         self._surplus: list[int] = []
         """Tags of the messages that were not kept."""
-        self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * MAX_PREFETCH)
+        self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * settings.prefetch)
         """Of the latest messages, as many as can be surplus together."""
-        self._prefetch = FIRST_PREFETCH
+        self._prefetch = min(FIRST_PREFETCH, settings.prefetch)
         self._consumer = ""
 
     async def subscribe(self) -> None:
@@ -52,13 +51,14 @@ class Intake:
         """Wait for messages; at least one, and at most what may be in one batch."""
         batch = [await self._arrived.get()]
         size = len(batch[0].body)
-        while len(batch) < BATCH and size < BATCH_BYTES and not self._arrived.empty():
+        messages, max_size = self._settings.batch_messages, self._settings.batch_bytes
+        while len(batch) < messages and size < max_size and not self._arrived.empty():
             batch.append(self._arrived.get_nowait())
             size += len(batch[-1].body)
         self._held_bytes -= size
         return batch
 
-    async def acknowledge(self, batch: list[Delivery]) -> bool:
+    async def acknowledge(self, batch: Sequence[Delivery]) -> bool:
         """Give up the latest batch: it is stored.
 
         Returns:
@@ -85,7 +85,7 @@ class Intake:
         Called while nothing waits here and the broker may send no more, so that hardly anything is on its
         way: that would go back as well.
         """
-        fitting = min(max(HELD_BYTES // max(self._sizes), 1), MAX_PREFETCH)
+        fitting = min(max(HELD_BYTES // max(self._sizes), 1), self._settings.prefetch)
         if not self._surplus and fitting < 2 * self._prefetch:
             return False
         await self._channel.cancel(self._consumer)

@@ -13,13 +13,13 @@ from taskgen.consumer.out_of_order import OutOfOrder
 from taskgen.consumer.tracked_run import StartedRun, Taken, TrackedRun
 from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
 from taskgen.event import AbstractEventHandler
+from taskgen.event_columns import ProfileOfRun
 from taskgen.events.base import StoringHandler
 from taskgen.execution.handler_chain import HandlerChain
 from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     Message,
-    ProfileOfRun,
     QuarantinedMessage,
     RefusedMessage,
     StartedMessage,

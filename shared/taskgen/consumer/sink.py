@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import sink_queue
-from taskgen.consumer.consumer import host
+from taskgen.consumer.consumer import consume
+from taskgen.consumer.settings import ConsumerSettings
 from taskgen.errors import MessageError, StoreUnavailableError, TaskSetError
 from taskgen.events.base import StoringHandler
 from taskgen.messages.codec import EndedMessage, EventsMessage, Message, QuarantinedMessage, StartedMessage
 from taskgen.run import Outcome, Run
 from taskgen.runtime.health import Health
-from taskgen.runtime.settings import ServiceSettings
+from taskgen.runtime.runner import run_service
+from taskgen.runtime.settings import naming
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
+S = TypeVar("S", bound=ConsumerSettings)
 
-async def sink(
-    settings: ServiceSettings, name: str, make: Callable[[], StoringHandler], health: Health
+
+def run_sink(
+    name: str,
+    settings_class: type[S],
+    open_store: Callable[[S], StoringHandler],
+    setting: str | None = None,
 ) -> None:
-    """Store what comes into a sink's queue, until cancelled.
+    """Run a sink service until SIGTERM or SIGINT, and end the process; see `run_service`.
 
     Args:
-        settings: where the broker is.
-        name: of the kind of sink: all replicas of it share the queue.
-        make: opens the store; called until it does not raise `StoreUnavailableError`.
-        health: as `host` sets it.
-
-    Raises:
-        TaskgenError: as `host` does, and what else `make` raises.
+        name: such as `sqlite_sink`: all replicas of it share the queue `taskgen.sink.sqlite`.
+        settings_class: read from the environment.
+        open_store: opens the store; called until it does not raise `StoreUnavailableError`.
+        setting: is to blame where the store will never open; None: whatever the error says.
     """
-    processor = SinkProcessor(make)
-    try:
-        await host(settings, sink_queue(name), processor, health)
-    finally:
-        processor.close()
+
+    async def serve(settings: S, health: Health) -> None:
+        def opened() -> StoringHandler:
+            with naming(setting) if setting else nullcontext():
+                return open_store(settings)
+
+        processor = SinkProcessor(opened)
+        try:
+            await consume(settings, sink_queue(name.removesuffix("_sink")), processor, health)
+        finally:
+            processor.close()
+
+    run_service(name, settings_class, serve)
 
 
 class SinkProcessor:
@@ -64,7 +78,7 @@ class SinkProcessor:
             case StartedMessage():
                 self._take_start(message)
             case EventsMessage():
-                self._take_events(message)
+                self._store().take_events(message.run.run(), message.events)
             case EndedMessage():
                 self._take_end(message)
             case QuarantinedMessage():
@@ -111,13 +125,6 @@ class SinkProcessor:
             raise MessageError(brief(error)) from error
         taskset.run = message.run.run()
         self._store().__taskset_start__(taskset)
-
-    def _take_events(self, message: EventsMessage) -> None:
-        run = message.run.run()
-        taskset = _shell(run)
-        for one in message.profiles:
-            run.first_seq, run.received_at = one.first_seq, one.received_at
-            self._store().__taskset_event__(taskset, one.profile)
 
     def _take_end(self, message: EndedMessage) -> None:
         taskset = _shell(message.full_run())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from taskgen.consumer.out_of_order import OutOfOrder, OutOfOrderMessages
 from taskgen.errors import MessageError, TaskSetError, UnreadableError
+from taskgen.event_columns import ProfileOfRun
 from taskgen.event_type import one_text
 from taskgen.messages.codec import (
     EndedMessage,
-    EventsMessage,
-    ProfileOfRun,
     QuarantinedMessage,
     RefusedMessage,
     RunHead,
@@ -163,7 +162,3 @@ def check(message: Taken) -> None:
             message.taskset.taskset()
         except TaskSetError as error:
             raise MessageError(brief(error)) from error
-    if isinstance(message, EventsMessage) and any(
-        after.first_seq != before.next_seq for before, after in pairwise(message.profiles)
-    ):
-        raise MessageError("its profiles leave a gap, or overlap")

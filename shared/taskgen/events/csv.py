@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
-from taskgen.events.base import Batch, EventRow, StoringHandler, one_line
+from taskgen.event_columns import EventColumns, one_line
+from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.csv_file import CsvFile, lines
 from taskgen.events.csv_records import CsvRecords, Line
 from taskgen.events.decoding import number
@@ -65,12 +67,7 @@ class CsvHandler(StoringHandler):
 
     def _write(self, batch: Batch) -> None:
         touched = {run.run_id: Ranges(self._stored.get(run.run_id, ())) for run, _ in batch.events}
-        data = lines(
-            event_values(run, row)
-            for run, rows in batch.events
-            for row in rows
-            if touched[run.run_id].add(row.seq)
-        )
+        data = new_lines(batch, touched)
         before = self._file.length
         if data:
             self._file.append(data)
@@ -115,16 +112,32 @@ def _key_of(_: Line, values: list[str]) -> tuple[str, int]:
     return values[0], seq_of(values)
 
 
-def event_values(run: Run, row: EventRow) -> tuple[object, ...]:
-    """The values of an event's line."""
-    return (row.run_id, row.seq, run.taskset_id, run.board, run.attempt, run.variant, *row[2:])
+def new_lines(batch: Batch, stored: Mapping[str, Ranges]) -> bytes:
+    """The lines of the events that are not stored yet; `stored` has them then."""
+    rows: list[tuple[Any, ...]] = []
+    for run, events in batch.events:
+        ranges = stored[run.run_id]
+        if ranges.add_all(events.first_seq, events.next_seq):
+            rows += _values(run, events)
+        else:
+            rows += [row for row in _values(run, events) if ranges.add(row[1])]
+    return lines(rows)
+
+
+def _values(run: Run, events: EventColumns) -> Iterator[tuple[Any, ...]]:
+    """The values of the events' lines."""
+    run_ids, seqs, *columns = zip(*event_rows(run, events), strict=True)
+    about = map(repeat, (run.taskset_id, run.board, run.attempt, run.variant))
+    return zip(run_ids, seqs, *about, *columns, strict=False)
 
 
 def quarantine_lines(quarantined: Iterable[Quarantined]) -> bytes:
     """Quarantined bytes as lines of the quarantine file."""
     return lines(
-        (q.received_at, q.board, q.run_id, one_line(q.reason), base64.b64encode(q.data).decode())
-        for q in quarantined
+        [
+            (q.received_at, q.board, q.run_id, one_line(q.reason), base64.b64encode(q.data).decode())
+            for q in quarantined
+        ]
     )
 
 

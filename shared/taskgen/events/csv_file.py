@@ -8,7 +8,7 @@ import fcntl
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -171,19 +171,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def lines(rows: Iterable[Sequence[object]]) -> bytes:
+def lines(rows: Sequence[Sequence[object]]) -> bytes:
     """Rows as RFC 4180 has them, one line each.
 
     Raises:
         StoreError: a line break in a value: the last whole record could not be found after a crash.
     """
     text = io.StringIO()
-    number = 0
-    writer = csv.writer(text)
-    for row in rows:
-        writer.writerow(row)
-        number += 1
+    csv.writer(text).writerows(rows)
     data = text.getvalue().encode()
-    if data.count(b"\n") != number or data.count(b"\r") != number:
+    if data.count(b"\n") != len(rows) or data.count(b"\r") != len(rows):
         raise UnstorableError("a line break in the id or board of a run: CSV files take none")
     return data

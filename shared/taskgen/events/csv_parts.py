@@ -13,7 +13,7 @@ from taskgen.events.base import Batch, StoringHandler
 from taskgen.events.csv import (
     COLUMNS,
     QUARANTINE_COLUMNS,
-    event_values,
+    new_lines,
     quarantine_lines,
     quarantine_path,
 )
@@ -85,12 +85,7 @@ class CsvPartsHandler(StoringHandler):
         stored = {
             run_id: entry.stored(run_id, first, end) for run_id, (first, end) in _touched(batch).items()
         }
-        data = lines(
-            event_values(run, row)
-            for run, rows in batch.events
-            for row in rows
-            if stored[run.run_id].add(row.seq)
-        )
+        data = new_lines(batch, stored)
         if data:
             for run_id, ranges in stored.items():
                 entry.set_stored(run_id, ranges)
@@ -143,9 +138,9 @@ def _cut(file: CsvFile, length: int) -> None:
 def _touched(batch: Batch) -> dict[str, tuple[int, int]]:
     """For each run the events that a batch has of it: first and end."""
     touched: dict[str, tuple[int, int]] = {}
-    for run, rows in batch.events:
-        first, end = touched.get(run.run_id, (rows[0].seq, 0))
-        touched[run.run_id] = (min(first, rows[0].seq), max(end, rows[-1].seq + 1))
+    for run, events in batch.events:
+        first, end = touched.get(run.run_id, (events.first_seq, 0))
+        touched[run.run_id] = (min(first, events.first_seq), max(end, events.next_seq))
     return touched
 
 

@@ -22,7 +22,7 @@ from taskgen.events.accounts import (
     counted,
     in_order_of_runs,
 )
-from taskgen.events.base import Batch, EventRow, StoringHandler
+from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
 from taskgen.events.rows import (
@@ -83,13 +83,9 @@ _TASKS: Final = (
 _FETCHED_ROWS: Final = 20
 """At once; an event can be as large as a frame."""
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
-_COPY: Final = (
-    "COPY pg_temp.incoming (run_id, seq, task_id, type, time_stamp, received_at, attributes) FROM STDIN"
-)
-# In the order of the key, so that two replicas with the same events cannot wait for each other.
+_COLUMNS: Final = "(run_id, seq, task_id, type, time_stamp, received_at, attributes)"
 _TAKE: Final = (
-    "INSERT INTO events (run_id, seq, task_id, type, time_stamp, received_at, attributes) "
-    "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM pg_temp.incoming "
+    f"INSERT INTO events {_COLUMNS} SELECT * FROM pg_temp.incoming "  # noqa: S608 - of our own
     "ORDER BY run_id, seq ON CONFLICT DO NOTHING"
 )
 
@@ -150,11 +146,24 @@ class PostgresHandler(StoringHandler):
 
 
 def _take(cursor: psycopg.Cursor[tuple[Any, ...]], batch: Batch) -> None:
-    with cursor.copy(_COPY) as copy:
-        for _, rows in batch.events:
-            for row in rows:
+    """Copy the events; where some are stored already, by way of a table that is asked for the new ones.
+
+    In the order of the key, so that two replicas with the same events cannot wait for each other.
+    """
+    batch.events.sort(key=lambda one: (one[0].run_id, one[1].first_seq))
+    try:
+        with cursor.connection.transaction():
+            _copy(cursor, f"COPY events {_COLUMNS} FROM STDIN", batch)
+    except psycopg.errors.UniqueViolation:
+        _copy(cursor, f"COPY pg_temp.incoming {_COLUMNS} FROM STDIN", batch)
+        cursor.execute(_TAKE)
+
+
+def _copy(cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, batch: Batch) -> None:
+    with cursor.copy(statement.encode()) as copy:
+        for run, events in batch.events:
+            for row in event_rows(run, events):
                 copy.write_row(row)
-    cursor.execute(_TAKE)
 
 
 def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> None:

@@ -37,6 +37,24 @@ class Ranges:
         """One more than the largest number."""
         return self._ends[-1]
 
+    def add_all(self, first: int, end: int) -> bool:
+        """Take the numbers from `first` up to `end`, if none of them is there; say whether it was so."""
+        at = bisect_right(self._firsts, first)
+        if (at and first < self._ends[at - 1]) or (at < len(self._firsts) and self._firsts[at] < end):
+            return False
+        if first == end:
+            return True
+        if at and self._ends[at - 1] == first:
+            at -= 1
+            self._ends[at] = end
+        else:
+            self._firsts.insert(at, first)
+            self._ends.insert(at, end)
+        if at + 1 < len(self._firsts) and self._firsts[at + 1] == end:
+            self._ends[at] = self._ends.pop(at + 1)
+            del self._firsts[at + 1]
+        return True
+
     def add(self, number: int) -> bool:
         """Take a number; say whether it is new."""
         at = bisect_right(self._firsts, number)

@@ -9,7 +9,8 @@ from importlib import resources
 from typing import Any, Final, NamedTuple
 
 from taskgen.event import Quarantined
-from taskgen.events.base import Batch, EventRow, one_line
+from taskgen.event_columns import one_line
+from taskgen.events.base import Batch, EventRow
 from taskgen.events.decoding import number, or_none, shown, text
 from taskgen.run import Outcome, Run
 

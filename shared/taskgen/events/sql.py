@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +21,7 @@ from taskgen.events.accounts import (
     counted,
     holding_of,
 )
-from taskgen.events.base import Batch, EventRow, StoringHandler
+from taskgen.events.base import Batch, EventRow, StoredEvent, StoringHandler, event_rows
 from taskgen.events.rows import (
     SQLITE_MAX,
     JobRow,
@@ -104,8 +104,8 @@ class SqliteHandler(StoringHandler):
         with self._file.transaction() as connection:
             connection.executemany(KNOW_RUN, map(run_values, known_runs(batch)))
             connection.executemany(_TASK, tasks)
-            for _, rows in batch.events:
-                connection.executemany(_EVENT, map(event_stored, rows))
+            for run, events in batch.events:
+                connection.executemany(_EVENT, _stored(event_rows(run, events), events.time_stamps))
             connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
             connection.executemany(_QUARANTINE, map(quarantine_values, batch.quarantined))
 
@@ -113,9 +113,11 @@ class SqliteHandler(StoringHandler):
         self._file.close()
 
 
-def event_stored(row: EventRow) -> tuple[Any, ...]:
-    """An event as a row of the table."""
-    return row if row.time_stamp <= SQLITE_MAX else row._replace(time_stamp=str(row.time_stamp))  # type: ignore[arg-type]
+def _stored(rows: Iterator[StoredEvent], time_stamps: list[int]) -> Iterable[tuple[Any, ...]]:
+    """Events as rows of the table: what SQLite has no integer for becomes a text."""
+    if max(time_stamps) <= SQLITE_MAX:
+        return list(rows)
+    return [(*row[:4], row[4] if row[4] <= SQLITE_MAX else str(row[4]), *row[5:]) for row in rows]
 
 
 class SqliteReader:

@@ -11,7 +11,7 @@ from taskgen.errors import MessageError
 from taskgen.messages.run import (
     EndedMessage,
     EventsMessage,
-    ProfileOfRun,
+    EventsMessageV1,
     QuarantinedMessage,
     RunHead,
     StartedMessage,
@@ -35,7 +35,6 @@ __all__ = [
     "EndedMessage",
     "EventsMessage",
     "Message",
-    "ProfileOfRun",
     "QuarantinedMessage",
     "RebootMessage",
     "RefusedMessage",
@@ -48,21 +47,23 @@ __all__ = [
     "rebuilt",
 ]
 
-Message = Annotated[
+_Others = (
     TaskSetMessage
     | StartedMessage
-    | EventsMessage
     | EndedMessage
     | QuarantinedMessage
     | RefusedMessage
     | StatusMessage
     | ControllerStatusMessage
     | DecisionMessage
-    | RebootMessage,
-    Field(discriminator="kind"),
-]
+    | RebootMessage
+)
+Message = _Others | EventsMessage
+_Events = Annotated[EventsMessage | EventsMessageV1, Field(discriminator="version")]
+_ANY: TypeAdapter[Message | EventsMessageV1] = TypeAdapter(
+    Annotated[_Others | _Events, Field(discriminator="kind")]
+)
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_ANY: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 def read_message(body: bytes) -> Message:
@@ -75,8 +76,9 @@ def read_message(body: bytes) -> Message:
     if rb"\u0000" in body and _NUL.search(body):
         raise MessageError("has a NUL in a text, which databases cannot keep")
     try:
-        return _ANY.validate_json(body)
+        message = _ANY.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise MessageError(brief(f"{where}: {first['msg']}" if where else first["msg"])) from error
+    return message.newer() if isinstance(message, EventsMessageV1) else message

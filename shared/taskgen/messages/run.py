@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from taskgen.boards.profile import are_valid_events
 from taskgen.event import Quarantined
+from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.messages.taskset import BaseMessage, Count, Name, Reason, TaskSetMessage
 from taskgen.run import Outcome, Run, new_id
+from taskgen.taskset import Profile
 
 
 class RunHead(BaseModel):
@@ -64,52 +68,18 @@ class StartedMessage(BaseMessage):
         return f"{run_id}:started"
 
 
-class ProfileOfRun(BaseModel):
-    """One profile, as handlers get it, and the place of its events within the run."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    first_seq: Count
-    received_at: str
-    profile: dict[str, Any]
-    """The dictionary of xmltodict; `event` is always a list."""
-
-    @field_validator("profile")
-    @classmethod
-    def _has_events(cls, profile: dict[str, Any]) -> dict[str, Any]:
-        if not are_valid_events(profile):
-            raise ValueError("not a profile with a list of valid events")
-        return profile
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """The profile's events."""
-        events: list[dict[str, Any]] = self.profile["profile"]["events"]["event"]
-        return events
-
-    @property
-    def next_seq(self) -> int:
-        """Number of the event that comes after this profile."""
-        return self.first_seq + len(self.events)
-
-    def split(self, count: int) -> tuple[ProfileOfRun, ProfileOfRun]:
-        """The first events, with what else the board sent beside them, and the rest."""
-        content = self.profile["profile"]
-        events = {**content["events"], "event": self.events[:count]}
-        first = {**self.profile, "profile": {**content, "events": events}}
-        rest = {"profile": {"events": {"event": self.events[count:]}}}
-        return (
-            self.model_copy(update={"profile": first}),
-            self.model_copy(update={"profile": rest, "first_seq": self.first_seq + count}),
-        )
-
-
 class EventsMessage(BaseMessage):
-    """Events of one or more profiles of one run, in order. Key `events.<board>`."""
+    """Consecutive events of one run. Key `events.<board>`."""
 
     kind: Literal["taskgen.run.events"] = Field(default="taskgen.run.events", alias="schema")
+    version: Literal[2] = 2  # type: ignore[assignment]  # the others are still of version 1
     run: RunHead
-    profiles: Annotated[list[ProfileOfRun], Field(min_length=1)]
+    events: Annotated[EventColumns, AfterValidator(EventColumns.checked)]
+
+    @classmethod
+    def of(cls, run: RunHead, profiles: Iterable[ProfileOfRun]) -> EventsMessage:
+        """A message of valid profiles that leave no gap."""
+        return cls.model_construct(run=run, events=EventColumns.of(profiles))
 
     @property
     def message_id(self) -> str:
@@ -119,24 +89,65 @@ class EventsMessage(BaseMessage):
     @property
     def first_seq(self) -> int:
         """Number of the first event."""
-        return self.profiles[0].first_seq
+        return self.events.first_seq
 
     @property
     def next_seq(self) -> int:
         """Number of the event that comes after this message."""
-        return self.profiles[-1].next_seq
+        return self.events.next_seq
+
+    @property
+    def profiles(self) -> list[ProfileOfRun]:
+        """The profiles that the events came in, as handlers are given them."""
+        return list(self.events.profiles())
 
     def halves(self) -> tuple[EventsMessage, ...]:
         """Two messages that say the same as this one; none where it has a single event."""
-        if len(self.profiles) > 1:
-            middle = len(self.profiles) // 2
-            parts = self.profiles[:middle], self.profiles[middle:]
-        elif len(self.profiles[0].events) > 1:
-            first, rest = self.profiles[0].split(len(self.profiles[0].events) // 2)
-            parts = [first], [rest]
-        else:
+        count, middle = len(self.events), len(self.events) // 2
+        if not middle:
             return ()
-        return tuple(self.model_copy(update={"profiles": part}) for part in parts)
+        return tuple(
+            self.model_copy(update={"events": self.events.part(start, stop)})
+            for start, stop in ((0, middle), (middle, count))
+        )
+
+
+class _ProfileV1(BaseModel):
+    first_seq: Count
+    received_at: str
+    profile: Profile
+
+    @field_validator("profile")
+    @classmethod
+    def _has_events(cls, profile: Profile) -> Profile:
+        if not are_valid_events(profile):
+            raise ValueError("not a profile with a list of valid events")
+        return profile
+
+
+class EventsMessageV1(BaseMessage):
+    """What came before `EventsMessage`: a queue may hold it during an upgrade. Key `events.<board>`."""
+
+    kind: Literal["taskgen.run.events"] = Field(default="taskgen.run.events", alias="schema")
+    run: RunHead
+    profiles: Annotated[list[_ProfileV1], Field(min_length=1)]
+
+    @property
+    def message_id(self) -> str:
+        """That of the newer message."""
+        return self.newer().message_id
+
+    def newer(self) -> EventsMessage:
+        """The same events in today's form."""
+        profiles = [ProfileOfRun(one.first_seq, one.received_at, one.profile) for one in self.profiles]
+        return EventsMessage.of(self.run, profiles)
+
+    @model_validator(mode="after")
+    def _is_without_gap(self) -> Self:
+        profiles = [ProfileOfRun(one.first_seq, one.received_at, one.profile) for one in self.profiles]
+        if any(after.first_seq != before.next_seq for before, after in pairwise(profiles)):
+            raise ValueError("its profiles leave a gap, or overlap")
+        return self
 
 
 class EndedMessage(BaseMessage):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import get_args
 
 from taskgen.messages.codec import Message
+from taskgen.messages.run import EventsMessageV1
 from taskgen.messages.taskset import BaseMessage
 
 
 def schemas() -> dict[str, str]:
     """Text of each schema's file, by its name `<schema>.v<version>.json`."""
-    union, *_ = get_args(Message)
-    models: tuple[type[BaseMessage], ...] = get_args(union)
+    models: tuple[type[BaseMessage], ...] = (*get_args(Message), EventsMessageV1)
     return {
         f"{model.model_fields['kind'].default}.v{model.model_fields['version'].default}.json": json.dumps(
             model.model_json_schema(by_alias=True), indent=2
