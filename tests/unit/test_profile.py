@@ -284,3 +284,49 @@ def test_no_frame_within_the_size_limit_is_dear_to_refuse(document: bytes) -> No
     """Time that grows with the square of the size would be minutes here, and the suite's time limit hit."""
     with pytest.raises(ProfileError):
         read_profile(document[: Limits().frame_bytes])
+
+
+SPACES = st.sampled_from(["", " ", "\n", "\t\t", "\r\n "])
+LINES = st.builds(
+    lambda kind, task_id, time_stamp, end: (
+        f'<event type="{kind}" task-id="{task_id}" time-stamp="{time_stamp}"{end}'
+    ),
+    st.sampled_from(["START", "EXIT", "JOBS_DONE", "a-b_9", "", "A B", "&amp;", "\N{SUPERSCRIPT TWO}"]),
+    st.sampled_from(["0", "7", "007", "9" * 18, "9" * 19, "-1", "", "x", "\N{SUPERSCRIPT TWO}"]),
+    st.sampled_from(["0", "276427", "9" * 18, str(2**64 - 1), str(2**64), ""]),
+    st.sampled_from(["/>", "/>", "/>", " />", ' cpu="3"/>', "></event>"]),
+)
+
+
+def outcome(document: bytes, limits: Limits) -> Any:
+    try:
+        return read_profile(document, limits)
+    except ProfileError as error:
+        return str(error)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(LINES, SPACES), max_size=5),
+    SPACES,
+    st.sampled_from(
+        ["</events>{}</profile>", "</events>{}</profile>\n\0", "</events>{}", "</events>x{}</profile>"]
+    ),
+    st.builds(Limits, frame_bytes=st.sampled_from([64, 4096]), elements=st.sampled_from([5, 6, 100])),
+)
+def test_a_frame_as_boards_write_it_is_read_as_the_parser_reads_it(
+    lines: list[tuple[str, str]], space: str, end: str, limits: Limits
+) -> None:
+    """An XML declaration sends the same document to the parser."""
+    events = "".join(line + gap for line, gap in lines)
+    text = f"<profile>{space}<events>{space}{events}{end.format(space)}".encode("latin-1")
+    declaration = b"<?xml version='1.0'?>"
+    parsed = outcome(
+        declaration + text, Limits(limits.frame_bytes + len(declaration), elements=limits.elements + 1)
+    )
+    found = outcome(text, limits)
+    if isinstance(found, tuple):
+        assert found == parsed
+        assert json.dumps(found[0]) == json.dumps(parsed[0])  # in the same order, too
+    else:
+        assert isinstance(parsed, str)

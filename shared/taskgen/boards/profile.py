@@ -23,6 +23,15 @@ _MAX_TIME_STAMP: Final = 2**64
 _USUAL_DIGITS: Final = 18
 """Every number of this many digits fits into 64 bits."""
 _DEFAULT_LIMITS: Final = Limits()
+_SPACE: Final = r"[ \t\r\n]*"
+_USUAL_EVENT: Final = r'<event type="([A-Za-z0-9_-]+)" task-id="([0-9]{1,18})" time-stamp="([0-9]{1,18})"/>'
+_USUAL_EVENTS: Final = re.compile(_USUAL_EVENT)
+_USUAL_PROFILE: Final = re.compile(
+    f"{_SPACE}<profile>{_SPACE}<events>{_SPACE}"
+    f"(?:{_USUAL_EVENT.replace('(', '(?:')}{_SPACE})++</events>{_SPACE}{_CLOSING.decode()}"
+)
+_USUAL_DEPTH: Final = 3
+_USUAL_ATTRIBUTES: Final = 3
 
 
 class Rejected(NamedTuple):
@@ -47,6 +56,9 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
     Raises:
         ProfileError: the frame is not a profile document, or exceeds a limit.
     """
+    usual = _usual_profile(frame, limits)
+    if usual is not None:
+        return usual, []
     document = _document(frame)
     _check_limits(document, limits)
     try:
@@ -56,6 +68,28 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
     if "profile" not in parsed:
         raise ProfileError(brief(f"not a profile: the root element is <{next(iter(parsed))}>"))
     return _with_valid_events(parsed, is_plain=_REFERENCE not in document)
+
+
+def _usual_profile(frame: bytes, limits: Limits) -> Profile | None:
+    """Read a frame as all known boards write it; None if it is written in another way, or may exceed a limit.
+
+    The result is the parser's, in a tenth of its time: most of what a distributor did was parsing.
+    """
+    text = frame.decode("latin-1")  # never fails, and what is not ASCII does not match
+    found = _USUAL_PROFILE.match(text)
+    if found is None:
+        return None
+    events = [
+        {"@type": kind, "@task-id": task_id, "@time-stamp": time_stamp}
+        for kind, task_id, time_stamp in _USUAL_EVENTS.findall(text, 0, found.end())
+    ]
+    is_within = (
+        found.end() <= limits.frame_bytes
+        and len(events) + 4 <= limits.elements  # counted by their "<"
+        and limits.depth >= _USUAL_DEPTH
+        and limits.attributes >= _USUAL_ATTRIBUTES
+    )
+    return {"profile": {"events": {"event": events}}} if is_within else None
 
 
 def profile_of(events: Iterable[Mapping[str, Any]]) -> tuple[Profile, list[Rejected]]:
