@@ -12,10 +12,8 @@ from services.controller.processor import ControllerProcessor
 from services.controller.settings import ControllerSettings
 from services.controller.supervisor import Supervisor
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.reconnect import stay_connected
-from taskgen.amqp.topology import controller_queue, tasksets_queue
-from taskgen.amqp.waiting import until_lost
+from taskgen.amqp.reconnect import stay_connected, until_lost
+from taskgen.amqp.topology import controller_queue, declare, tasksets_queue
 from taskgen.consumer.consumer import Consumer, consume
 from taskgen.errors import LockedError, StoreUnavailableError
 from taskgen.events.base import StoringHandler
@@ -41,7 +39,7 @@ async def serve(settings: ControllerSettings, health: Health) -> None:
     processor = ControllerProcessor(handler, state, settings.instance)
     try:
         lead = partial(_lead, settings, health, processor, state)
-        await stay_connected(settings.amqp_url, f"controller {settings.instance}", lead, health)
+        await stay_connected(settings.amqp_url, f"controller {settings.instance}", lead, health.set_broker)
     finally:
         state.close()
         if isinstance(handler, StoringHandler):

@@ -12,8 +12,8 @@ from services.controller.decision_resender import DecisionResender
 from services.controller.liveness import LivenessMonitor
 from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
-from taskgen.amqp.waiting import until_lost
 from taskgen.consumer.consumer import Consumer
 from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
 from taskgen.messages.codec import StatusMessage, read_message

@@ -10,8 +10,7 @@ from functools import partial
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import COMMANDS, board_queue
+from taskgen.amqp.topology import COMMANDS, board_queue, declare
 from taskgen.boards.address import Address
 from taskgen.errors import (
     BoardLeasedError,

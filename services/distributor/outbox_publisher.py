@@ -15,8 +15,8 @@ from typing import Final
 from services.distributor.outbox import Outbox, Stored
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import EVENTS
-from taskgen.amqp.waiting import until_lost
 from taskgen.errors import StoreUnavailableError, UnroutableError
 from taskgen.runtime.health import Health
 

@@ -17,10 +17,9 @@ from services.distributor.settings import DistributorSettings
 from services.distributor.status import report_status
 from services.distributor.taskset_source import TaskSetSource
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
-from taskgen.amqp.topology import controller_queue, tasksets_queue
+from taskgen.amqp.topology import controller_queue, declare, tasksets_queue
 from taskgen.deadline import Deadline
 from taskgen.errors import SessionError, StoreUnavailableError
 from taskgen.execution.board_pool import BoardPool
@@ -85,9 +84,10 @@ class DistributorService:
 
     async def _stay_connected(self) -> None:
         name, url = f"distributor {self._settings.instance}", self._settings.amqp_url
+        on_change = self._health.set_broker
         async with asyncio.TaskGroup() as group:
-            group.create_task(stay_connected(url, f"{name}, publishing", self._publish, self._health))
-            group.create_task(stay_connected(url, f"{name}, boards", self._work, self._health))
+            group.create_task(stay_connected(url, f"{name}, publishing", self._publish, on_change))
+            group.create_task(stay_connected(url, f"{name}, boards", self._work, on_change))
             group.create_task(self._adopt())
             group.create_task(self._measure())
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from services.distributor.outbox import Outbox
 from taskgen.amqp.connection import Connection
+from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import EVENTS
-from taskgen.amqp.waiting import until_lost
 from taskgen.execution.board import Board
 from taskgen.execution.board_pool import BoardPool
 from taskgen.messages.codec import BoardReport, StatusMessage, TaskSetMessage

@@ -13,9 +13,8 @@ from typing import Any, Final
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.dead_letters import park
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import TASKSETS, tasksets_queue
-from taskgen.amqp.waiting import until_lost
+from taskgen.amqp.reconnect import until_lost
+from taskgen.amqp.topology import TASKSETS, declare, tasksets_queue
 from taskgen.boards.binaries import check_binaries
 from taskgen.errors import BrokerUnavailableError, MessageError, TaskSetError
 from taskgen.execution.assignment import Assignment

@@ -179,3 +179,4 @@ def test_a_broker_that_is_restarted_is_found_again(
                 run_id=run.run_id, outcome=Outcome.FINISHED
             )
             assert ear.depth(TASKSETS) == 0, "the time without the broker is nobody's silence"
+        assert "taskgen_reconnects_total 1.0" in controller.get("/metrics")[1]

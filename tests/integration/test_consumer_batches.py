@@ -82,7 +82,7 @@ def saying(reason: str) -> EndedMessage:
 async def publish(url: str, *reasons: str) -> None:
     async with connection(url, "test") as link:
         channel = await link.channel(confirms=True)
-        await declare(channel, [QUEUE])
+        await declare(link, [QUEUE])
         for message in map(saying, reasons):
             await channel.publish(EVENTS, routing_key(message), message.body(), message.message_id)
 

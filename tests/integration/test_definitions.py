@@ -22,7 +22,7 @@ def loaded(restricted: Restricted) -> Restricted:
 
 async def declare_all(url: str) -> None:
     async with connection(url, "test") as link:
-        await declare(await link.channel(), all_queues())
+        await declare(link, all_queues(), is_setup=True)
 
 
 def test_declaring_after_loading_them_changes_nothing(loaded: Restricted) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import port_for
 import pytest
 
-from taskgen.amqp.client import as_client
+from taskgen.amqp.reconnect import connected_command
 from taskgen.amqp.topology import TASKSETS
 from taskgen.client.submit import Submission
 from taskgen.errors import BrokerUnavailableError, TaskSetError
@@ -30,7 +30,7 @@ def lab(amqp_vhost_url: str) -> Iterator[BrokerClient]:
 
 
 def submit(url: str, submission: Submission) -> None:
-    asyncio.run(as_client(url, "test", submission.serve))
+    asyncio.run(connected_command(url, "test", submission.serve))
 
 
 def taken(lab: BrokerClient) -> list[TaskSetMessage]:
@@ -72,7 +72,7 @@ def test_a_full_queue_holds_it_back_and_nothing_is_lost(
     found: list[TaskSetMessage] = []
 
     async def work() -> None:
-        submitting = asyncio.create_task(as_client(amqp_vhost_url, "test", submission.serve))
+        submitting = asyncio.create_task(connected_command(amqp_vhost_url, "test", submission.serve))
         was_held_back = False
         async with asyncio.timeout(100):
             while not submitting.done():
@@ -100,7 +100,7 @@ def test_a_queue_that_was_deleted_is_declared_again_and_not_taken_for_a_full_one
     submission = Submission([TaskSet([Task(pkg="hey", executiontime=values())])])
 
     async def work() -> None:
-        submitting = asyncio.create_task(as_client(amqp_vhost_url, "test", submission.serve))
+        submitting = asyncio.create_task(connected_command(amqp_vhost_url, "test", submission.serve))
         async with asyncio.timeout(60):
             await asyncio.to_thread(wait_until, lambda: submission.submitted == 200, 50, "a part")
             lab.delete(TASKSETS)
@@ -123,7 +123,7 @@ def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str
     submission = Submission([TaskSet([Task(pkg="hey", executiontime=endless())])])
 
     async def work() -> None:
-        submitting = asyncio.create_task(as_client(amqp_vhost_url, "test", submission.serve))
+        submitting = asyncio.create_task(connected_command(amqp_vhost_url, "test", submission.serve))
         async with asyncio.timeout(60):
             await asyncio.to_thread(wait_until, lambda: submission.submitted >= 500, 50, "a part")
             submission.is_stopped = True
@@ -160,7 +160,7 @@ def test_a_broker_that_goes_away_in_the_middle_is_waited_for(amqp_vhost_url: str
     submission = Submission([TaskSet([Task(pkg="hey", executiontime=range(5_000))])])
 
     async def work() -> None:
-        submitting = asyncio.create_task(as_client(amqp_vhost_url, "test", submission.serve))
+        submitting = asyncio.create_task(connected_command(amqp_vhost_url, "test", submission.serve))
         async with asyncio.timeout(100):
             await asyncio.to_thread(wait_until, lambda: submission.submitted >= 500, 50, "a part")
             await asyncio.to_thread(broker.kill)

@@ -164,7 +164,7 @@ def declare_queues(url: str, *queues: Queue) -> None:
     """Declare queues as services do, with what belongs to them."""
 
     async def declare_all(link: Connection) -> None:
-        await declare(await link.channel(), queues)
+        await declare(link, queues, is_setup=True)
 
     _run(url, declare_all)
 

@@ -12,8 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from deploy.definitions import definitions
 from taskgen.amqp.connection import connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import Queue, handler_queue
+from taskgen.amqp.topology import Queue, declare, handler_queue
 from tests.support.servers.management import Management
 
 USERS = ("distributor", "controller", "sqlite_sink", "csv_sink", "postgres_sink", "handler", "cli")

@@ -1,24 +1,44 @@
-"""A connection to RabbitMQ and its channels, for asyncio; pika's errors become ours here and nowhere else."""
+"""A connection to RabbitMQ, for asyncio; pika's errors become ours here and in `channel` alone."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
+import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import AMQPError
+from pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
 from taskgen.amqp.channel import Channel, resolve
-from taskgen.amqp.refusals import translated
-from taskgen.amqp.urls import parameters
-from taskgen.errors import BrokerError, BrokerUnavailableError
+from taskgen.errors import BrokerError, BrokerUnavailableError, CredentialsError, SettingsError
 from taskgen.redaction import without_password
 
 _OPEN_S: Final = 15
 _CLOSE_S: Final = 5
+_HEARTBEAT_S: Final = 20
+_BLOCKED_S: Final = 600
+"""A broker that is short of memory or disk blocks its publishers; they wait so long before they break off."""
+_ODD: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError, SyntaxError)
+"""What pika raises for options that it cannot read: each is evaluated as Python."""
+_REFUSED: Final = frozenset({403, 530})
+"""Reply codes of a broker that does not want this user, or not in this virtual host."""
+_FULL: Final = re.compile(r"connection limit|has reached the")
+"""In the text of a 530 that others are the reason for: too many connections, or too many channels."""
+_REPLY: Final = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (.*)", re.DOTALL)
+"""What the broker said, in the text of pika's `Probable...Error`."""
+
+_PROBABLE_ERRORS = (ProbableAccessDeniedError, ProbableAuthenticationError)
+"""The connection ended during the handshake: said so by the broker, or cut by whoever died meanwhile."""
 
 
 class Connection:
@@ -81,8 +101,8 @@ async def connection(url: str, name: str) -> AsyncIterator[Connection]:
     lost.add_done_callback(_mark_seen)
 
     def end(_: object, error: BaseException) -> None:
-        _fail(opened, translated(error, url))
-        _fail(lost, translated(error, url))
+        _fail(opened, _translated(error, url))
+        _fail(lost, _translated(error, url))
 
     raw = _PikaConnection(
         parameters(url, name),
@@ -116,3 +136,68 @@ def _mark_seen(future: asyncio.Future[None]) -> None:
     """A broken connection that nobody waits for any longer is no fault."""
     if not future.cancelled():
         future.exception()
+
+
+def parameters(url: str, name: str) -> pika.URLParameters:
+    """What pika needs for a connection of this name.
+
+    Raises:
+        SettingsError: the URL cannot be understood, or a file that it names cannot be read.
+    """
+    try:
+        found = pika.URLParameters(url)
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"[Errno {error.errno}] {error.strerror}"  # without what the options say
+        raise SettingsError(f"{without_password(url)}: its ssl_options: {reason}") from error
+    except _ODD as error:
+        raise SettingsError(
+            f"{without_password(url)}: {_fault(error)}; write amqp://user:password@host:5672/vhost"
+        ) from error
+    found.heartbeat = _HEARTBEAT_S
+    found.blocked_connection_timeout = _BLOCKED_S
+    found.client_properties = {"connection_name": name}
+    return found
+
+
+def check_broker_url(url: str) -> None:
+    """Be sure that a connection can be asked for.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    parameters(url, "")
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with the options; most errors quote them, which may hold a password by mistake."""
+    return error.msg if isinstance(error, SyntaxError) else "its options (?...) cannot be understood"
+
+
+def _translated(error: BaseException, url: str) -> BrokerError:
+    """An error of pika's, with which a connection to `url` ended or did not begin, as one of ours."""
+    code, text = _reply(error)
+    is_refused = code in _REFUSED and not _FULL.search(text)
+    where = without_password(url)
+    if is_refused or isinstance(error, AuthenticationError):
+        return CredentialsError(
+            f"the broker refused {where}: check user, password and virtual host ({error})"
+        )
+    cause = str(error) if isinstance(error, _PROBABLE_ERRORS) else repr(_cause(error))
+    return BrokerUnavailableError(f"no connection to the broker {where}: {cause}")
+
+
+def _reply(error: BaseException) -> tuple[int, str]:
+    """The code and the text with which the broker ended it; 0 and nothing if it just was gone."""
+    if isinstance(error, ConnectionClosedByBroker):
+        return error.reply_code, error.reply_text
+    found = _REPLY.match(str(error)) if isinstance(error, _PROBABLE_ERRORS) else None
+    return (int(found[1]), found[2]) if found else (0, "")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong at last, out of the layers that pika wraps around it."""
+    while inner := [
+        one for one in getattr(error, "exceptions", error.args) if isinstance(one, BaseException)
+    ]:
+        error = inner[-1]
+    return error

@@ -1,52 +1,106 @@
-"""Staying connected: pika has no recovery built in, so a broken connection is made anew, for ever."""
+"""Staying connected: pika has no recovery built in, so a connection that breaks is made again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from taskgen.amqp.connection import Connection, connection
 from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, first_error
-from taskgen.runtime.health import Health
+
+log = logging.getLogger(__name__)
 
 _MAX_PAUSE_S: Final = 15.0
 
 
 async def stay_connected(
-    url: str, name: str, serve: Callable[[Connection], Awaitable[None]], health: Health
+    url: str,
+    name: str,
+    serve: Callable[[Connection], Awaitable[None]],
+    on_change: Callable[[str], None],
+    *,
+    is_patient: bool = True,
+    max_pause_s: float = _MAX_PAUSE_S,
 ) -> None:
-    """Connect and serve; when there is no broker or the connection breaks, again after growing pauses.
-
-    Returns when `serve` does.
+    """Connect and serve; reconnect with back-off whenever the connection breaks. Returns when `serve` does.
 
     Args:
         url: of the broker.
         name: of the connection, shown by the broker's management.
         serve: uses one connection, declaring what it needs each time; raises `BrokerUnavailableError`
             (alone or in a group) to be given another one.
-        health: its part `broker` says whether there is a connection.
+        on_change: called with an empty text when there is a connection, with the reason when there is none.
+        is_patient: whether a broker that is not there at first is waited for, too.
+        max_pause_s: between two tries.
 
     Raises:
-        CredentialsError: the broker does not want this user.
+        BrokerUnavailableError: there was no broker from the beginning, and `is_patient` is false.
+        CredentialsError: the broker refuses this user.
         SettingsError: the URL cannot be understood.
     """
     loop = asyncio.get_running_loop()
-    backoff = Backoff(_MAX_PAUSE_S)
-    is_served = False
+    backoff = Backoff(max_pause_s)
+    is_served = was_connected = False
     while True:
         began = loop.time()
         try:
             async with connection(url, name) as opened:
-                health.set("broker", True)
+                was_connected = True
+                on_change("")
                 await serve(opened)
             is_served = True
         except* BrokerUnavailableError as group:
-            health.set("broker", False, str(first_error(group)))
-            health.metrics.reconnects.inc()
+            if not (was_connected or is_patient):
+                raise
+            on_change(str(first_error(group)))
         if is_served:
             return
-        if loop.time() - began > _MAX_PAUSE_S:  # one that breaks at once is not asked in a hurry
+        if loop.time() - began > max_pause_s:  # one that breaks at once is not asked in a hurry
             backoff.reset()
         await backoff.pause()
+
+
+async def connected_command(url: str, name: str, serve: Callable[[Connection], Awaitable[None]]) -> None:
+    """Stay connected for a command: the broker has to be there at first, and losing it is logged once.
+
+    Raises:
+        BrokerUnavailableError: there was no broker from the beginning.
+        BrokerError: what else `serve` raises.
+    """
+    is_lost = False
+
+    def tell(reason: str) -> None:
+        nonlocal is_lost
+        if reason and not is_lost:
+            log.warning("lost the connection to the broker; reconnecting: %s", reason)
+        elif is_lost and not reason:
+            log.warning("connected to the broker again")
+        is_lost = bool(reason)
+
+    try:
+        await stay_connected(url, name, serve, tell, is_patient=False, max_pause_s=5.0)
+    except ExceptionGroup as group:
+        raise first_error(group) from group
+
+
+async def until_lost(waiting: Coroutine[Any, Any, object], lost: asyncio.Future[None]) -> None:
+    """Wait, unless a connection or channel is lost meanwhile.
+
+    Args:
+        waiting: what is waited for.
+        lost: as of `Connection` or `Channel`.
+
+    Raises:
+        BrokerError: it is lost.
+    """
+    task = asyncio.ensure_future(waiting)
+    ends: set[asyncio.Future[Any]] = {task, lost}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+    if lost.done():
+        await lost

@@ -7,12 +7,13 @@ only, so binding one of them to the exchange of events has no effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from taskgen.amqp.channel import Channel
-from taskgen.errors import TopologyError
+from taskgen.amqp.connection import Connection
+from taskgen.errors import CredentialsError, TopologyError
 
 EVENTS: Final = "taskgen.events"
 """Topic exchange: everything that happens; keys `<what>.<board>`."""
@@ -140,18 +141,72 @@ def exchanges(queues: Iterable[Queue]) -> list[Exchange]:
     return [*common, *(exchange for queue in queues for exchange in queue.exchanges)]
 
 
-async def declare(channel: Channel, queues: Iterable[Queue]) -> None:
-    """Make sure that the exchanges and these queues are there, bound; doing it again changes nothing.
+async def declare(connection: Connection, queues: Sequence[Queue], *, is_setup: bool = False) -> None:
+    """Make sure that exchanges and queues are there; a user who may not declare them finds them declared.
+
+    Args:
+        connection: of the user.
+        queues: with their exchanges.
+        is_setup: whether to find out, too, that exchanges which are there are of the right kind.
 
     Raises:
-        TopologyError: an exchange is of another kind, or a queue exists with other arguments.
+        TopologyError: a queue exists with other arguments.
+        CredentialsError: something is not there, and this user may not declare it.
     """
-    queues = list(queues)
+    declaring = _Declaring(connection)
     for exchange in exchanges(queues):
-        await channel.declare_exchange(exchange.name, exchange.kind)
+        if is_setup:
+            await (await declaring.channel()).declare_exchange(exchange.name, exchange.kind)
+        else:
+            await declaring.exchange(exchange)
     for queue in queues:
-        await declare_queue(channel, queue)
-        await bind(channel, queue)
+        await declaring.queue(queue)
+    await (await declaring.channel()).close()
+
+
+class _Declaring:
+    """One channel after the other: what is not there, or not allowed, closes the one that asked."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+
+    async def channel(self) -> Channel:
+        if self._channel is None or self._channel.lost.done():
+            self._channel = await self._connection.channel()
+        return self._channel
+
+    async def exchange(self, exchange: Exchange) -> None:
+        try:
+            await (await self.channel()).find_exchange(exchange.name)
+        except TopologyError:
+            try:
+                await (await self.channel()).declare_exchange(exchange.name, exchange.kind)
+            except CredentialsError as refused:
+                raise _missing(f"exchange {exchange.name}", refused) from refused
+
+    async def queue(self, queue: Queue) -> None:
+        try:
+            await declare_queue(await self.channel(), queue)
+        except CredentialsError as refused:
+            await self._find(queue, refused)
+        else:
+            await bind(await self.channel(), queue)
+
+    async def _find(self, queue: Queue, refused: CredentialsError) -> None:
+        """See that a queue is there; its bindings are up to whoever may declare it."""
+        for name in (queue.name, queue.parked):
+            try:
+                await (await self.channel()).queue_state(name)
+            except TopologyError:
+                raise _missing(f"queue {name}", refused) from refused
+
+
+def _missing(what: str, refused: CredentialsError) -> CredentialsError:
+    return CredentialsError(
+        f"there is no {what}, and this user may not declare it: import the definitions, or have an "
+        f"administrator run `taskgen setup` ({refused})"
+    )
 
 
 async def declare_queue(channel: Channel, queue: Queue) -> None:

@@ -47,7 +47,7 @@ def setup(
     queues += [topology.handler_queue(name) for name in handler or []]
 
     async def declare(link: Connection) -> None:
-        await topology.declare(await link.channel(), queues)
+        await topology.declare(link, queues, is_setup=True)
 
     ask_broker(settings.amqp_url, "setup", declare)
     names = printable(", ".join(queue.name for queue in queues))

@@ -37,7 +37,7 @@ async def _show(
     settings: ServiceSettings, interruption: Interruption, *, is_watching: bool, as_json: bool
 ) -> None:
     with amqp_extra():
-        from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
+        from taskgen.amqp.reconnect import connected_command  # noqa: PLC0415 - needs an extra
         from taskgen.client.lab_report import QueueCounting, lab_report  # noqa: PLC0415 - as above
         from taskgen.client.status_listener import StatusListener  # noqa: PLC0415 - as above
     listener, counting = StatusListener(keep_s=_KEEP_S), QueueCounting(settings)
@@ -53,7 +53,7 @@ async def _show(
                 await asyncio.sleep(1)
 
     with screen.area:
-        looking = asyncio.create_task(as_client(settings.amqp_url, "taskgen status", look))
+        looking = asyncio.create_task(connected_command(settings.amqp_url, "taskgen status", look))
         try:
             while not (looking.done() or interruption.is_asked):
                 await asyncio.wait({looking}, timeout=LOOK_EVERY_S)

@@ -72,10 +72,10 @@ async def _submit_all(url: str, submission: Submission, total: int | None, inter
     Raises:
         BrokerError: there is no broker, or no queue.
     """
-    from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
+    from taskgen.amqp.reconnect import connected_command  # noqa: PLC0415 - needs an extra
 
     console = progress_console()
-    submitting = asyncio.create_task(as_client(url, "taskgen submit", submission.serve))
+    submitting = asyncio.create_task(connected_command(url, "taskgen submit", submission.serve))
     due, patience_s = _REPORT_EVERY_S, _LAST_CONFIRMS_S
     while not submitting.done():
         await asyncio.wait({submitting}, timeout=LOOK_EVERY_S)
@@ -108,7 +108,7 @@ async def _submit_all(url: str, submission: Submission, total: int | None, inter
 
 async def _wait_for_all(url: str, submission: Submission, interruption: Interruption) -> int:
     """Show progress until every task-set of the campaign is done; returns the exit code."""
-    from taskgen.amqp.client import as_client  # noqa: PLC0415 - needs an extra
+    from taskgen.amqp.reconnect import connected_command  # noqa: PLC0415 - needs an extra
     from taskgen.client.status_listener import StatusListener  # noqa: PLC0415 - as above
 
     console = progress_console()
@@ -118,7 +118,7 @@ async def _wait_for_all(url: str, submission: Submission, interruption: Interrup
             console.print(*fault, soft_wrap=True)
 
     listener = StatusListener(("stopped.#", "refused.#"), show_fault)
-    listening = asyncio.create_task(as_client(url, "taskgen submit --wait", listener.serve))
+    listening = asyncio.create_task(connected_command(url, "taskgen submit --wait", listener.serve))
     report = CampaignReport(campaign_id=submission.campaign_id)
     is_warned = False
     try:

@@ -10,8 +10,7 @@ from typing import Final, Self
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import EVENTS
+from taskgen.amqp.topology import EVENTS, declare
 from taskgen.errors import MessageError
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import (

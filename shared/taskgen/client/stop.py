@@ -8,8 +8,7 @@ from typing import Final
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, inbox, tasksets_queue
+from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, declare, inbox, tasksets_queue
 from taskgen.client.status_listener import StatusListener
 from taskgen.errors import BrokerUnavailableError, DistributorError, MessageError, UnroutableError
 from taskgen.messages.codec import (

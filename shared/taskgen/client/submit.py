@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.declaring import declare
-from taskgen.amqp.topology import TASKSETS, controller_queue, inbox, tasksets_queue
-from taskgen.amqp.waiting import until_lost
+from taskgen.amqp.reconnect import until_lost
+from taskgen.amqp.topology import TASKSETS, controller_queue, declare, inbox, tasksets_queue
 from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.messages.codec import TaskSetMessage

@@ -13,9 +13,9 @@ from taskgen.amqp import topology
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection, connection
 from taskgen.amqp.dead_letters import park
-from taskgen.amqp.declaring import declare
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
+from taskgen.amqp.topology import declare
 from taskgen.backoff import Backoff
 from taskgen.consumer.prefetch import Intake
 from taskgen.consumer.settings import ConsumerSettings
@@ -156,7 +156,7 @@ async def consume(
     with ThreadPoolExecutor(1, thread_name_prefix=queue.name) as worker:
         consumer = Consumer(settings, queue, processor, health, worker, beside)
         try:
-            await stay_connected(settings.amqp_url, consumer.name, consumer.serve, health)
+            await stay_connected(settings.amqp_url, consumer.name, consumer.serve, health.set_broker)
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:

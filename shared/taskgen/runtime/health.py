@@ -47,7 +47,9 @@ class Metrics:
             "taskgen_store_retries", "Commits that did not work and were tried again.", registry=one
         )
         self.reconnects = Counter(
-            "taskgen_reconnects", "Broken or refused connections to the broker.", registry=one
+            "taskgen_reconnects",
+            "Times that the connection to the broker was lost, however often it was tried to make it again.",
+            registry=one,
         )
         self.consuming = Gauge("taskgen_consuming", "1 if messages are consumed.", registry=one)
         self.outbox = Gauge("taskgen_outbox_messages", "Messages that wait for the broker.", registry=one)
@@ -100,6 +102,13 @@ class Health:
             self.metrics.consuming.set(is_ok)
         level = logging.INFO if is_ok else logging.WARNING
         log.log(level, "%s: %s", part, "ok" if is_ok else reason, extra={"part": part})
+
+    def set_broker(self, reason: str) -> None:
+        """Note that there is a connection to the broker, or why there is none."""
+        before = self.parts.get("broker")
+        if reason and before is not None and before.is_ok:
+            self.metrics.reconnects.inc()
+        self.set("broker", not reason, reason)
 
     @property
     def is_ok(self) -> bool:

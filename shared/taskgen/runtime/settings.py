@@ -56,7 +56,7 @@ def _check_url(url: str, kind: str, example: str) -> None:
 def _check_amqp_url(url: str) -> None:
     _check_url(url, "AMQP", "amqp://user:password@host:5672/vhost")
     with suppress(ImportError):  # without the extra nobody connects
-        from taskgen.amqp.urls import check_broker_url  # noqa: PLC0415 - needs it
+        from taskgen.amqp.connection import check_broker_url  # noqa: PLC0415 - needs it
 
         check_broker_url(url)
 
