@@ -11,12 +11,13 @@ from typing import Final
 from services.controller.decision_resender import DecisionResender
 from services.controller.liveness import LivenessMonitor
 from services.controller.processor import ControllerProcessor
-from taskgen.amqp.channel import Channel, Delivery
+from taskgen.amqp.channel import Channel
 from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
+from taskgen.client.status_listener import StatusListener
 from taskgen.consumer.consumer import Consumer
-from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
-from taskgen.messages.codec import StatusMessage, read_message
+from taskgen.errors import StoreUnavailableError, UnroutableError
+from taskgen.messages.codec import StatusMessage
 from taskgen.runtime.health import Health
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,9 @@ class Supervisor:
         self._processor = processor
         self._consumer = consumer
         self._health = health
-        self._silence = LivenessMonitor(lost_after_s, time.monotonic())
+        self._liveness = LivenessMonitor(lost_after_s, time.monotonic())
         self._quiet_rounds = 0
-        self._reminders = DecisionResender(_SEND_AGAIN_AFTER_S)
+        self._resender = DecisionResender(_SEND_AGAIN_AFTER_S)
 
     async def serve(self) -> None:
         """Supervisor until the connection breaks, or statuses can no longer be heard.
@@ -53,10 +54,12 @@ class Supervisor:
         Raises:
             BrokerError: so it is; a new watch over another connection is needed.
         """
-        channel = await self._consumer.publishing.channel()
-        queue = await channel.declare_queue("", durable=False, exclusive=True)
-        await channel.bind(queue.name, EVENTS, "status.#")
-        await channel.consume(queue.name, partial(self._hear, channel))
+        listener = StatusListener(on_status=self._hear)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listener.serve(self._consumer.publishing))
+            group.create_task(self._look_regularly(await self._consumer.publishing.channel()))
+
+    async def _look_regularly(self, channel: Channel) -> None:
         while True:
             try:
                 await self._look(channel)
@@ -68,7 +71,7 @@ class Supervisor:
 
     async def _look(self, channel: Channel) -> None:
         report = await self._consumer.between_batches(self._processor.report)
-        channel.publish(EVENTS, "status.controller", report.body(), report.message_id, is_persistent=False)
+        channel.publish(EVENTS, report.routing_key, report.body(), report.message_id, is_persistent=False)
         await self._decide_again()
         await self._end_duplicates()
         await self._judge(channel)
@@ -79,20 +82,13 @@ class Supervisor:
         if sent := await self._processor.publish(self._consumer.out):
             await self._consumer.between_batches(partial(self._processor.mark_sent, sent))
 
-    def _hear(self, channel: Channel, delivery: Delivery) -> None:
-        channel.acknowledge(delivery.tag)
-        try:
-            message = read_message(delivery.body)
-        except MessageError as error:
-            log.warning("a status of key %s was passed over: %s", delivery.routing_key, error)
-            return
-        if isinstance(message, StatusMessage):
-            self._silence.hear(message, list(self._processor.live.values()), time.monotonic())
+    def _hear(self, message: StatusMessage) -> None:
+        self._liveness.hear(message, list(self._processor.live.values()), time.monotonic())
 
     async def _decide_again(self) -> None:
         """A decision may not have come to whoever runs this."""
         live = list(self._processor.live.values())
-        for board, decision in self._reminders.due(live, self._silence.running, time.monotonic()):
+        for board, decision in self._resender.due(live, self._liveness.running, time.monotonic()):
             try:
                 await self._consumer.out.publish(COMMANDS, board, decision.body(), decision.message_id)
             except UnroutableError as error:
@@ -101,7 +97,7 @@ class Supervisor:
     async def _end_duplicates(self) -> None:
         """A task-set that was delivered twice runs twice: the run that began first goes on."""
         live, first, surplus = self._processor.live, dict[str, str](), dict[str, str]()
-        for run_id, taskset_id in sorted(self._silence.running.items()):
+        for run_id, taskset_id in sorted(self._liveness.running.items()):
             if run_id not in live:
                 continue
             other = first.setdefault(taskset_id, run_id)
@@ -116,5 +112,5 @@ class Supervisor:
         if self._quiet_rounds < _QUIET_ROUNDS:
             return
         runs = list(self._processor.live.values())
-        if lost := self._silence.lost(runs, self._processor.heard, time.monotonic()):
+        if lost := self._liveness.lost(runs, self._processor.heard, time.monotonic()):
             await self._consumer.between_batches(partial(self._processor.give_up, lost))

@@ -18,6 +18,7 @@ from taskgen.amqp.connection import Connection
 from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import EVENTS
 from taskgen.errors import StoreUnavailableError, UnroutableError
+from taskgen.messages.run import OF_RUNS
 from taskgen.runtime.health import Health
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _WINDOW_BYTES: Final = 8 * 1024 * 1024
 _RETRY_PAUSE_S: Final = 2.0
 
 _Kinds = frozenset[str]
-_OF_RUNS: Final[_Kinds] = frozenset({"started", "events", "finished", "stopped"})
+_OF_RUNS: Final[_Kinds] = frozenset(OF_RUNS)
 _FOR_SINKS_ONLY: Final[_Kinds] = frozenset({"quarantined"})
 """A lab without sinks does its work all the same."""
 

@@ -94,7 +94,7 @@ class PublishingHandler(CommittingHandler):
         head = self._head(run)
         message = StartedMessage(run=head, taskset=run.origin)
         self._runs[run.run_id] = RunProgress(head)
-        entry = Entry(f"started.{run.board}", message.message_id, message.body())
+        entry = Entry(message.routing_key, message.message_id, message.body())
         self._changes.append(Change(entry, _open(head, 0)))
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
@@ -133,11 +133,11 @@ class PublishingHandler(CommittingHandler):
             received_at=quarantined.received_at,
             data_base64=base64.b64encode(quarantined.data).decode(),
         )
-        self._add(f"quarantined.{quarantined.board}", message)
+        self._add(message)
 
     def refuse(self, message: RefusedMessage) -> None:
         """Say that a task-set cannot be run; call it in the handlers' thread."""
-        self._add(f"refused.{message.taskset.taskset_id}", message)
+        self._add(message)
 
     def report_lost(self, run: OpenRun, reason: str) -> None:
         """Close a run of a former life, whose end nobody saw; call it in the handlers' thread."""
@@ -182,7 +182,7 @@ class PublishingHandler(CommittingHandler):
         for half in halves:
             self._add_events(run, half)
         if not halves:
-            entry = Entry(f"events.{run.head.board}", message.message_id, body)
+            entry = Entry(message.routing_key, message.message_id, body)
             self._changes.append(Change(entry, OpenRun(run.head.run_id, run.head_json, message.next_seq)))
 
     def _add_end_of(self, run: RunProgress, end: EndedMessage) -> None:
@@ -193,12 +193,11 @@ class PublishingHandler(CommittingHandler):
             self._add_end(run.shortened(end))
 
     def _add_end(self, message: EndedMessage) -> None:
-        what = "finished" if message.outcome is Outcome.FINISHED else "stopped"
-        entry = Entry(f"{what}.{message.run.board}", message.message_id, message.body())
+        entry = Entry(message.routing_key, message.message_id, message.body())
         self._changes.append(Change(entry, _open(message.run, message.events), is_end=True))
 
-    def _add(self, key: str, message: QuarantinedMessage | RefusedMessage) -> None:
-        self._changes.append(Change(Entry(key, message.message_id, message.body())))
+    def _add(self, message: QuarantinedMessage | RefusedMessage) -> None:
+        self._changes.append(Change(Entry(message.routing_key, message.message_id, message.body())))
 
     def _write_some(self) -> None:
         """Write what there is room for, and note how far each run has come."""

@@ -27,7 +27,7 @@ async def report_status(connection: Connection, pool: BoardPool, instance: str, 
         boards = [_report(board) for board in pool.boards.values()]
         depth = await asyncio.to_thread(lambda: outbox.depth)
         message = StatusMessage(distributor=instance, boards=boards, outbox=depth)
-        channel.publish(EVENTS, f"status.{instance}", message.body(), message.message_id, is_persistent=False)
+        channel.publish(EVENTS, message.routing_key, message.body(), message.message_id, is_persistent=False)
         await until_lost(asyncio.sleep(_PAUSE_S), channel.lost)
 
 

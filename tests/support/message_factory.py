@@ -9,6 +9,7 @@ from taskgen.messages.codec import (
     EndedMessage,
     EventsMessage,
     Message,
+    QuarantinedMessage,
     RunHead,
     StartedMessage,
     TaskSetMessage,
@@ -57,13 +58,5 @@ def whole_run(profiles: int = 5, size: int = 2) -> list[Message]:
 
 def routing_key(message: Message) -> str:
     """The key that a distributor publishes the message with."""
-    match message:
-        case StartedMessage():
-            return f"started.{message.run.board}"
-        case EventsMessage():
-            return f"events.{message.run.board}"
-        case EndedMessage():
-            kind = "finished" if message.outcome is Outcome.FINISHED else "stopped"
-            return f"{kind}.{message.run.board}"
-        case _:
-            return f"quarantined.{BOARD}"
+    assert isinstance(message, StartedMessage | EventsMessage | EndedMessage | QuarantinedMessage)
+    return message.routing_key

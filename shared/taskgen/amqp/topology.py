@@ -14,6 +14,7 @@ from typing import Any, Final
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.connection import Connection
 from taskgen.errors import CredentialsError, TopologyError
+from taskgen.messages.run import OF_RUNS
 
 EVENTS: Final = "taskgen.events"
 """Topic exchange: everything that happens; keys `<what>.<board>`."""
@@ -28,7 +29,7 @@ One policy is for all of them, and it cannot say which queue: the header that th
 """
 DEFAULT_SINKS: Final = ("sqlite", "csv", "postgres")
 
-_OF_RUNS: Final = ("started.#", "events.#", "finished.#", "stopped.#")
+_OF_RUNS: Final = tuple(f"{topic}.#" for topic in OF_RUNS)
 _QUORUM: Final = {"x-queue-type": "quorum"}
 _ONE_AT_A_TIME: Final = {**_QUORUM, "x-single-active-consumer": True}
 

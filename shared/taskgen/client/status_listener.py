@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,8 @@ from taskgen.messages.codec import (
     read_message,
 )
 
+log = logging.getLogger(__name__)
+
 _ROUND_S: Final = 2.5
 """In which everybody who is there has said something; they do so every 2 s."""
 _FORGOTTEN_AFTER_S: Final = 10.0
@@ -33,6 +36,7 @@ class StatusListener:
     Args:
         keys: of the exchange of events, to be heard besides.
         on_message: called in the loop with what has such a key.
+        on_status: called in the loop with what a distributor says.
         keep_s: how long a distributor that has fallen silent is remembered.
     """
 
@@ -41,10 +45,12 @@ class StatusListener:
         keys: Sequence[str] = (),
         on_message: Callable[[Message], None] = lambda _: None,
         *,
+        on_status: Callable[[StatusMessage], None] = lambda _: None,
         keep_s: float = _FORGOTTEN_AFTER_S,
     ) -> None:
         self._keys = ("status.#", *keys)
         self._on_message = on_message
+        self._on_status = on_status
         self._keep_s = keep_s
         self._heard: dict[str, tuple[float, StatusMessage]] = {}
         self._controller: tuple[float, ControllerStatusMessage] | None = None
@@ -139,11 +145,13 @@ class StatusListener:
         channel.acknowledge(delivery.tag)
         try:
             message = read_message(delivery.body)
-        except MessageError:
-            return  # of a newer version; whoever has to understand it will say so
+        except MessageError as error:  # such as one of a newer version
+            log.info("passed over a message of key %s: %s", delivery.routing_key, error)
+            return
         if isinstance(message, StatusMessage):
             self._heard[message.distributor] = time.monotonic(), message
             self._news.set()
+            self._on_status(message)
         elif isinstance(message, ControllerStatusMessage):
             self._controller = time.monotonic(), message
         else:

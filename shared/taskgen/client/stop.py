@@ -117,7 +117,7 @@ async def cancel_tasksets(connection: Connection, is_meant: Callable[[TaskSetMes
             await _pass_round(channel, delivery)
             continue
         refused = RefusedMessage(taskset=message, reason=_REASON, is_called_off=True)
-        await channel.publish(EVENTS, f"refused.{message.taskset_id}", refused.body(), refused.message_id)
+        await channel.publish(EVENTS, refused.routing_key, refused.body(), refused.message_id)
         channel.acknowledge(delivery.tag)
         count += 1
     await channel.close()

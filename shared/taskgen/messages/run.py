@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -15,6 +15,9 @@ from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.messages.taskset import BaseMessage, Count, Name, Reason, TaskSetMessage
 from taskgen.run import Outcome, Run, new_id
 from taskgen.taskset import Profile
+
+OF_RUNS: Final = ("started", "events", "finished", "stopped")
+"""First words of the keys of what happens in a run: who gets one of them gets all, in their order."""
 
 
 class RunHead(BaseModel):
@@ -62,6 +65,11 @@ class StartedMessage(BaseMessage):
         """One a run."""
         return self.id_of(self.run.run_id)
 
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return f"started.{self.run.board}"
+
     @staticmethod
     def id_of(run_id: str) -> str:
         """Message id of a run's start."""
@@ -85,6 +93,11 @@ class EventsMessage(BaseMessage):
     def message_id(self) -> str:
         """Of this part of the run; an empty profile has the place of the one after it."""
         return f"{self.run.run_id}:{self.first_seq}-{self.next_seq}"
+
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return f"events.{self.run.board}"
 
     @property
     def first_seq(self) -> int:
@@ -166,6 +179,12 @@ class EndedMessage(BaseMessage):
         """One a run."""
         return f"{self.run.run_id}:ended"
 
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        topic = "finished" if self.outcome is Outcome.FINISHED else "stopped"
+        return f"{topic}.{self.run.board}"
+
     def full_run(self) -> Run:
         """The run with its outcome."""
         run = self.run.run()
@@ -194,6 +213,11 @@ class QuarantinedMessage(BaseMessage):
     def message_id(self) -> str:
         """One for each piece."""
         return self.quarantine_id
+
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return f"quarantined.{self.board}"
 
     def quarantined(self) -> Quarantined:
         """What handlers are given."""

@@ -40,6 +40,11 @@ class StatusMessage(BaseMessage):
         """Of this moment."""
         return f"{self.distributor}:{self.at}"
 
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return f"status.{self.distributor}"
+
 
 class CampaignReport(BaseModel):
     """How far a campaign is."""
@@ -77,6 +82,11 @@ class ControllerStatusMessage(BaseMessage):
     def message_id(self) -> str:
         """Of this moment."""
         return f"{self.controller}:{self.at}"
+
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return "status.controller"
 
 
 class DecisionMessage(BaseMessage):

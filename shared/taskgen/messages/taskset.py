@@ -120,6 +120,11 @@ class RefusedMessage(BaseMessage):
         """One a task-set."""
         return f"{self.taskset.taskset_id}:refused"
 
+    @property
+    def routing_key(self) -> str:
+        """Of the exchange of events."""
+        return f"refused.{self.taskset.taskset_id}"
+
 
 def rebuilt(tasks: Tasks, source: str) -> TaskSet:
     """A task-set from the parameters that a message carries."""
