@@ -49,8 +49,8 @@ class LiveRun:
     """What was decided; it has not ended yet."""
 
 
-class ControllerProcessor(RunTracker):
-    """What `RunTracker` does, with decisions that travel back and task-sets that are tried again.
+class ControllerProcessor:
+    """A `Processor` and `RunObserver`: sends the decisions back, and has task-sets tried again.
 
     Args:
         handler: decides when a run is over.
@@ -59,66 +59,77 @@ class ControllerProcessor(RunTracker):
     """
 
     def __init__(self, handler: AbstractEventHandler, state: State, instance: str) -> None:
-        super().__init__(handler, state)
+        self._tracker = RunTracker(handler, state, observer=self)
+        self._state = state
         self._instance = instance
-        self._sendings = OutgoingMessages()
+        self._outgoing = OutgoingMessages()
         self._is_loaded = False
         self.live: dict[str, LiveRun] = {}
         """By run id; to be changed in the worker thread only."""
         self.heard: dict[str, float] = {}
         """When a message of a distributor came last, by `time.monotonic`."""
 
+    def check(self) -> None:
+        """See `Processor`."""
+        self._tracker.check()
+
+    def begin(self) -> None:
+        """See `Processor`."""
+        self._tracker.begin()
+
     def take(self, message: Message, delivery: Delivery) -> None:
         """See `Processor`."""
-        super().take(message, delivery)
+        self._tracker.take(message, delivery)
         if (head := getattr(message, "run", None)) is not None:
             self.heard[head.distributor] = time.monotonic()
 
-    def claim(self) -> None:
-        """Make sure that the state is ours, and that we know what is going on."""
-        super().claim()
-        if not self._is_loaded:
-            self._load()
+    def commit(self) -> None:
+        """See `Processor`."""
+        self._tracker.commit()
+
+    def abandon(self) -> None:
+        """See `Processor`."""
+        self._tracker.abandon()
 
     async def committed(self, channel: Channel) -> None:
         """See `Processor`: publish the decisions, and the task-sets that are put back."""
-        if sent := await self._sendings.publish(channel):
+        if sent := await self._outgoing.publish(channel):
             await asyncio.to_thread(self.mark_sent, sent)
 
     async def publish(self, channel: Channel) -> list[str]:
         """Between batches: publish what could not be published with one; see `OutgoingMessages`."""
-        return await self._sendings.publish(channel)
+        return await self._outgoing.publish(channel)
 
     def mark_sent(self, sent: list[str]) -> None:
         """In the worker thread, or while it has nothing to do: forget what the broker has."""
-        self._changes.sent += sent
+        self._tracker.changes.sent += sent
         try:
-            self.flush()
+            self._tracker.flush()
         except StoreUnavailableError as error:
             log.info("will be noted as sent with the next batch: %s", error)
 
     def give_up(self, lost: Mapping[str, str]) -> None:
         """In the worker thread: take runs for lost, with the reasons; what they still report is taken too."""
-        self.claim()
+        self._tracker.claim()
         for run_id, reason in lost.items():
             if run_id in self.live and (known := self._known(run_id)) is not None:
                 known.row.outcome, known.row.reason = Outcome.DISTRIBUTOR_LOST.value, reason
                 known.row.ended_at = now()
                 self._over(known.row, None)
-        self.flush()
+        self._tracker.flush()
 
     def end_duplicates(self, surplus: Mapping[str, str]) -> None:
         """In the worker thread: have runs stopped whose task-set another one is on for."""
-        self.claim()
+        self._tracker.claim()
         for run_id, reason in surplus.items():
             live = self.live.get(run_id)
             if live and live.decision is None and (known := self._known(run_id)) is not None:
                 self._stop_duplicate(known.row, reason)
-        self.flush()
+        self._tracker.flush()
 
     def report(self) -> ControllerStatusMessage:
         """In the worker thread: how far everything is."""
-        self.claim()
+        self._tracker.claim()
         runs = self._state.run_tallies()
         bad = runs.pop(TaskSetState.FAILED.value, 0)
         tallies = self._state.campaign_tallies(_LATEST_CAMPAIGNS)
@@ -126,11 +137,13 @@ class ControllerProcessor(RunTracker):
         return ControllerStatusMessage(controller=self._instance, runs=runs, bad=bad, campaigns=campaigns)
 
     def _known(self, run_id: str) -> StartedRun | None:
-        track = self._track(run_id)
+        track = self._tracker.track(run_id)
         return track.known if track else None
 
-    def _load(self) -> None:
-        """Read what is going on; runs that are unusable are closed when all others are known."""
+    def claimed(self) -> None:
+        """Read what is going on, unless it is known; runs that are unusable are closed after all others."""
+        if self._is_loaded:
+            return
         live, unusable = dict[str, LiveRun](), list[tuple[RunRow, UnreadableError]]()
         for run_id in self._state.live_runs():
             try:
@@ -138,26 +151,28 @@ class ControllerProcessor(RunTracker):
                     live[run_id] = _live(row)
             except UnreadableError as error:
                 unusable.append((self._state.rest_of_run(run_id), error))
-        self._sendings.put([one for one in self._state.sendings() if one.exchange in _EXCHANGES])
+        self._outgoing.put([one for one in self._state.sendings() if one.exchange in _EXCHANGES])
         self.live, self._is_loaded = live, True
         for rest, fault in unusable:
-            self._give_up_on(rest, fault)
-        self.flush()
+            self._tracker.give_up_on(rest, fault)
+        self._tracker.flush()
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._sendings.clear()
+    def forgotten(self) -> None:
+        """See `RunObserver`."""
+        self._outgoing.clear()
         self._is_loaded = False
 
-    def _written(self, changes: Changes) -> None:
-        self._sendings.put(changes.sendings)
+    def written(self, changes: Changes) -> None:
+        """See `RunObserver`."""
+        self._outgoing.put(changes.sendings)
 
-    def _started(self, known: StartedRun, message: TaskSetMessage) -> None:
+    def started(self, known: StartedRun, message: TaskSetMessage) -> None:
+        """See `RunObserver`."""
         row = known.row
         self.live[row.run_id] = _live(row)
-        fates.count_run(self._changes, None, fates.RUNNING)
-        taskset = fates.begin(self._changes, self._runs.taskset(row.taskset_id), message)
-        self._runs.tasksets[row.taskset_id] = taskset
+        fates.count_run(self._tracker.changes, None, fates.RUNNING)
+        taskset = fates.begin(self._tracker.changes, self._tracker.runs.taskset(row.taskset_id), message)
+        self._tracker.runs.tasksets[row.taskset_id] = taskset
         if taskset.state == TaskSetState.DONE:
             self._stop_duplicate(row, f"its task-set is done: {taskset.outcome}")
 
@@ -167,45 +182,48 @@ class ControllerProcessor(RunTracker):
         row.decision, row.decided_because = Outcome.STOPPED_BY_RULE.value, reason
         self._send_decision(row)
 
-    def _decided(self, known: StartedRun) -> None:
+    def decided(self, known: StartedRun) -> None:
+        """See `RunObserver`."""
         self._send_decision(known.row)
 
     def _send_decision(self, row: RunRow) -> None:
-        self._changes.runs[row.run_id] = row
+        self._tracker.changes.runs[row.run_id] = row
         decision = _decision(row)
         if decision is None:
             return
         body = decision.body().decode()
-        self._changes.sendings.append(OutgoingMessage(COMMANDS, row.board, decision.message_id, body))
+        self._tracker.changes.sendings.append(OutgoingMessage(COMMANDS, row.board, decision.message_id, body))
         if (live := self.live.get(row.run_id)) is not None:
             live.decision = decision
 
-    def _ended(self, known: StartedRun, former: str | None) -> None:
+    def ended(self, known: StartedRun, former: str | None) -> None:
+        """See `RunObserver`."""
         self._over(known.row, former)
 
     def _over(self, row: RunRow, former: str | None) -> None:
         """A run is over: reported, assumed, or reported after it had been assumed."""
         self.live.pop(row.run_id, None)
-        self._changes.runs[row.run_id] = row
-        fates.count_run(self._changes, former or fates.RUNNING, row.outcome)
+        self._tracker.changes.runs[row.run_id] = row
+        fates.count_run(self._tracker.changes, former or fates.RUNNING, row.outcome)
         outcome = Outcome(row.outcome or Outcome.DISTRIBUTOR_LOST)
-        taskset = self._runs.taskset(row.taskset_id)
+        taskset = self._tracker.runs.taskset(row.taskset_id)
         if taskset is None:
             log.error("run %s was of a task-set that is not known: %s", row.run_id, row.taskset_id)
             return
         is_stopped_surplus = row.is_surplus and outcome is not Outcome.FINISHED
         if outcome.is_result and not is_stopped_surplus:
             if taskset.state != TaskSetState.DONE:
-                fates.move(self._changes, taskset, TaskSetState.DONE, outcome)
+                fates.move(self._tracker.changes, taskset, TaskSetState.DONE, outcome)
         elif (
             not row.is_settled
             and taskset.state == TaskSetState.RUNNING
             and not self._has_live(taskset.taskset_id)
         ):
-            fates.try_again(self._changes, taskset, row)
+            fates.try_again(self._tracker.changes, taskset, row)
         row.is_settled = True
 
-    def _given_up(self, row: RunRow, former: str | None) -> None:
+    def given_up(self, row: RunRow, former: str | None) -> None:
+        """See `RunObserver`."""
         self._over(row, former)
         if former is None:  # it may still be on
             row.decision, row.decided_because = Outcome.STOPPED_BY_RULE.value, row.reason
@@ -214,16 +232,17 @@ class ControllerProcessor(RunTracker):
     def _has_live(self, taskset_id: str) -> bool:
         return any(run.taskset_id == taskset_id for run in self.live.values())
 
-    def _refused(self, message: RefusedMessage) -> None:
+    def refused(self, message: RefusedMessage) -> None:
+        """See `RunObserver`."""
         taskset_id = message.taskset.taskset_id
-        known = self._runs.taskset(taskset_id)
+        known = self._tracker.runs.taskset(taskset_id)
         if known is not None and (known.state == TaskSetState.DONE or self._has_live(taskset_id)):
             return
         state = TaskSetState.CANCELLED if message.is_called_off else TaskSetState.FAILED
         if known is not None and known.state == state:
             return
-        self._runs.tasksets[taskset_id] = fates.refuse(
-            self._changes, known, message.taskset, message.reason, state
+        self._tracker.runs.tasksets[taskset_id] = fates.refuse(
+            self._tracker.changes, known, message.taskset, message.reason, state
         )
 
 

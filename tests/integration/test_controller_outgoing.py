@@ -46,7 +46,7 @@ class Lives:
         """Take a batch, and die before it is sent or before that is noted, if asked to."""
         state = self.state()
         processor = ControllerProcessor(DefaultEventHandler(), state, "test")
-        processor.claim()
+        processor._tracker.claim()
         for message in messages:
             processor.take(message, DELIVERY)
         processor.commit()

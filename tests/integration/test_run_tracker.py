@@ -198,8 +198,8 @@ def test_a_closed_run_is_let_go_of(process: Process) -> None:
     for _ in range(20):
         run = run_head()
         give(processor, begin(run), say(run, 0, "START"), ended_message(run, 1))
-    assert not processor._runs.tracks
-    assert not processor._runs.tasksets
+    assert not processor.runs.tracks
+    assert not processor.runs.tasksets
 
 
 def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:

@@ -179,7 +179,7 @@ def test_a_state_that_is_away_at_any_moment_changes_nothing(
     assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
 
 
-def is_committed(processor: RunTracker) -> bool:
+def is_committed(processor: RunTracker | ControllerProcessor) -> bool:
     try:
         processor.commit()
     except StoreUnavailableError:

@@ -44,7 +44,7 @@ TASKS = [
 IDENTITY = {"schema", "run_id", "taskset_id", "attempt", "first_seq", "events", "outcome"}
 """Fields by which messages belong together: what they say together matters most."""
 
-Processor = RunTracker
+Processor = RunTracker | ControllerProcessor
 Make = Callable[[State], Processor]
 Json = dict[str, Any]
 
@@ -168,7 +168,7 @@ def look_after(processor: Processor) -> None:
         live = dict.fromkeys(processor.live, "no reason")
         processor.end_duplicates(live)
         processor.give_up(live)
-        for sending in processor._sendings._waiting:
+        for sending in processor._outgoing._waiting:
             assert sending.exchange in {inbox(TASKSETS), COMMANDS}
 
 

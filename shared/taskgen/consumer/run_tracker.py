@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.consumer import tracked_run as tracks
@@ -37,6 +37,34 @@ _EARLY_AT_ONCE: Final = 16
 """So many early messages are worked on before what follows is written: a gap may have held up any number."""
 
 
+class RunObserver(Protocol):
+    """What follows from what a `RunTracker` finds; all in the worker thread, before it is written."""
+
+    def claimed(self) -> None:
+        """The state is ours, and may have been another's."""
+
+    def forgotten(self) -> None:
+        """Nothing that was not written counts."""
+
+    def written(self, changes: Changes) -> None:
+        """Changes are durable now."""
+
+    def started(self, known: StartedRun, message: TaskSetMessage) -> None:
+        """A run has begun; the observer keeps its task-set."""
+
+    def decided(self, known: StartedRun) -> None:
+        """The handler has said for the first time that the run is over."""
+
+    def ended(self, known: StartedRun, former: str | None) -> None:
+        """The run's closing message came; `former` is an outcome that was assumed before."""
+
+    def refused(self, message: RefusedMessage) -> None:
+        """A task-set will not be run."""
+
+    def given_up(self, row: RunRow, former: str | None) -> None:
+        """A run was closed, as its state cannot be used; `former` is its outcome before."""
+
+
 class RunTracker:
     """Follows runs by their messages and calls a handler; see `Processor`.
 
@@ -44,18 +72,23 @@ class RunTracker:
     handler is called a second time for the same events only after a crash between the call and the commit.
 
     Args:
-        handler: called in one thread, one call at a time; what it decides is `_decided`'s to use.
+        handler: called in one thread, one call at a time.
         state: where runs are remembered; of this handler alone.
+        observer: uses what the handler decides, and what becomes of the runs.
     """
 
-    def __init__(self, handler: AbstractEventHandler, state: State) -> None:
+    def __init__(
+        self, handler: AbstractEventHandler, state: State, observer: RunObserver | None = None
+    ) -> None:
         self._calls = HandlerChain([handler])
         self._store = handler if isinstance(handler, StoringHandler) else None
         self._state = state
         self._taken: deque[Taken] = deque()
-        self._runs = KnownRuns(state)
+        self._observer = observer
+        self.runs = KnownRuns(state)
         self._passed_over: set[str] = set()
-        self._changes = Changes()
+        self.changes = Changes()
+        """What is to be written next; an observer adds its own."""
         self._is_claimed = False
         if self._store is not None:
             self._store.begin()
@@ -106,66 +139,69 @@ class RunTracker:
 
     def claim(self) -> None:
         """Make sure that the state is ours; if another process had it meanwhile, forget what we knew."""
-        if self._is_claimed:
-            return
-        if not self._state.claim():
-            self._forget()
-        self._is_claimed = True
+        if not self._is_claimed:
+            if not self._state.claim():
+                self._forget()
+            self._is_claimed = True
+        if self._observer is not None:
+            self._observer.claimed()
 
     def flush(self) -> None:
         """Have the handler store and the state keep what has been worked on until now."""
         if self._store is not None:
             self._store.commit()
             self._store.begin()
-        for track in self._runs.tracks.values():
+        for track in self.runs.tracks.values():
             if track is not None and track.known is not None:
                 self._collect_jobs(track.known)
-        if self._changes:
-            self._state.write(self._changes)
-            written, self._changes = self._changes, Changes()
-            self._written(written)
-        self._runs.release()
-
-    def _written(self, changes: Changes) -> None:
-        """Changes are durable now."""
+        if self.changes:
+            self._state.write(self.changes)
+            written, self.changes = self.changes, Changes()
+            if self._observer is not None:
+                self._observer.written(written)
+        self.runs.release()
 
     def _forget(self) -> None:
-        self._runs.clear()
-        self._changes = Changes()
+        self.runs.clear()
+        self.changes = Changes()
         if self._store is not None:
             self._store.abandon()
             self._store.begin()
+        if self._observer is not None:
+            self._observer.forgotten()
 
-    def _track(self, run_id: str) -> TrackedRun | None:
+    def track(self, run_id: str) -> TrackedRun | None:
         """A run; None if it is closed, or closed now, as what is known of it is unusable."""
         try:
-            return self._runs.track(run_id)
+            return self.runs.track(run_id)
         except UnreadableError as error:
-            self._give_up_on(self._state.rest_of_run(run_id), error)
+            self.give_up_on(self._state.rest_of_run(run_id), error)
             return None
 
-    def _give_up_on(self, row: RunRow, error: UnreadableError) -> None:
+    def give_up_on(self, row: RunRow, error: UnreadableError) -> None:
         """Close a run of which the state holds what cannot be understood: the others go on."""
-        self._runs.taskset(row.taskset_id)  # nothing that may fail now comes after the first change
+        self.runs.taskset(row.taskset_id)  # nothing that may fail now comes after the first change
         log.error("run %s is closed, as its state cannot be used: %s", row.run_id, error)
         former, row.decision, row.is_closed = row.outcome, None, True
         row.outcome = row.outcome or Outcome.DISTRIBUTOR_LOST.value
         row.reason = row.reason or f"its state cannot be used: {error}"
-        self._changes.runs[row.run_id] = row
+        self.changes.runs[row.run_id] = row
         self._drop_early(row.run_id)
-        self._runs.tracks[row.run_id] = None
-        self._given_up(row, former)
+        self.runs.tracks[row.run_id] = None
+        if self._observer is not None:
+            self._observer.given_up(row, former)
 
     def _apply(self, message: Taken) -> None:
         if isinstance(message, QuarantinedMessage):
-            track = self._track(message.run.run_id) if message.run else None
+            track = self.track(message.run.run_id) if message.run else None
             taskset = track.known.taskset if track and track.known else None
             self._calls.quarantine(taskset, message.quarantined())
             return
         if isinstance(message, RefusedMessage):
-            self._refused(message)
+            if self._observer is not None:
+                self._observer.refused(message)
             return
-        track = self._track(message.run.run_id)
+        track = self.track(message.run.run_id)
         if track is None or track.run_id in self._passed_over:
             return
         if isinstance(message, StartedMessage):
@@ -180,17 +216,17 @@ class RunTracker:
         """Work on the early messages whose turn has come."""
         number = 0
         while track.known is not None and (message_id := track.early.due(track.known.row.next_seq)):
-            kept = self._changes.early.get(message_id)
+            kept = self.changes.early.get(message_id)
             body = kept.body if kept else self._state.early_message(message_id)
             try:
                 message = track.early.read(message_id, body)
             except UnreadableError as error:
-                self._give_up_on(track.known.row, error)
+                self.give_up_on(track.known.row, error)
                 self._tell_end(track.known)
                 return
             track.early.remove_due()
-            if self._changes.early.pop(message_id, None) is None:
-                self._changes.no_longer_early.add(message_id)
+            if self.changes.early.pop(message_id, None) is None:
+                self.changes.no_longer_early.add(message_id)
             self._do(track, message)
             number += 1
             if number % _EARLY_AT_ONCE == 0:
@@ -199,18 +235,21 @@ class RunTracker:
     def _start(self, track: TrackedRun, message: StartedMessage) -> None:
         if track.known is not None:
             return
-        self._runs.taskset(message.run.taskset_id)  # as above
+        self.runs.taskset(message.run.taskset_id)  # as above
         known = track.known = tracks.begun(message.run, message.taskset)
-        self._changes.runs[track.run_id] = known.row
+        self.changes.runs[track.run_id] = known.row
         self._calls.start(known.taskset)
-        self._started(known, message.taskset)
+        if self._observer is not None:
+            self._observer.started(known, message.taskset)
+        else:
+            self._keep_taskset(known.row, message.taskset)
 
     def _do(self, track: TrackedRun, message: OutOfOrder) -> None:
         """Work on a message whose turn it is."""
         known = track.known
         if known is None:
             return
-        self._changes.runs[track.run_id] = known.row
+        self.changes.runs[track.run_id] = known.row
         if isinstance(message, EventsMessage):
             for profile in message.profiles:
                 self._event(known, profile)
@@ -232,7 +271,8 @@ class RunTracker:
         if not is_running and row.decision is None:
             is_finished = known.taskset.is_terminated
             row.decision = (Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE).value
-            self._decided(known)
+            if self._observer is not None:
+                self._observer.decided(known)
 
     def _end(self, known: StartedRun, message: EndedMessage) -> None:
         """Take the run's closing message; the handler is told when it has seen all events before it."""
@@ -241,7 +281,8 @@ class RunTracker:
             return
         former, row.outcome = row.outcome, message.outcome.value
         row.reason, row.ended_at, row.events = message.reason, message.ended_at, message.events
-        self._ended(known, former)
+        if self._observer is not None:
+            self._observer.ended(known, former)
 
     def _close(self, track: TrackedRun, known: StartedRun) -> None:
         """Tell the handler of the end; what is still early has no events that are new."""
@@ -250,7 +291,7 @@ class RunTracker:
         self._collect_jobs(known)
         track.early.clear()
         self._drop_early(track.run_id)
-        self._runs.tracks[track.run_id] = None
+        self.runs.tracks[track.run_id] = None
 
     def _tell_end(self, known: StartedRun) -> None:
         known.close()
@@ -258,13 +299,13 @@ class RunTracker:
 
     def _collect_jobs(self, known: StartedRun) -> None:
         for job in known.changed_jobs():
-            self._changes.jobs[job.run_id, job.task_id, job.job] = job
+            self.changes.jobs[job.run_id, job.task_id, job.job] = job
 
     def _keep_early(self, track: TrackedRun, message: OutOfOrder) -> None:
         if not track.early.add(message):
             return
         row = OutOfOrderRow(message.message_id, track.run_id, message.body().decode())
-        self._changes.early[message.message_id] = row
+        self.changes.early[message.message_id] = row
         if track.known is None and len(track.early) > _MAX_BEFORE_START:
             log.warning("run %s: passed over: its start was not seen", track.run_id)
             self._passed_over.add(track.run_id)
@@ -273,26 +314,12 @@ class RunTracker:
 
     def _drop_early(self, run_id: str) -> None:
         """Nothing that is kept of a run's early messages is needed."""
-        early = self._changes.early
-        self._changes.early = {name: row for name, row in early.items() if row.run_id != run_id}
-        self._changes.without_early.add(run_id)
+        early = self.changes.early
+        self.changes.early = {name: row for name, row in early.items() if row.run_id != run_id}
+        self.changes.without_early.add(run_id)
 
-    def _started(self, known: StartedRun, message: TaskSetMessage) -> None:
-        """A run has begun."""
-        row = known.row
-        if self._runs.taskset(row.taskset_id) is None:
+    def _keep_taskset(self, row: RunRow, message: TaskSetMessage) -> None:
+        if self.runs.taskset(row.taskset_id) is None:
             body, state = message.body().decode(), TaskSetState.RUNNING.value
             taskset = TaskSetRow(row.taskset_id, row.campaign_id, state, None, body)
-            self._runs.tasksets[row.taskset_id] = self._changes.tasksets[row.taskset_id] = taskset
-
-    def _decided(self, known: StartedRun) -> None:
-        """The handler has said for the first time that the run is over."""
-
-    def _ended(self, known: StartedRun, former: str | None) -> None:
-        """The run's closing message came; `former` is an outcome that was assumed before."""
-
-    def _refused(self, message: RefusedMessage) -> None:
-        """A task-set will not be run."""
-
-    def _given_up(self, row: RunRow, former: str | None) -> None:
-        """A run was closed, as its state cannot be used; `former` is its outcome before."""
+            self.runs.tasksets[row.taskset_id] = self.changes.tasksets[row.taskset_id] = taskset
