@@ -160,3 +160,16 @@ def test_handlers_may_live_in_a_schema_of_their_own(postgres_database: str) -> N
     assert seqs(dsn, run_id(tasks)) == [0]
     with pytest.raises(StoreError):
         PostgresReader(postgres_database)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "name"),
+    [
+        ("postgresql://", "postgresql:///"),
+        ("postgresql:///events", "postgresql:///events"),
+        ("dbname=events port=6000", "postgresql://:6000/events"),
+        ("postgresql://me:secret@db/events", "postgresql://db/events"),
+    ],
+)
+def test_a_database_is_called_by_what_was_written_and_nothing_else(dsn: str, name: str) -> None:
+    assert PostgresServer(dsn).name == name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.events.sql import read_runs
+from taskgen.events.sql import SqliteReader, read_runs
 from taskgen.run import Outcome
 from tests.support.command_line import environment, events_in_csv, events_in_database, run_taskgen
 
@@ -78,11 +78,19 @@ def test_a_run_s_jobs_are_a_table_and_a_chart_as_wide_as_the_terminal(demo: Path
     assert lines[-2].endswith("ms")
 
 
-@pytest.mark.parametrize(("part", "said"), [("", "several runs'"), ("zzz", "no run's")])
-def test_an_id_that_names_no_single_run_is_refused(demo: Path, part: str, said: str) -> None:
+@pytest.mark.parametrize("part", ["", "zzz", "zzzzzz"])
+def test_an_id_that_names_no_run_is_refused(demo: Path, part: str) -> None:
     ended = run_taskgen("show", "results/events.db", "--run", part, cwd=demo)
     assert ended.returncode == 2
-    assert said in ended.stderr
+    assert f"no run has id {part!r}" in ended.stderr
+
+
+def test_an_ambiguous_id_lists_what_it_could_mean(demo: Path) -> None:
+    with closing(SqliteReader(demo / "results" / "events.db")) as reader:
+        first, *_ = ids = [run.run_id for run in reader.runs()]
+    ended = run_taskgen("show", "results/events.db", "--run", first[:4], cwd=demo)
+    assert ended.returncode == 2
+    assert f"{first[:4]!r} is ambiguous: it could be run {first}, run {ids[1]}" in ended.stderr
 
 
 def test_a_reader_that_has_seen_enough_hears_no_complaint(demo: Path) -> None:

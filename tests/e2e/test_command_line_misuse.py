@@ -81,15 +81,15 @@ def board() -> Iterator[str]:
         ("run --board BOARD", "Missing argument"),
         (
             "run good.json --board BOARD --handler mine:NoHandler",
-            "mine:NoHandler: it gives NoHandler, no event",
+            "mine:NoHandler: it gives NoHandler, not an event",
         ),
-        ("run good.json --board BOARD --handler gone:Class", "gone:Class: there is no module 'gone'"),
+        ("run good.json --board BOARD --handler gone:Class", "gone:Class: no module 'gone' in "),
         ("run good.json --board BOARD --handler mine.py", "write one such as mine:NAME"),
         (
             "run good.json --board BOARD --session mine:NoHandler",
             "is not a session class; write MODULE:CLASS",
         ),
-        ("run good.json --board BOARD --session gone:Class", "gone:Class: there is no module 'gone'"),
+        ("run good.json --board BOARD --session gone:Class", "gone:Class: no module 'gone' in "),
         (
             "run good.json --board BOARD --session mine:Half",
             "mine:Half: Half does not implement close, reboot",
@@ -102,6 +102,7 @@ def board() -> Iterator[str]:
         ("run good.json --board BOARD --sqlite text.db", "text.db: "),
         ("run good.json --board BOARD --csv good.json", "good.json: "),
         ("run good.json --board BOARD --admission-control broken.json", "broken.json: not JSON"),
+        ("run good.json --board BOARD --admission-control good.json", "good.json: is a task-set; admission"),
         ("run good.json --board BOARD --admission-control gone.xml", "gone.xml: cannot be read"),
         ("demo --boards 0", "--boards"),
         ("demo --out good.json", "cannot create good.json"),

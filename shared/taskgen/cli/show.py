@@ -19,7 +19,7 @@ from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteReader
-from taskgen.run import Outcome, Run
+from taskgen.run import Outcome, Run, resolve_id
 from taskgen.untrusted_text import printable
 
 _RUNS: Final = 20
@@ -61,10 +61,13 @@ def show(
 
 def _named(reader: SqliteReader, part: str) -> Run:
     found = reader.matching_runs(part) if part.isprintable() else []
-    if len(found) == 1:
-        return found[0]
-    fault = "several runs'" if found else "no run's"
-    raise SettingsError(f"--run: {part!r} is {fault} id; give more of one that `taskgen show` lists")
+    try:
+        run_id = resolve_id(part, {one.run_id: "run" for one in found})
+    except SettingsError as error:
+        raise SettingsError(f"--run: {error}") from error
+    if run_id is None:
+        raise SettingsError(f"--run: no run has id {part!r}; give one that `taskgen show` lists")
+    return next(one for one in found if one.run_id == run_id)
 
 
 def _show_runs(console: Console, reader: SqliteReader, most: int) -> None:

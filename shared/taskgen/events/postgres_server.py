@@ -131,9 +131,11 @@ def _are_told_apart(parameters: Mapping[str, Any]) -> bool:
 
 
 def _name(parameters: Mapping[str, Any]) -> str:
-    host, port = str(parameters.get("host", "local")), parameters.get("port", 5432)
+    """The address as far as it was given: where libpq connects otherwise, its own error says."""
+    host, port = str(parameters.get("host", "")), parameters.get("port")
     place = f"[{host}]" if ":" in host else quote(host, safe=",")
-    return without_password(f"postgresql://{place}:{port}/{quote(parameters.get('dbname', ''), safe='')}")
+    place += f":{port}" if port else ""
+    return without_password(f"postgresql://{place}/{quote(parameters.get('dbname', ''), safe='')}")
 
 
 def _first_line(error: Exception) -> str:

@@ -149,10 +149,11 @@ class SqliteReader:
         return list(self._runs(f"{RUNS} DESC LIMIT ?", count))[::-1]
 
     def matching_runs(self, part: str) -> list[Run]:
-        """The runs whose id begins or ends with a text, at most two of them: whether it names one."""
+        """The first runs whose id begins or ends with a text."""
         query = (
             "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
-            "events FROM runs WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? LIMIT 2"
+            "events FROM runs WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? "
+            "ORDER BY run_id LIMIT 100"
         )
         return list(self._runs(query, len(part), part, -len(part), part))
 

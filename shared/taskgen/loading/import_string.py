@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +25,12 @@ def named_object(spec: str, error: type[TaskgenError]) -> object:
     module_name, _, name = spec.partition(":")
     is_file = module_name.endswith(".py")
     if is_file or not (_is_dotted(module_name) and _is_dotted(name)):
-        raise error(f"{spec!r} is no MODULE:NAME; write one such as {_suggestion(spec)}")
+        raise error(f"{spec!r} is not of the form MODULE:NAME; write one such as {_suggestion(spec)}")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module = called(spec, lambda: importlib.import_module(module_name), error)
     try:
-        return reduce(getattr, name.split("."), module)
+        return pkgutil.resolve_name(spec)
     except AttributeError as missing:
         public = ", ".join(one for one in vars(module) if not one.startswith("_"))
         raise error(f"{spec}: {missing}; there are {public or 'no names at all'}") from missing
@@ -43,7 +43,7 @@ def called(spec: str, call: Callable[[], T], error: type[TaskgenError]) -> T:
     except ModuleNotFoundError as missing:
         if missing.name and f"{spec.partition(':')[0]}.".startswith(f"{missing.name}."):
             raise error(
-                f"{spec}: there is no module {missing.name!r} in {Path.cwd()} or among the installed ones"
+                f"{spec}: no module {missing.name!r} in {Path.cwd()} or among the installed ones"
             ) from missing
         raise error(_told(spec, missing)) from missing
     except (Exception, SystemExit) as raised:  # a user's code may raise anything

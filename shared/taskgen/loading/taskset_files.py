@@ -20,6 +20,7 @@ from taskgen.taskset import TaskSet, to_xml
 _MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 32
 _MAX_SHOWN: Final = 60
+_TASK_SET_NAMES: Final = frozenset({"taskset", "periodictask"})
 _DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")
 
 
@@ -60,6 +61,10 @@ def read_admission_control(path: Path) -> dict[str, Any]:
     data = (_read_json if kind == ".json" else _read_xml)(path, SettingsError)
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: has to be an object of nested elements, not {_shown(data)}")
+    if _TASK_SET_NAMES & data.keys():
+        raise SettingsError(
+            f"{path}: is a task-set; admission control takes its settings, the elements of <optimize>"
+        )
     try:
         to_xml(data)
     except TaskSetError as error:
