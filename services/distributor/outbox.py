@@ -6,8 +6,10 @@ from time to time whoever lives, adopts the unlocked ones.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,12 +17,19 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self
 
-from services.distributor.outbox_file import delete_file, open_file, try_lock
 from taskgen.errors import SettingsError, StoreUnavailableError
 from taskgen.run import new_id
 
 log = logging.getLogger(__name__)
 
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, message_id TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS open_runs (
+    run_id TEXT PRIMARY KEY, head TEXT NOT NULL, events INTEGER NOT NULL
+);
+"""
 _INSERT: Final = "INSERT INTO messages (key, message_id, body) VALUES (?, ?, ?)"
 _REMEMBER: Final = "INSERT OR REPLACE INTO open_runs (run_id, head, events) VALUES (?, ?, ?)"
 _FORGET: Final = "DELETE FROM open_runs WHERE run_id = ?"
@@ -98,7 +107,7 @@ class Outbox:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._path, self._lock = self._own_file()
-            self._database = open_file(self._path)
+            self._database = _open_file(self._path)
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"TASKGEN_OUTBOX_PATH: {folder} cannot be written: {error}") from error
         self._bytes = 0
@@ -148,8 +157,12 @@ class Outbox:
         return [_stored(row) for row in rows]
 
     def remove(self, stored: Sequence[Stored]) -> None:
-        """Forget messages: the broker has them."""
-        with self._transaction(-sum(len(one.entry.body) for one in stored)) as database:
+        """Forget messages: the broker has them.
+
+        Nothing waits for the disk: after a power cut a message may be there again, and is published again.
+        """
+        removed = sum(len(one.entry.body) for one in stored)
+        with self._transaction(-removed, is_durable=False) as database:
             database.executemany("DELETE FROM messages WHERE id = ?", [(one.id,) for one in stored])
 
     @property
@@ -166,7 +179,7 @@ class Outbox:
         """
         runs: list[OpenRun] = []
         for path in self._others():
-            lock = try_lock(path)
+            lock = _try_lock(path)
             if lock is None:
                 continue
             with lock:
@@ -175,7 +188,7 @@ class Outbox:
                 except StoreUnavailableError as error:
                     log.error("%s is left as it is: %s", path.name, error)  # noqa: TRY400 - one line says it
                 else:
-                    delete_file(path)
+                    _delete_file(path)
         return runs
 
     def close(self) -> None:
@@ -184,7 +197,7 @@ class Outbox:
         with self._guard, closing(self._database), suppress(sqlite3.Error):  # what cannot be read stays
             is_empty = not any(_count(self._database, table) for table in ("messages", "open_runs"))
         if is_empty:
-            delete_file(self._path)
+            _delete_file(self._path)
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -195,7 +208,7 @@ class Outbox:
 
     def _own_file(self) -> tuple[Path, IO[bytes]]:
         path = self._folder / f"outbox-{new_id()}.db"
-        lock = try_lock(path)
+        lock = _try_lock(path)
         if lock is None:
             raise OSError(f"{path} is locked")
         return path, lock
@@ -209,7 +222,7 @@ class Outbox:
         """Move an unlocked file's messages behind ours, piece by piece, and then copy its runs."""
         count = 0
         try:
-            with closing(open_file(path)) as other:
+            with closing(_open_file(path)) as other:
                 while moved := self._move_piece(other):
                     count += moved
                 runs = [OpenRun(*row) for row in other.execute("SELECT run_id, head, events FROM open_runs")]
@@ -247,10 +260,11 @@ class Outbox:
         return changes
 
     @contextmanager
-    def _transaction(self, added_bytes: int = 0) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, added_bytes: int = 0, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing; counts what the messages have grown by once it is on disk."""
         with self._guard:
             try:
+                self._database.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
                 with self._database:
                     yield self._database
             except sqlite3.Error as error:
@@ -281,3 +295,37 @@ def _stored(row: Sequence[Any]) -> Stored:
 def _count(database: sqlite3.Connection, table: str) -> int:
     number: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
     return number
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    """Open a file, and make it if it is not there; what is committed is on disk."""
+    database = sqlite3.connect(path, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _try_lock(path: Path) -> IO[bytes] | None:
+    """Lock a file's companion; None if a living process has it, or its last owner has just deleted it."""
+    companion = path.with_suffix(".lock")
+    lock = companion.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = companion.exists() and companion.stat().st_ino == os.fstat(lock.fileno()).st_ino
+    except BlockingIOError:
+        is_ours = False
+    if is_ours:
+        return lock
+    lock.close()
+    return None
+
+
+def _delete_file(path: Path) -> None:
+    """Delete a file with its companions, while it is locked."""
+    for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
+        path.with_suffix(suffix).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -23,9 +24,11 @@ from taskgen.runtime.health import Health
 
 log = logging.getLogger(__name__)
 
-_WINDOW: Final = 1_000
-"""So many messages are on their way unconfirmed."""
-_WINDOW_BYTES: Final = 8 * 1024 * 1024
+_WINDOWS: Final = 4
+"""That many windows of messages are on their way unconfirmed, at most."""
+_WINDOW: Final = 250
+"""Messages in one."""
+_WINDOW_BYTES: Final = 2 * 1024 * 1024
 """Of their bodies; a single message may be larger."""
 _RETRY_PAUSE_S: Final = 2.0
 
@@ -73,18 +76,32 @@ class Publisher:
         self._after = 0
         self._tell()
         try:
-            while True:
-                self._is_due.clear()
-                try:
-                    is_empty = not await self._publish_some(channel)
-                except StoreUnavailableError as error:  # what was published comes again: no harm
-                    log.warning("%s; trying again", error)
-                    await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
-                    continue
-                if is_empty:
-                    await until_lost(self._rest(), channel.lost)
+            async with asyncio.TaskGroup() as group:
+                await self._publish_all(channel, group)
         finally:
             self._health.set("publishing", is_ok=False, reason="no connection to the broker")
+
+    async def _publish_all(self, channel: Channel, group: asyncio.TaskGroup) -> None:
+        """Publish window after window, without waiting for the confirms of those before."""
+        confirming: deque[asyncio.Task[None]] = deque()
+        while True:
+            self._is_due.clear()
+            if len(confirming) == _WINDOWS or (self._held and confirming):
+                await confirming.popleft()
+                continue
+            try:
+                waiting = await self._waiting(channel)
+            except StoreUnavailableError as error:
+                log.warning("%s; trying again", error)
+                await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
+                continue
+            if waiting:
+                self._after = waiting[-1].id
+                confirming.append(
+                    group.create_task(self._settle(channel, waiting, _publish(channel, waiting)))
+                )
+            else:
+                await until_lost(self._rest(), channel.lost)
 
     async def _rest(self) -> None:
         """Wait until there is something to publish, or to try again."""
@@ -92,41 +109,50 @@ class Publisher:
             async with asyncio.timeout_at(self._next_try if self._held else None):
                 await self._is_due.wait()
 
-    async def _publish_some(self, channel: Channel) -> bool:
-        """Publish a window of messages; returns False if none waits but those that are held."""
+    async def _waiting(self, channel: Channel) -> list[Stored]:
+        """The next window of messages, without those that are held."""
         if self._held and self._loop.time() >= self._next_try:
             await self._try_held(channel)
         but_not = [kind for kinds in self._held for kind in kinds]
-        waiting = await asyncio.to_thread(self._outbox.first, _WINDOW, _WINDOW_BYTES, self._after, but_not)
-        if not waiting:
-            return False
-        self._hold(await self._publish(channel, waiting))
-        self._after = waiting[-1].id
-        return True
+        return await asyncio.to_thread(self._outbox.first, _WINDOW, _WINDOW_BYTES, self._after, but_not)
 
     async def _try_held(self, channel: Channel) -> None:
-        """Find out with one message of each whether they are taken now."""
+        """Find out with one message of each whether they are taken now; nothing else is on its way."""
         for kinds in list(self._held):
             oldest = await asyncio.to_thread(self._outbox.oldest_of, kinds)
-            if not await self._publish(channel, oldest):
+            if not await self._confirmed(channel, oldest, _publish(channel, oldest)):
                 self._release(kinds)
         self._next_try = self._loop.time() + _RETRY_PAUSE_S
 
-    async def _publish(self, channel: Channel, messages: Sequence[Stored]) -> set[_Kinds]:
-        """Publish messages and forget those that are confirmed; returns the kinds that no queue takes."""
-        confirms = [
-            channel.publish(EVENTS, one.entry.key, one.entry.body, one.entry.message_id) for one in messages
-        ]
+    async def _settle(
+        self, channel: Channel, messages: Sequence[Stored], confirms: Sequence[asyncio.Future[None]]
+    ) -> None:
+        self._hold(await self._confirmed(channel, messages, confirms))
+
+    async def _confirmed(
+        self, channel: Channel, messages: Sequence[Stored], confirms: Sequence[asyncio.Future[None]]
+    ) -> set[_Kinds]:
+        """Forget the messages that are confirmed; returns the kinds that no queue takes."""
         results = await asyncio.gather(*confirms, return_exceptions=True)
         confirmed = [one for one, result in zip(messages, results, strict=True) if result is None]
-        await asyncio.to_thread(self._outbox.remove, confirmed)
         for one in confirmed:
             self._on_confirmed(one.entry.message_id)
+        await self._remove(channel, confirmed)
         for result in results:
             if result is not None and not isinstance(result, UnroutableError):
                 raise result
         returned = [one for one, result in zip(messages, results, strict=True) if result is not None]
         return {_together(one.entry.kind) for one in returned}
+
+    async def _remove(self, channel: Channel, confirmed: Sequence[Stored]) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._outbox.remove, confirmed)
+            except StoreUnavailableError as error:  # what is published again meanwhile does no harm
+                log.warning("%s; trying again", error)
+                await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
+            else:
+                return
 
     def _hold(self, returned: set[_Kinds]) -> None:
         new = returned - self._held
@@ -135,6 +161,7 @@ class Publisher:
         for kinds in new:
             log.warning("no queue takes messages of %s: they wait in the outbox", _names(kinds))
         self._held |= new
+        self._is_due.set()
         self._next_try = self._loop.time() + _RETRY_PAUSE_S
         self._tell()
 
@@ -148,6 +175,10 @@ class Publisher:
         missed: _Kinds = frozenset().union(*self._held) - _FOR_SINKS_ONLY
         reason = f"no queue takes messages of {_names(missed)}; run `taskgen setup` or start the controller"
         self._health.set("publishing", is_ok=not missed, reason=reason if missed else "")
+
+
+def _publish(channel: Channel, messages: Sequence[Stored]) -> list[asyncio.Future[None]]:
+    return [channel.publish(EVENTS, one.entry.key, one.entry.body, one.entry.message_id) for one in messages]
 
 
 def _together(kind: str) -> _Kinds:

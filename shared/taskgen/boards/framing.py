@@ -57,13 +57,21 @@ class Deframer:
         return bool(self._buffer)
 
     @property
+    def ambiguous_answer(self) -> Answer | None:
+        """The answer that the last word is unless something follows soon."""
+        if len(self._buffer) != _WORD_BYTES:
+            return None
+        word = _word(self._buffer, 0)
+        return Answer(word) if word in self._expected else None
+
+    @property
     def is_ambiguous(self) -> bool:
         """Whether the last word is an answer unless something follows soon."""
-        return len(self._buffer) == _WORD_BYTES and self._answer() is not None
+        return self.ambiguous_answer is not None
 
     def resolve_ambiguity(self) -> Answer | None:
         """Take an ambiguous word for the answer, as nothing has followed it; None if there is none."""
-        answer = self._answer() if self.is_ambiguous else None
+        answer = self.ambiguous_answer
         if answer is not None:
             del self._buffer[:_WORD_BYTES]
             self._expected.remove(answer)
@@ -126,10 +134,6 @@ class Deframer:
         self._buffer[position:position] = WORD.pack(answer)
         items.append(MisreadAnswer(answer))
         return self._take(position, items)
-
-    def _answer(self) -> Answer | None:
-        word = _word(self._buffer, 0)
-        return Answer(word) if word in self._expected else None
 
 
 def _word(buffer: bytearray, position: int) -> int:

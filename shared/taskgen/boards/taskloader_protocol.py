@@ -14,8 +14,13 @@ from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError
 
 _FRAME_OVERHEAD_BYTES: Final = 64
 """What a frame counts in addition to its text, so that empty frames count too."""
-_AMBIGUITY_S: Final = 0.02
-"""A frame's body follows its size at once; after this long without one, the word was an answer."""
+_AMBIGUITY_S: Final = {Answer.GO_SEND: 0.02, Answer.AVAILABLE: 0.001}
+"""A frame's body follows its size at once; after this long without one, the word was an answer.
+
+Frames of 144 bytes, which GO_SEND looks like, are common. One of 699,050 bytes, which AVAILABLE looks like,
+would hold ten thousand events, and is still recognized when its text comes: waiting for it would delay
+every run.
+"""
 
 
 class TaskloaderProtocol:
@@ -86,8 +91,8 @@ class TaskloaderProtocol:
         """
         if self._deframer.error is not None:
             raise self._deframer.error
-        if self.is_ambiguous:
-            return _AMBIGUITY_S
+        if (answer := self._deframer.ambiguous_answer) is not None:
+            return _AMBIGUITY_S[answer]
         if self._incomplete_since is not None:
             return self._incomplete_since + self._frame_timeout_s - now
         return silence_s
