@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS open_runs (
     run_id TEXT PRIMARY KEY, head TEXT NOT NULL, events INTEGER NOT NULL
 );
 """
-_INSERT: Final = "INSERT INTO messages (key, message_id, body) VALUES (?, ?, ?)"
+_INSERT: Final = "INSERT INTO messages (id, key, message_id, body) VALUES (?, ?, ?, ?)"
 _REMEMBER: Final = "INSERT OR REPLACE INTO open_runs (run_id, head, events) VALUES (?, ?, ?)"
 _FORGET: Final = "DELETE FROM open_runs WHERE run_id = ?"
 _FIRST: Final = """
@@ -111,15 +111,17 @@ class Outbox:
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"TASKGEN_OUTBOX_PATH: {folder} cannot be written: {error}") from error
         self._bytes = 0
+        self.last_id = 0
+        """Of the message that was written last; this process alone writes the file."""
 
-    def write(self, changes: Sequence[Change]) -> int:
+    def write(self, changes: Sequence[Change]) -> list[Stored]:
         """Keep messages and the state of their runs, on disk when this returns.
 
         There is room while less waits than the limit says, and always for the end of a run: it is small, and
         without it nobody would know that the run is over.
 
         Returns:
-            How many were kept, from the first one on; the others find no room.
+            The messages that were kept, those of the first changes; the others find no room.
 
         Raises:
             StoreUnavailableError: not even the first one has room, or the disk has none; nothing was written.
@@ -131,10 +133,10 @@ class Outbox:
             )
         runs = {one.run.run_id: (one.run, one.is_end) for one in kept if one.run is not None}
         with self._transaction(sum(len(change.entry.body) for change in kept)) as database:
-            database.executemany(_INSERT, [change.entry for change in kept])
+            stored = self._insert(database, [change.entry for change in kept])
             database.executemany(_REMEMBER, [run for run, is_end in runs.values() if not is_end])
             database.executemany(_FORGET, [(run.run_id,) for run, is_end in runs.values() if is_end])
-        return len(kept)
+        return stored
 
     def first(
         self, limit: int, max_bytes: int = _PIECE_BYTES, after: int = 0, but_not: Collection[str] = ()
@@ -248,7 +250,13 @@ class Outbox:
 
     def _append(self, piece: Sequence[Stored]) -> None:
         with self._transaction(sum(len(one.entry.body) for one in piece)) as database:
-            database.executemany(_INSERT, [one.entry for one in piece])
+            self._insert(database, [one.entry for one in piece])
+
+    def _insert(self, database: sqlite3.Connection, entries: Sequence[Entry]) -> list[Stored]:
+        stored = [Stored(number, entry) for number, entry in enumerate(entries, self.last_id + 1)]
+        database.executemany(_INSERT, [(one.id, *one.entry) for one in stored])
+        self.last_id += len(stored)  # also if it is rolled back: numbers may be left out
+        return stored
 
     def _fitting(self, changes: Sequence[Change]) -> Sequence[Change]:
         """The first ones, as far as there is room."""

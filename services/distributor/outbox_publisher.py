@@ -58,12 +58,25 @@ class Publisher:
         """Kinds that no queue takes now."""
         self._after = 0
         """Up to this id the outbox has nothing but what is held."""
+        self._offered: list[Stored] = []
+        """What comes next, while the publisher keeps up with what is written."""
         self._next_try = 0.0
         """When the held ones are tried again, by the loop's clock."""
 
     def wake(self) -> None:
         """From any thread: there is something to publish."""
         self._loop.call_soon_threadsafe(self._is_due.set)
+
+    def offer(self, stored: list[Stored]) -> None:
+        """From any thread: these messages were written just now, and need not be read."""
+        self._loop.call_soon_threadsafe(self._take_offer, stored)
+
+    def _take_offer(self, stored: list[Stored]) -> None:
+        last = self._offered[-1].id if self._offered else self._after
+        has_room = sum(len(one.entry.body) for one in self._offered) < _WINDOW_BYTES
+        if stored and stored[0].id == last + 1 and has_room and len(self._offered) < _WINDOW:
+            self._offered += stored
+        self._is_due.set()
 
     async def serve(self, connection: Connection) -> None:
         """Publish over this connection until it breaks.
@@ -73,6 +86,7 @@ class Publisher:
         """
         channel = await connection.channel(confirms=True)
         self._held.clear()
+        self._offered.clear()
         self._after = 0
         self._tell()
         try:
@@ -113,6 +127,11 @@ class Publisher:
         """The next window of messages, without those that are held."""
         if self._held and self._loop.time() >= self._next_try:
             await self._try_held(channel)
+        offered, self._offered = self._offered, []
+        if offered and not self._held and offered[0].id == self._after + 1:
+            return offered
+        if self._after >= self._outbox.last_id and not self._held:
+            return []
         but_not = [kind for kinds in self._held for kind in kinds]
         return await asyncio.to_thread(self._outbox.first, _WINDOW, _WINDOW_BYTES, self._after, but_not)
 

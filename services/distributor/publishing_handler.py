@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from services.distributor.outbox import Change, Entry, OpenRun, Outbox
+from services.distributor.outbox import Change, Entry, OpenRun, Outbox, Stored
 from services.distributor.run_progress import RunProgress
 from taskgen.errors import DistributorError, StoreUnavailableError
 from taskgen.event import CommittingHandler, Profile, Quarantined
@@ -40,10 +40,12 @@ class PublishingHandler(CommittingHandler):
         outbox: where messages are kept until the broker has them.
         instance: name of this distributor.
         health: told whether the outbox takes messages.
-        on_commit: called, in the handlers' thread, when there is something to publish.
+        on_commit: called, in the handlers' thread, with what the outbox has got.
     """
 
-    def __init__(self, outbox: Outbox, instance: str, health: Health, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, instance: str, health: Health, on_commit: Callable[[list[Stored]], None]
+    ) -> None:
         super().__init__()
         self._outbox = outbox
         self._instance = instance
@@ -201,7 +203,8 @@ class PublishingHandler(CommittingHandler):
 
     def _write_some(self) -> None:
         """Write what there is room for, and note how far each run has come."""
-        count = self._outbox.write(self._changes)
+        stored = self._outbox.write(self._changes)
+        count = len(stored)
         written, self._changes = self._changes[:count], self._changes[count:]
         for _, state, is_end in written:
             run = self._runs.get(state.run_id) if state is not None else None
@@ -209,7 +212,7 @@ class PublishingHandler(CommittingHandler):
                 run.written = state.events
                 if is_end:
                     del self._runs[state.run_id]
-        self._on_commit()
+        self._on_commit(stored)
 
     def _head(self, run: Run) -> RunHead:
         campaign_id = run.origin.campaign_id if isinstance(run.origin, TaskSetMessage) else ""

@@ -64,7 +64,7 @@ class DistributorService:
             board_settings.session.binaries, self._has_others, self._leases.lost, self._refuse
         )
         self._publisher = Publisher(outbox, health, self._source.confirmed)
-        self._handler = PublishingHandler(outbox, settings.instance, health, self._publisher.wake)
+        self._handler = PublishingHandler(outbox, settings.instance, health, self._publisher.offer)
         self.dispatcher = Dispatcher(board_settings.session.limits, [self._handler])
         self.pool = BoardPool(
             addresses, board_settings, self._source, self.dispatcher, lease=self._leases.lease

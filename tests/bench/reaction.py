@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from taskgen.boards.protocol import Command
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.bench.lab import QUEUES, BenchLab, bench_lab
+from tests.bench.results import Results
 from tests.support.scripted_board import BoardConnection, scripted_board
 
 JOBS = 10
@@ -33,7 +35,21 @@ class Runs:
     """From a run's `START` to the next one's: overhead alone, as the jobs themselves take no time."""
 
 
-def measure_runs(count: int) -> Runs:
+def measure(results: Results, count: int) -> None:
+    """The time to react, against a message through two queues of the same broker, and the time between runs."""
+    with bench_lab() as lab:
+        hops = statistics.quantiles(measure_two_hops(lab, count), n=100)
+        runs = measure_runs(lab, count)
+    reactions = statistics.quantiles(runs.reactions, n=100)
+    against = "a bare message through two quorum queues"
+    for name, place, aim in (("median", 49, 2.5), ("99 %", 98, 4.0)):
+        ratio = reactions[place] / hops[place]
+        results.add(ratio, f"last EXIT to STOP, {name}", against, aim, unit="times", is_ratio=False)
+    overhead_ms = statistics.median(runs.gaps) * 1000
+    results.add(overhead_ms, "a run of ten jobs, back to back", "-", 25, unit="ms", is_ratio=False)
+
+
+def measure_runs(lab: BenchLab, count: int) -> Runs:
     """Run task-sets of ten jobs back to back."""
     seen = Runs()
     is_over = threading.Event()
@@ -55,7 +71,7 @@ def measure_runs(count: int) -> Runs:
         is_over.set()
         line.wait_for_end()
 
-    with bench_lab() as lab, scripted_board(script) as address:
+    with scripted_board(script) as address:
         for name in QUEUES:
             lab.start(name)
         lab.start("distributor", boards=address)

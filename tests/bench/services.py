@@ -2,151 +2,200 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import re
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import xmltodict
 
 from tests.bench.lab import QUEUES, BenchLab, bench_lab, cpu_s, poll
+from tests.bench.results import Results
 from tests.bench.sender import frame
 from tests.support.services import Service
 
-BATCH = 10_000
+_BATCH: Final = 10_000
+_ALONE: Final = 20_000
+"""Frames that the parser alone reads."""
+_DISTRIBUTOR_AIMS: Final = {2: 0.5, 200: 0.7}
+_SINK_AIMS: Final = {"sqlite_sink": 0.4, "csv_sink": 0.3, "postgres_sink": 0.8}
+_LIMITS: Final = {
+    "sqlite_sink": "`executemany`, batches of 10,000, `synchronous=FULL`",
+    "csv_sink": "`csv.writer`, synced every 10,000",
+    "postgres_sink": "`COPY` into a temporary table, then `INSERT … ON CONFLICT`",
+}
+
+Row = tuple[object, ...]
 
 
-def drain(lab: BenchLab, name: str, events: int) -> tuple[float, float]:
+def measure(results: Results, total: int) -> None:
+    """Fill the queues through the distributor, empty each one, and do the same with the libraries alone."""
+    for per_frame in _DISTRIBUTOR_AIMS:
+        _measure(results, total, per_frame)
+
+
+def measure_whole_lab(results: Results, total: int) -> None:
+    """Processor time of all services, RabbitMQ and PostgreSQL for one event that goes through all of them."""
+    for per_frame in _DISTRIBUTOR_AIMS:
+        frames = total // per_frame // 100 * 100
+        events = frames * per_frame
+        with bench_lab() as lab:
+            board = lab.flood(events=per_frame, frames=frames)
+            services = [lab.start(name) for name in QUEUES]
+            services.append(lab.start("distributor", boards=board))
+            before = _used_s(lab, services)
+            lab.submit()
+            for service in services:
+                poll(partial(_has_taken, service, events))
+            spent = _used_s(lab, services) - before
+        part = f"whole lab, {per_frame} events a frame"
+        results.add(spent / events * 1e6, part, "-", 55, unit="µs an event", is_ratio=False)
+
+
+def _measure(results: Results, total: int, per_frame: int) -> None:
+    frames = total // per_frame // 100 * 100
+    events = frames * per_frame
+    each = f"{per_frame} events a frame"
+    with bench_lab() as lab:
+        lab.declare_queues()
+        alone_s = _parser_alone(per_frame)
+        through_s = _fill(lab, frames, per_frame)
+        aim = _DISTRIBUTOR_AIMS[per_frame]
+        results.add(alone_s / through_s, f"distributor, {each}", "`xmltodict.parse` alone", aim)
+        drained = {name: _drain(lab, name, events) for name in QUEUES}
+        limits = _limits(lab)
+        for name, aim in _SINK_AIMS.items():
+            results.add(limits[name] / drained[name][0], f"{name}, {each}", _LIMITS[name], aim)
+        cpu = drained["controller"][1] * 1e6
+        results.add(cpu, f"controller, {each}", "-", 8, unit="µs an event", is_ratio=False)
+
+
+def _parser_alone(per_frame: int) -> float:
+    """Seconds for one event."""
+    document = frame(per_frame).rstrip(b"\0")
+    count = max(_ALONE // per_frame, 100)
+    began = time.perf_counter()
+    for _ in range(count):
+        xmltodict.parse(document)
+    return (time.perf_counter() - began) / count / per_frame
+
+
+def _fill(lab: BenchLab, frames: int, per_frame: int) -> float:
+    """Let a board flood the distributor until the broker has confirmed all; seconds for one event."""
+    events = frames * per_frame
+    distributor = lab.start("distributor", boards=lab.flood(events=per_frame, frames=frames))
+    began = time.monotonic()
+    lab.submit()
+    ended = poll(lambda: _are_confirmed(lab, events))
+    distributor.stop()
+    return (ended - began) / events
+
+
+def _are_confirmed(lab: BenchLab, events: int) -> bool:
+    """Whether that many events have gone through the outbox, and nothing is left in it."""
+    (path,) = (lab.folder / "outbox").glob("*.db")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as outbox:
+        (written,) = outbox.execute("SELECT coalesce(max(events), 0) FROM open_runs").fetchone()
+        (waiting,) = outbox.execute("SELECT count(*) FROM messages").fetchone()
+    return bool(written >= events and not waiting)
+
+
+def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float]:
     """Let a service empty its full queue; seconds and processor seconds for one event.
 
-    What it does between 10 % and 90 % is measured, so that neither its start nor its end count.
+    What it does between 90 % and 10 % of the queue is measured, so that neither its start nor its end counts.
     """
     queue = QUEUES[name]
     messages = lab.client.depth(queue)
     service = lab.start(name)
-    began = poll(lambda: lab.client.depth(queue) <= messages * 0.9), cpu_s(service), lab.client.depth(queue)
-    ended = poll(lambda: lab.client.depth(queue) <= messages * 0.1), cpu_s(service), lab.client.depth(queue)
-    done = (began[2] - ended[2]) * events / messages
-    poll(lambda: metric(service, "taskgen_frames_total") > 0 and lab.client.depth(queue) == 0)
+
+    def at(share: float) -> tuple[float, float, int]:
+        return (
+            poll(lambda: lab.client.depth(queue) <= messages * share),
+            cpu_s(service),
+            lab.client.depth(queue),
+        )
+
+    (began, cpu_before, full), (ended, cpu_after, left) = at(0.9), at(0.1)
+    poll(lambda: lab.client.depth(queue) == 0 and _metric(service, "taskgen_events_total") >= events)
     service.stop()
-    return (ended[0] - began[0]) / done, (ended[1] - began[1]) / done
+    done = (full - left) * events / messages
+    return (ended - began) / done, (cpu_after - cpu_before) / done
 
 
-def metric(service: Service, name: str) -> float:
+def _has_taken(service: Service, events: int) -> bool:
+    return _metric(service, "taskgen_events_total") >= events
+
+
+def _metric(service: Service, name: str) -> float:
     """One of its numbers for Prometheus."""
     found = re.search(rf"^{name} (\S+)$", service.get("/metrics")[1], re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
-def measure(total: int, per_frame: int) -> None:
-    """Fill the queues through the distributor, then empty each one."""
-    frames = total // per_frame // 100 * 100
-    events = frames * per_frame
-    document = frame(per_frame).rstrip(b"\0")
-    began = time.process_time()
-    for _ in range(min(frames, 20_000)):
-        xmltodict.parse(document)
-    alone = (time.process_time() - began) / min(frames, 20_000) / per_frame
-    with bench_lab() as lab:
-        lab.declare_queues()
-        board = lab.flood(events=per_frame, frames=frames)
-        distributor = lab.start("distributor", boards=board)
-        cpu = cpu_s(distributor)
-        started = time.monotonic()
-        lab.submit()
-        ended = poll(
-            lambda: (
-                metric(distributor, "taskgen_events_total") >= events
-                and metric(distributor, "taskgen_outbox_messages") == 0
-            )
-        )
-        spent = cpu_s(distributor) - cpu
-        print(f"{per_frame} events a frame, {events} events")
-        print(f"  xmltodict alone {alone * 1e6:.1f} us")
-        print(
-            f"  distributor {(ended - started) / events * 1e6:.1f} us, cpu {spent / events * 1e6:.1f} us:"
-            f" ratio {alone * events / (ended - started):.2f}"
-        )
-        print("  messages", {name: lab.client.depth(queue) for name, queue in QUEUES.items()})
-        distributor.stop()
-        for name in QUEUES:
-            wall, used = drain(lab, name, events)
-            print(f"  {name} {wall * 1e6:.1f} us, cpu {used * 1e6:.1f} us an event", flush=True)
-        rows = stored_rows(lab.folder / "events.db")
-        for name, seconds in limits(lab, rows).items():
-            print(f"  limit {name}: {seconds / len(rows) * 1e6:.2f} us")
+def _used_s(lab: BenchLab, services: list[Service]) -> float:
+    return sum(map(cpu_s, services)) + lab.server_cpu_s("beam.smp") + lab.server_cpu_s("postgres")
 
 
-def stored_rows(path: Path) -> list[tuple[object, ...]]:
-    """What the SQLite sink has stored."""
-    with sqlite3.connect(path) as connection:
-        return connection.execute("SELECT * FROM events").fetchall()
-
-
-def limits(lab: BenchLab, rows: list[tuple[object, ...]]) -> dict[str, float]:
-    """Seconds that the libraries alone need for these rows, with the same syncs."""
-    return {
-        "sqlite_sink": _sqlite_alone(lab, rows),
-        "csv_sink": _csv_alone(lab, rows),
-        "postgres_sink": _postgres_alone(lab, rows),
-    }
-
-
-def _sqlite_alone(lab: BenchLab, rows: list[tuple[object, ...]]) -> float:
-    path = lab.folder / "alone.db"
-    with sqlite3.connect(lab.folder / "events.db") as stored:
+def _limits(lab: BenchLab) -> dict[str, float]:
+    """Seconds for one event that the libraries alone need for the same rows, with the same syncs."""
+    with closing(sqlite3.connect(lab.folder / "events.db")) as stored:
+        rows: list[Row] = stored.execute("SELECT * FROM events").fetchall()
         schema = [
             sql
-            for (sql,) in stored.execute(
-                "SELECT sql FROM sqlite_master WHERE tbl_name = 'events' AND sql IS NOT NULL"
-            )
+            for (sql,) in stored.execute("SELECT sql FROM sqlite_master WHERE tbl_name = 'events'")
+            if sql is not None
         ]
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    for statement in schema:
-        connection.execute(statement)
-    marks = ", ".join("?" * len(rows[0]))
-    began = time.monotonic()
-    for start in range(0, len(rows), BATCH):
-        with connection:
-            connection.executemany(f"INSERT INTO events VALUES ({marks})", rows[start : start + BATCH])
-    return time.monotonic() - began
+    alone: dict[str, Callable[[], float]] = {
+        "sqlite_sink": lambda: _sqlite_alone(lab.folder / "alone.db", schema, rows),
+        "csv_sink": lambda: _csv_alone(lab.folder / "alone.csv", rows),
+        "postgres_sink": lambda: _postgres_alone(lab.postgres.url, rows),
+    }
+    return {name: measured() / len(rows) for name, measured in alone.items()}
 
 
-def _csv_alone(lab: BenchLab, rows: list[tuple[object, ...]]) -> float:
+def _sqlite_alone(path: Path, schema: list[str], rows: list[Row]) -> float:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        for statement in schema:
+            connection.execute(statement)
+        insert = f"INSERT INTO events VALUES ({', '.join('?' * len(rows[0]))})"
+        began = time.monotonic()
+        for start in range(0, len(rows), _BATCH):
+            with connection:
+                connection.executemany(insert, rows[start : start + _BATCH])
+        return time.monotonic() - began
+
+
+def _csv_alone(path: Path, rows: list[Row]) -> float:
     began = time.monotonic()
-    with (lab.folder / "alone.csv").open("w", newline="") as file:
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        for start in range(0, len(rows), BATCH):
-            writer.writerows(rows[start : start + BATCH])
+        for start in range(0, len(rows), _BATCH):
+            writer.writerows(rows[start : start + _BATCH])
             file.flush()
             os.fsync(file.fileno())
     return time.monotonic() - began
 
 
-def _postgres_alone(lab: BenchLab, rows: list[tuple[object, ...]]) -> float:
-    with psycopg.connect(lab.postgres.url, autocommit=True) as connection:
+def _postgres_alone(url: str, rows: list[Row]) -> float:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE alone (LIKE events INCLUDING ALL)")
         connection.execute("CREATE TEMPORARY TABLE incoming (LIKE events)")
         began = time.monotonic()
-        for start in range(0, len(rows), BATCH):
+        for start in range(0, len(rows), _BATCH):
             with connection.transaction(), connection.cursor() as cursor:
                 with cursor.copy("COPY incoming FROM STDIN") as copy:
-                    for row in rows[start : start + BATCH]:
+                    for row in rows[start : start + _BATCH]:
                         copy.write_row(row)
                 cursor.execute("INSERT INTO alone SELECT * FROM incoming ON CONFLICT DO NOTHING")
                 cursor.execute("TRUNCATE incoming")
         return time.monotonic() - began
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--total", type=int, default=1_000_000)
-    wanted = parser.parse_args()
-    for per_frame in (2, 200):
-        measure(wanted.total, per_frame)

@@ -40,7 +40,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.outbox = Outbox(folder, ROOM)
-        self.handler = PublishingHandler(self.outbox, "test", Health(), lambda: None)
+        self.handler = PublishingHandler(self.outbox, "test", Health(), lambda _: None)
         self.calls = HandlerChain([self.handler])
 
     def begin(self) -> TaskSet:
@@ -126,7 +126,7 @@ def adopted(lab: Lab) -> dict[str, Told]:
     """What the distributor that starts next makes of what this one left."""
     lab.outbox._lock.close()
     with Outbox(lab.folder, ROOM) as outbox:
-        handler = PublishingHandler(outbox, "next", Health(), lambda: None)
+        handler = PublishingHandler(outbox, "next", Health(), lambda _: None)
         for run in outbox.adopt():
             handler.report_lost(run, "its distributor has ended")
         handler.commit()

@@ -43,7 +43,7 @@ def published(taskset: TaskSet, profiles: list[Profile], folder: Path) -> list[E
     """What comes into the outbox of a run with these profiles, in one batch."""
     assert taskset.run is not None
     with Outbox(folder, 2**40) as outbox:
-        handler = PublishingHandler(outbox, "d", Health(), lambda: None)
+        handler = PublishingHandler(outbox, "d", Health(), lambda _: None)
         handler.begin()
         handler.__taskset_start__(taskset)
         for one in profiles:
