@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from services.controller.processor import LiveRun
+from services.controller.controller import LiveRun
 from taskgen.messages.codec import DecisionMessage
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.controller.processor import LiveRun
+from services.controller.controller import LiveRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import StatusMessage
 

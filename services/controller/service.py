@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import ControllerProcessor
 from services.controller.settings import ControllerSettings
 from services.controller.supervisor import Supervisor
 from taskgen.amqp.connection import Connection

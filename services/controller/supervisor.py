@@ -8,9 +8,9 @@ import time
 from functools import partial
 from typing import Final
 
+from services.controller.controller import ControllerProcessor
 from services.controller.decision_resender import DecisionResender
 from services.controller.liveness import LivenessMonitor
-from services.controller.processor import ControllerProcessor
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
 from taskgen.amqp.waiting import until_lost

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import ControllerProcessor
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import TASKSETS

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import ControllerProcessor
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
 from taskgen.consumer.run_tracker import RunTracker

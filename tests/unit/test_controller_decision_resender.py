@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from services.controller.controller import LiveRun
 from services.controller.decision_resender import DecisionResender, DueDecision
-from services.controller.processor import LiveRun
 from taskgen.messages.codec import DecisionMessage
 from taskgen.run import Outcome
 

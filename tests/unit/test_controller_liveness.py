@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from services.controller.controller import LiveRun
 from services.controller.liveness import LivenessMonitor
-from services.controller.processor import LiveRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import BoardReport, StatusMessage
 from taskgen.run import now
