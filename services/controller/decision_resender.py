@@ -1,4 +1,4 @@
-"""Which decisions are to be sent again: one may have come to a board while its owner was away."""
+"""Which decisions to send again: one may have reached a board while its owner was away."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class DueDecision(NamedTuple):
 
 
 class DecisionResender:
-    """Knows when the decisions on live runs were sent; times are `time.monotonic`, in seconds.
+    """Keeps track of when decisions on live runs were sent; times are `time.monotonic`, in seconds.
 
     Args:
-        after_s: so long a run may go on after a decision before it is told again.
+        after_s: how long a run may continue after a decision before the decision is sent again.
     """
 
     def __init__(self, after_s: float) -> None:
@@ -28,11 +28,11 @@ class DecisionResender:
         self._sent: dict[str, float] = {}
 
     def due(self, live: Iterable[LiveRun], running: Container[str], at: float) -> list[DueDecision]:
-        """What is to be told now; it counts as told.
+        """The decisions to send now; they count as sent.
 
         Args:
-            live: all runs that are on as far as is known; what is not among them is forgotten.
-            running: ids of the runs that distributors say to be on.
+            live: all live runs; any other run is forgotten.
+            running: ids of the runs that distributors report to be running.
             at: now.
         """
         decided = [

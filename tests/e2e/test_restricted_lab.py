@@ -267,5 +267,5 @@ def to_be_sent(path: Path, message: TaskSetMessage) -> None:
     state.claim()
     body = message.body().decode()
     sending = OutgoingMessage("", "taskgen.tasksets", message.message_id, body, new_id())
-    state.write(Changes(sendings=[sending]))
+    state.write(Changes(outgoing=[sending]))
     state.close()

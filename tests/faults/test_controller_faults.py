@@ -58,7 +58,7 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
             wait_until(lambda number=number: len(results(ear)) >= 6 * number, 60, "more results")  # type: ignore[misc]
             active.kill()
             active = standby
-            wait_turn(active, "no: this controller is active")
+            wait_turn(active, "this controller is active")
         wait_until(lambda: len(results(ear)) >= len(submitted), 90, "every task-set to have a result")
         ended = results(ear)
         assert Counter(message.run.taskset_id for message in ended) == Counter(submitted)
@@ -66,7 +66,7 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
         started = {message.run.run_id for message in ear.all_of(StartedMessage)}
         assert len(started) == len(submitted)
         state = open_state(postgres_database)
-        wait_until(lambda: state.run_tallies() == {"finished": len(submitted)}, 30, "all to be counted")
+        wait_until(lambda: state.run_counts() == {"finished": len(submitted)}, 30, "all to be counted")
         assert not state.live_runs()
         state.close()
 

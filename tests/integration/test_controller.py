@@ -53,18 +53,18 @@ def submitted(lab: BrokerClient, **fields: object) -> TaskSetMessage:
     return message
 
 
-def tallies(state_url: str, message: TaskSetMessage) -> dict[str, int]:
+def counts(state_url: str, message: TaskSetMessage) -> dict[str, int]:
     """What the controller has counted of a task-set's campaign."""
     state = open_state(state_url)
     try:
-        found = state.campaign_tallies(50).get(message.campaign_id, {})
+        found = state.campaign_counts(50).get(message.campaign_id, {})
     finally:
         state.close()
     return {name: number for name, number in found.items() if number}
 
 
-def wait_tallies(state_url: str, message: TaskSetMessage, **expected: int) -> None:
-    wait_until(lambda: tallies(state_url, message) == expected, 30, f"{expected} to be counted")
+def wait_counts(state_url: str, message: TaskSetMessage, **expected: int) -> None:
+    wait_until(lambda: counts(state_url, message) == expected, 30, f"{expected} to be counted")
 
 
 def run_row(state_url: str, run_id: str) -> RunRow:
@@ -84,13 +84,13 @@ def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
     message = submitted(lab)
     run = distributor.start(distributor.take())
     distributor.report(run, 0, *ALL_JOBS[:3])
-    wait_tallies(state_url, message, running=1)
+    wait_counts(state_url, message, running=1)
     assert distributor.decisions() == []
     distributor.report(run, 3, *ALL_JOBS[3:])
     decision = distributor.wait_for_decision()
     assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
     distributor.end(run, Outcome.FINISHED, 4)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
 
 
 def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
@@ -112,14 +112,14 @@ def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_us
     message = submitted(lab, max_attempts=2)
     first = distributor.start(distributor.take())
     distributor.end(first, Outcome.BOARD_LOST, reason="it is silent")
-    wait_tallies(state_url, message, waiting=1)
+    wait_counts(state_url, message, waiting=1)
     again = distributor.take()
     assert (again.taskset_id, again.attempt, again.tried) == (message.taskset_id, 2, [BOARD])
     assert again.reasons == [f"attempt 1 on {BOARD}: it is silent"]
     second = distributor.start(again)
-    wait_tallies(state_url, message, running=1)
+    wait_counts(state_url, message, running=1)
     distributor.end(second, Outcome.BOARD_ERROR)
-    wait_tallies(state_url, message, bad=1)
+    wait_counts(state_url, message, bad=1)
     assert lab.depth(TASKSETS) == 0
 
 
@@ -131,7 +131,7 @@ def test_a_result_is_never_tried_again(
         if outcome.is_result:
             message = submitted(lab)
             distributor.end(distributor.start(distributor.take()), outcome)
-            wait_tallies(state_url, message, **{outcome.value: 1})
+            wait_counts(state_url, message, **{outcome.value: 1})
     assert lab.depth(TASKSETS) == 0
 
 
@@ -163,8 +163,8 @@ def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(
         refused = RefusedMessage(taskset=message, reason="so it is", is_called_off=is_called_off)
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
-    wait_tallies(state_url, bad, bad=1)
-    wait_tallies(state_url, called_off, called_off=1)
+    wait_counts(state_url, bad, bad=1)
+    wait_counts(state_url, called_off, called_off=1)
 
 
 @pytest.mark.usefixtures("controller")
@@ -181,12 +181,12 @@ def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as
     distributor.report(first, 1, *ALL_JOBS[1:])
     assert distributor.wait_for_decision().run_id == first.run_id
     distributor.end(first, Outcome.FINISHED, 4)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     late = run_row(state_url, first.run_id)
     assert (late.outcome, late.next_seq, late.events) == (Outcome.FINISHED, 4, 4)
     FakeDistributor(lab, "another").end(second, Outcome.BOARD_LOST)
     wait_until(lambda: run_row(state_url, second.run_id).is_closed, 30, "the second run to be over")
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     assert lab.depth(TASKSETS) == 0
 
 
@@ -217,7 +217,7 @@ def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_show
     again = distributor.take()
     assert again.taskset_id == gone.taskset_id
     assert "not been running it" in again.reasons[0]
-    wait_tallies(state_url, shown, running=1)
+    wait_counts(state_url, shown, running=1)
 
 
 @pytest.mark.usefixtures("controller")
@@ -259,7 +259,7 @@ def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_not
     assert again.attempt == 2
     third = distributor.start(again)
     distributor.end(third, Outcome.FINISHED)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     surplus = distributor.start(taken)
     assert distributor.wait_for_decision().run_id == surplus.run_id
     assert lab.depth(TASKSETS) == 0
@@ -272,7 +272,7 @@ def test_what_cannot_be_understood_is_parked_and_the_next_message_is_handled(
     lab.publish("", "taskgen.controller", b"{")
     message = submitted(lab)
     distributor.end(distributor.start(distributor.take()), Outcome.FINISHED)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     assert lab.depth("taskgen.controller.parked") == 1
 
 

@@ -200,8 +200,8 @@ def test_a_closed_run_is_let_go_of(process: Process) -> None:
     for _ in range(20):
         run = run_head()
         give(processor, begin(run), say(run, 0, "START"), ended_message(run, 1))
-    assert not processor._runs.tracks
-    assert not processor._runs.tasksets
+    assert not processor._tracked.runs
+    assert not processor._tracked.tasksets
 
 
 def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:
@@ -286,7 +286,7 @@ def test_a_run_that_began_before_its_queue_is_passed_over(process: Process) -> N
         give(processor, *(say(run, seq, "START") for seq in range(first + 1, first + 101)))
     give(processor, ended_message(run, 1300))
     assert handler.calls == []
-    assert not processor._state.early_ids(run.run_id)
+    assert not processor._state.out_of_order_ids(run.run_id)
 
 
 def test_the_ends_that_stored_runs_have_are_those_of_their_messages(process: Process, state_url: str) -> None:

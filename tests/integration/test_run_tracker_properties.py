@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.controller.controller import ControllerProcessor
+from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import StoreUnavailableError
@@ -162,7 +162,7 @@ def test_a_state_that_is_away_at_any_moment_changes_nothing(
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:{Path(folder) / 'state.db'}"
         with closing(State(Flickering(open_state(url, "test")._database, random), "test")) as state:
-            processor = ControllerProcessor(handler, state, "test")
+            processor = Controller(handler, state, "test").tracker
             while deliveries:
                 size = random.randint(1, len(deliveries))
                 batch, deliveries = deliveries[:size], deliveries[size:]
@@ -171,9 +171,9 @@ def test_a_state_that_is_away_at_any_moment_changes_nothing(
                 while not is_committed(processor):
                     pass
         with closing(open_state(url, "test")) as state:
-            assert state.run_tallies() == {"finished": 1}
-            tallies = state.campaign_tallies(1)[""]
-            assert {name: number for name, number in tallies.items() if number} == {"finished": 1}
+            assert state.run_counts() == {"finished": 1}
+            counts = state.campaign_counts(1)[""]
+            assert {name: number for name, number in counts.items() if number} == {"finished": 1}
     assert handler.starts == 1
     assert list(handler.events.values()) == [event for found in all_profiles for event in found]
     assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.controller.controller import ControllerProcessor
+from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
 from taskgen.consumer.run_tracker import RunTracker
@@ -50,7 +50,7 @@ Json = dict[str, Any]
 
 
 def controller(state: State) -> Processor:
-    return ControllerProcessor(DefaultEventHandler(), state, "test")
+    return Controller(DefaultEventHandler(), state, "test").tracker
 
 
 def handler(state: State) -> Processor:
@@ -163,12 +163,13 @@ def give(processor: Processor, messages: list[Json]) -> int:
 
 def look_after(processor: Processor) -> None:
     """Do what a controller does beside the messages."""
-    if isinstance(processor, ControllerProcessor):
-        processor.report()
-        live = dict.fromkeys(processor.live, "no reason")
-        processor.end_duplicates(live)
-        processor.give_up(live)
-        for sending in processor._sendings._waiting:
+    controller = processor._observer
+    if isinstance(controller, Controller):
+        controller.report()
+        live = dict.fromkeys(controller.live, "no reason")
+        controller.end_duplicates(live)
+        controller.give_up(live)
+        for sending in controller.outgoing._waiting:
             assert sending.exchange in {inbox(TASKSETS), COMMANDS}
 
 

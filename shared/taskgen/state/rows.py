@@ -1,29 +1,29 @@
-"""What is kept of task-sets and runs, as rows, and what has changed of it."""
+"""The rows that are kept of task-sets and runs, and the changes to write."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator
 
 from taskgen.run import Outcome, new_id
 
-ALL: str = "all"
-"""The tallies' scope for all runs."""
+ALL: Final = "all"
+"""Scope of the counts of all runs; every other scope is a campaign."""
 
 OutcomeText = Annotated[str, AfterValidator(lambda text: Outcome(text).value)]
 """The value of an `Outcome`."""
 
 
 class TaskSetState(StrEnum):
-    """Where a task-set is."""
+    """Where a task-set is in its lifecycle; stored, so two values keep the words of older versions."""
 
     RUNNING = "running"
     WAITING = "waiting"
-    """Put back, after an attempt without a result."""
+    """Requeued after an attempt without a result."""
     DONE = "done"
     """It has a result."""
     FAILED = "bad"
@@ -38,13 +38,13 @@ class TaskSetRow:
     campaign_id: str
     state: str
     outcome: str | None
-    """Of the first run that is a result."""
+    """Of the first run with a result."""
     message: str
     """JSON of the `TaskSetMessage` of the last attempt."""
 
     @property
-    def tally(self) -> str:
-        """Under what it counts in its campaign."""
+    def counted_as(self) -> str:
+        """The name under which its campaign counts it."""
         return self.outcome or self.state
 
 
@@ -61,24 +61,24 @@ class RunRow:
     variant: int
     started_at: str
     next_seq: int = 0
-    """Number of the first event that was not handled yet."""
+    """Number of the next event to handle."""
     done_tasks: str = "[]"
-    """JSON: ids of the tasks for which JOBS_DONE came."""
+    """JSON: ids of the tasks for which JOBS_DONE arrived."""
     decision: OutcomeText | None = None
     """The outcome that was decided."""
     decided_because: str = ""
     outcome: OutcomeText | None = None
-    """None while it is on."""
+    """None while it is in progress."""
     reason: str = ""
     ended_at: str = ""
     events: int | None = None
-    """How many it has in all; None until its closing message came."""
-    is_surplus: bool = False
-    """Its task-set had a result or another run already: what becomes of it does not depend on this one."""
-    is_settled: bool = False
-    """What its end means for its task-set has been done."""
+    """The total number of events; None until the closing message arrives."""
+    is_duplicate: bool = False
+    """Its task-set had a result or another run already, and does not depend on this one."""
+    is_resolved: bool = False
+    """Its end has been applied to its task-set."""
     is_closed: bool = False
-    """The handler was told of its end; nothing more is to come."""
+    """The handler was given its end; everything else is a duplicate."""
 
 
 class JobRow(NamedTuple):
@@ -93,7 +93,7 @@ class JobRow(NamedTuple):
 
 
 class OutOfOrderRow(NamedTuple):
-    """A message that came before its turn."""
+    """A message that arrived before its turn."""
 
     message_id: str
     run_id: str
@@ -108,29 +108,31 @@ class OutgoingMessage:
     routing_key: str
     message_id: str
     body: str
-    sending_id: str = field(default_factory=new_id)
+    outgoing_id: str = field(default_factory=new_id)
 
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written in one transaction; rows are read when it is."""
+    """What to write in one transaction; rows are read when it is written."""
 
     tasksets: dict[str, TaskSetRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
-    jobs: dict[tuple[str, int, int], JobRow] = field(default_factory=dict)
-    early: dict[str, OutOfOrderRow] = field(default_factory=dict)
-    no_longer_early: set[str] = field(default_factory=set)
-    """Ids of messages whose turn has come."""
-    without_early: set[str] = field(default_factory=set)
-    """Ids of runs of which no early message is needed any more."""
-    sendings: list[OutgoingMessage] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)
+    """A later row replaces an earlier one of the same job."""
+    out_of_order: dict[str, OutOfOrderRow] = field(default_factory=dict)
+    """New messages, by id."""
+    applied_messages: set[str] = field(default_factory=set)
+    """Ids of messages that are no longer out of order."""
+    runs_without_messages: set[str] = field(default_factory=set)
+    """Ids of runs whose out-of-order messages are obsolete."""
+    outgoing: list[OutgoingMessage] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
-    """Ids of sendings that the broker has."""
-    tallies: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By how much the number of a scope and name grows."""
+    """Ids of outgoing messages that the broker has confirmed."""
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Differences, by scope and name."""
 
     def __bool__(self) -> bool:
-        # What else there is only follows from these.
-        return any((self.tasksets, self.runs, self.jobs, self.early, self.sendings, self.sent)) or any(
-            (self.no_longer_early, self.without_early)
+        # Counts change only together with these.
+        return any((self.tasksets, self.runs, self.jobs, self.out_of_order, self.outgoing, self.sent)) or any(
+            (self.applied_messages, self.runs_without_messages)
         )
