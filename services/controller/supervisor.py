@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Container, Iterable
 from functools import partial
 from typing import Final
 
-from services.controller.controller import Controller
-from services.controller.decision_resender import DecisionResender
+from services.controller.controller import Controller, LiveRun
 from services.controller.liveness import LivenessMonitor
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.topology import COMMANDS, CONTROLLER, EVENTS
 from taskgen.amqp.waiting import until_lost
 from taskgen.consumer.consumer import Hosted
 from taskgen.errors import MessageError, StoreUnavailableError, UnroutableError
-from taskgen.messages.codec import StatusMessage, read_message
+from taskgen.messages.codec import DecisionMessage, StatusMessage, read_message
 from taskgen.runtime.health import Health
 
 log = logging.getLogger(__name__)
@@ -116,3 +116,33 @@ class Supervisor:
         runs = list(self._controller.live.values())
         if lost := self._liveness.lost(runs, self._controller.heard, time.monotonic()):
             await self._hosted.between_batches(partial(self._controller.give_up, lost))
+
+
+class DecisionResender:
+    """Keeps track of when decisions on live runs were sent; times are `time.monotonic`, in seconds.
+
+    A decision can be lost, as one may reach a board while no distributor owns it.
+
+    Args:
+        after_s: how long a run may continue after a decision before the decision is sent again.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._sent: dict[str, float] = {}
+
+    def due(
+        self, live: Iterable[LiveRun], running: Container[str], at: float
+    ) -> list[tuple[str, DecisionMessage]]:
+        """The decisions to send now, each after its board; they count as sent.
+
+        Args:
+            live: all live runs; any other run is forgotten.
+            running: ids of the runs that distributors report to be running.
+            at: now.
+        """
+        decided = {run.run_id: run for run in live if run.decision and run.run_id in running}
+        sent = {run_id: self._sent.get(run_id, at) for run_id in decided}
+        due = [run_id for run_id in decided if at - sent[run_id] >= self._after_s]
+        self._sent = sent | dict.fromkeys(due, at)
+        return [(run.board, run.decision) for run in map(decided.__getitem__, due) if run.decision]

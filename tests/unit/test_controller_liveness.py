@@ -86,7 +86,7 @@ def test_of_runs_that_have_ended_nothing_is_kept() -> None:
     judge.hear(status(), [run()], BEGAN)
     judge.hear(status(), [], BEGAN + 2)
     judge.hear(status(), [run()], BEGAN + 61)
-    assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence would begin anew"
+    assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence starts over"
 
 
 def test_of_distributors_that_are_gone_nothing_is_kept() -> None:

@@ -129,7 +129,8 @@ class RunTracker(Processor):
             case StartedMessage():
                 apply = partial(self._apply_start, message, taskset_of(message))
             case EventsMessage() | EndedMessage():
-                check_sequence(message)
+                if isinstance(message, EventsMessage):
+                    check_sequence(message)
                 apply = partial(self._apply_ordered, message)
             case QuarantinedMessage():
                 apply = partial(self._apply_quarantined, message)

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Final
 
 from taskgen.errors import MessageError, TaskSetError, UnreadableError
@@ -199,18 +199,8 @@ class TrackedRuns:
 
 def new_run(head: RunHead, taskset: TaskSet) -> StartedRun:
     """A run that starts now."""
-    row = RunRow(
-        run_id=head.run_id,
-        taskset_id=head.taskset_id,
-        campaign_id=head.campaign_id,
-        board=head.board,
-        distributor=head.distributor,
-        attempt=head.attempt,
-        variant=head.variant,
-        started_at=head.started_at,
-    )
-    taskset.run = head.run()
-    return StartedRun(row, taskset, taskset.run)
+    run = taskset.run = head.run()
+    return StartedRun(RunRow(**head.model_dump()), taskset, run)
 
 
 def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> StartedRun:
@@ -226,15 +216,8 @@ def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> StartedRun:
     """
     try:
         taskset = TaskSetMessage.model_validate_json(message).taskset()
-        taskset.run = Run(
-            row.board,
-            run_id=row.run_id,
-            taskset_id=row.taskset_id,
-            attempt=row.attempt,
-            variant=row.variant,
-            started_at=row.started_at,
-        )
-        started = StartedRun(row, taskset, taskset.run)
+        run = taskset.run = RunHead.model_validate(row, from_attributes=True).run()
+        started = StartedRun(row, taskset, run)
         _restore_jobs(started, jobs)
     except (ValueError, TypeError, TaskSetError) as error:
         raise UnreadableError(str(error)) from error
@@ -278,12 +261,14 @@ def taskset_of(message: StartedMessage) -> TaskSet:
         raise MessageError(brief(error)) from error
 
 
-def check_sequence(message: OrderedMessage) -> None:
+def check_sequence(message: EventsMessage) -> None:
     """Check that the profiles of a message follow each other.
 
     Raises:
         MessageError: they do not.
     """
-    profiles = message.profiles if isinstance(message, EventsMessage) else []
-    if any(after.first_seq != before.next_seq for before, after in pairwise(profiles)):
-        raise MessageError("its profiles leave a gap, or overlap")
+    next_seq = message.first_seq
+    for profile in message.profiles:
+        if profile.first_seq != next_seq:
+            raise MessageError("its profiles leave a gap, or overlap")
+        next_seq += len(profile.events)
