@@ -28,8 +28,7 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome, now
-from taskgen.state.rows import Changes, OutgoingMessage, RunRow, TaskSetState
-from taskgen.state.state import State
+from taskgen.state.state import Changes, OutgoingMessage, RunRow, State, TaskSetState
 
 log = logging.getLogger(__name__)
 

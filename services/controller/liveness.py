@@ -16,7 +16,7 @@ class _Absence:
 
     since: float
     was_drained: bool = False
-    """Whether the distributor's outbox has been empty since: the run's end, too, was published then."""
+    """Whether the distributor's outbox was empty at some time since: the run's end, too, was published."""
 
 
 class LivenessMonitor:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.topology import COMMANDS, inbox
 from taskgen.errors import BrokerError, UnroutableError
-from taskgen.state.rows import OutgoingMessage
+from taskgen.state.state import OutgoingMessage
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.messages.codec import TaskSetMessage
 from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome
-from taskgen.state.rows import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
+from taskgen.state.state import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
 
 log = logging.getLogger(__name__)
 

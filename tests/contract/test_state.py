@@ -13,8 +13,16 @@ import pytest
 from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
-from taskgen.state.rows import ALL, Changes, JobRow, OutgoingMessage, OutOfOrderRow, TaskSetRow, TaskSetState
-from taskgen.state.state import State
+from taskgen.state.state import (
+    ALL,
+    Changes,
+    JobRow,
+    OutgoingMessage,
+    OutOfOrderRow,
+    State,
+    TaskSetRow,
+    TaskSetState,
+)
 from tests.support.state_rows import run_row
 
 Open = Callable[[], State]
@@ -58,14 +66,14 @@ def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
     job = JobRow(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
     open_job = JobRow(run.run_id, 3, 1, 5, None, None)
-    early = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
+    out_of_order = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
     sending = OutgoingMessage("", "queue", "m", "{}")
     kept(
         state,
         runs={run.run_id: run},
         tasksets={taskset.taskset_id: taskset},
         jobs=[job, open_job],
-        out_of_order={"m": early},
+        out_of_order={"m": out_of_order},
         outgoing=[sending],
     )
     later = another()
@@ -73,7 +81,7 @@ def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     assert later.taskset(run.taskset_id) == taskset
     assert list(later.jobs(run.run_id)) == [job, open_job]
     assert later.out_of_order_ids(run.run_id) == ["m"]
-    assert later.out_of_order_body("m") == early.body
+    assert later.out_of_order_body("m") == out_of_order.body
     assert later.outgoing() == [sending]
 
 
@@ -123,8 +131,8 @@ def test_live_runs_are_those_without_an_outcome(state: State) -> None:
 
 def test_what_is_done_with_is_forgotten(state: State) -> None:
     sendings = [OutgoingMessage("", "queue", name, "{}") for name in "ab"]
-    early = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
-    kept(state, out_of_order=early, outgoing=sendings)
+    out_of_order = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
+    kept(state, out_of_order=out_of_order, outgoing=sendings)
     kept(state, applied_messages={"a"}, runs_without_messages={"y"}, sent=[sendings[0].outgoing_id])
     assert (state.out_of_order_ids("x"), state.out_of_order_ids("y")) == (["b"], [])
     assert state.outgoing() == sendings[1:]

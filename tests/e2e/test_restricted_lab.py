@@ -17,7 +17,7 @@ from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, Starte
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
-from taskgen.state.rows import Changes, OutgoingMessage
+from taskgen.state.state import Changes, OutgoingMessage
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import BrokerClient, broker_client, publish, publish_to_queue, queue_depth

@@ -124,7 +124,7 @@ def test_a_database_that_is_not_there_at_the_start_is_waited_for(
         controller.wait_healthy()
 
 
-def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
+def test_a_full_queue_delays_requeued_task_sets_and_no_decision(
     amqp_vhost_url: str, tmp_path: Path, broker: Broker, distributor: FakeDistributor
 ) -> None:
     client, vhost = distributor.client, amqp_vhost_url.rpartition("/")[2]
@@ -141,12 +141,12 @@ def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
         assert distributor.wait_for_decision().run_id == run.run_id
         taken = []
 
-        def is_put_back() -> bool:
+        def is_requeued() -> bool:
             if client.depth(TASKSETS):
                 taken.append(distributor.take())
             return any(one.taskset_id == lost.taskset_id for one in taken)
 
-        wait_until(is_put_back, 60, "the lost run's task-set to come when there is room")
+        wait_until(is_requeued, 60, "the lost run's task-set to come when there is room")
         assert taken[-1].attempt == 2
 
 

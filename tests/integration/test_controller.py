@@ -11,7 +11,7 @@ from taskgen.amqp.topology import EVENTS, TASKSETS
 from taskgen.messages.codec import ControllerStatusMessage, RefusedMessage, TaskSetMessage
 from taskgen.run import Outcome, new_id
 from taskgen.state.opening import open_state
-from taskgen.state.rows import RunRow
+from taskgen.state.state import RunRow
 from tests.support.broker_client import BrokerClient, broker_client
 from tests.support.fake_distributor import FakeDistributor
 from tests.support.message_factory import BOARD
@@ -155,16 +155,16 @@ def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: 
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(
+def test_a_refused_task_set_has_failed_at_once_and_a_cancelled_one_has_not(
     lab: BrokerClient, state_url: str
 ) -> None:
-    bad, called_off = submitted(lab), submitted(lab)
-    for message, is_called_off in ((bad, False), (called_off, True)):
+    failed, cancelled = submitted(lab), submitted(lab)
+    for message, is_called_off in ((failed, False), (cancelled, True)):
         refused = RefusedMessage(taskset=message, reason="so it is", is_called_off=is_called_off)
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
-    wait_counts(state_url, bad, bad=1)
-    wait_counts(state_url, called_off, called_off=1)
+    wait_counts(state_url, failed, bad=1)
+    wait_counts(state_url, cancelled, called_off=1)
 
 
 @pytest.mark.usefixtures("controller")
@@ -191,7 +191,7 @@ def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_lost_run_that_is_reported_lost_as_well_is_put_back_once(
+def test_a_lost_run_that_is_reported_lost_as_well_is_requeued_once(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     submitted(lab)
@@ -209,11 +209,11 @@ def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_show
     gone, shown = submitted(lab), submitted(lab)
     runs = [distributor.start(distributor.take()), distributor.start(distributor.take(), "127.0.10.2:3001")]
 
-    def is_put_back() -> bool:
+    def is_requeued() -> bool:
         distributor.status(runs[1])
         return lab.depth(TASKSETS) == 1
 
-    wait_until(is_put_back, 30, "the run that is not shown to be put back")
+    wait_until(is_requeued, 30, "the run that is not shown to be requeued")
     again = distributor.take()
     assert again.taskset_id == gone.taskset_id
     assert "not been running it" in again.reasons[0]
@@ -229,11 +229,11 @@ def test_a_decision_is_sent_again_while_the_run_goes_on(
     distributor.report(run, 0, *ALL_JOBS)
     distributor.wait_for_decision()
 
-    def is_told_again() -> bool:
+    def is_sent_again() -> bool:
         distributor.status(run)
         return bool(distributor.decisions())
 
-    wait_until(is_told_again, 30, "the decision to come again")
+    wait_until(is_sent_again, 30, "the decision to come again")
 
 
 @pytest.mark.usefixtures("controller")
@@ -260,13 +260,13 @@ def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_not
     third = distributor.start(again)
     distributor.end(third, Outcome.FINISHED)
     wait_counts(state_url, message, finished=1)
-    surplus = distributor.start(taken)
-    assert distributor.wait_for_decision().run_id == surplus.run_id
+    duplicate = distributor.start(taken)
+    assert distributor.wait_for_decision().run_id == duplicate.run_id
     assert lab.depth(TASKSETS) == 0
 
 
 @pytest.mark.usefixtures("controller")
-def test_what_cannot_be_understood_is_parked_and_the_next_message_is_handled(
+def test_what_cannot_be_understood_is_dead_lettered_and_the_next_message_is_handled(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     lab.publish("", "taskgen.controller", b"{")

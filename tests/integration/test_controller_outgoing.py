@@ -74,7 +74,7 @@ def lost() -> list[Message]:
     return [started_message(run), end]
 
 
-def test_what_was_put_back_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
+def test_what_was_requeued_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_sending=False)
     assert lab.depth(TASKSETS) == 0
     lives.live()

@@ -153,7 +153,7 @@ def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: 
     ]
 
 
-def test_what_came_early_is_remembered_over_a_restart(process: Process) -> None:
+def test_what_came_out_of_order_is_remembered_over_a_restart(process: Process) -> None:
     run, handler = run_head(), Recording()
     give(process(Recording()), say(run, 1, "EXIT"), ended_message(run, 2, Outcome.TIMED_OUT))
     give(process(Recording()), begin(run))
@@ -262,7 +262,7 @@ def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
     assert handler.calls[1:] == [("quarantine", True, b"a"), ("quarantine", False, b"a")]
 
 
-def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: Process) -> None:
+def test_what_cannot_be_handled_is_rejected_and_changes_nothing(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])

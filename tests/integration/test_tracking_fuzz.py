@@ -150,15 +150,15 @@ def process(make: Make, folder: str) -> Iterator[Processor]:
 
 
 def give(processor: Processor, messages: list[Json]) -> int:
-    """Have a batch worked on; returns how many messages are parked."""
-    parked = 0
+    """Handle a batch; returns how many messages are rejected."""
+    rejected = 0
     for message in messages:
         try:
             processor.take(read_message(json.dumps(message).encode()), DELIVERY)
         except MessageError:
-            parked += 1
+            rejected += 1
     processor.commit()
-    return parked
+    return rejected
 
 
 def look_after(processor: Processor) -> None:

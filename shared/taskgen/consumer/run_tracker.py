@@ -38,8 +38,7 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome
-from taskgen.state.rows import Changes, OutOfOrderRow, RunRow, TaskSetRow, TaskSetState
-from taskgen.state.state import State
+from taskgen.state.state import Changes, OutOfOrderRow, RunRow, State, TaskSetRow, TaskSetState
 from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)

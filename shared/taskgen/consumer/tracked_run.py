@@ -22,8 +22,7 @@ from taskgen.messages.codec import (
     read_message,
 )
 from taskgen.run import Outcome, Run
-from taskgen.state.rows import JobRow, RunRow, TaskSetRow
-from taskgen.state.state import State
+from taskgen.state.state import JobRow, RunRow, State, TaskSetRow
 from taskgen.task import Job
 from taskgen.taskset import Profile, TaskSet
 from taskgen.untrusted_text import brief
