@@ -94,6 +94,7 @@ class Controller(RunObserver):
     def report(self) -> ControllerStatusMessage:
         """The progress of all runs and campaigns."""
         self.tracker.claim()
+        self.tracker.flush()
         runs = self._state.run_counts()
         failed = runs.pop(TaskSetState.FAILED.value, 0)
         counts = self._state.campaign_counts(_LATEST_CAMPAIGNS)

@@ -172,7 +172,10 @@ class RunTracker(Processor):
         await self._observer.committed(channel)
 
     def claim(self) -> None:
-        """Make sure that the state is ours; if another process had it meanwhile, read it again."""
+        """Make sure that the state is ours; if another process had it meanwhile, read it again.
+
+        What follows from reading is written by the next `flush`.
+        """
         if not self._is_claimed:
             if not self._state.claim():
                 self._forget()
@@ -180,7 +183,6 @@ class RunTracker(Processor):
         if not self._is_loaded:
             self._observer.load()
             self._is_loaded = True
-            self.flush()
 
     def flush(self) -> None:
         """Have the handler and the state store everything applied so far."""
