@@ -1,1 +1,1 @@
-"""Decides when runs are over, and what becomes of task-sets whose run had no result."""
+"""Decides when runs are over, and retries task-sets whose run had no result."""

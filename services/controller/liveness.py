@@ -1,30 +1,30 @@
-"""Which runs are lost: their distributor says nothing any more, or says that it does not run them."""
+"""Which runs are lost: their distributor is silent, or reports that it is not running them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.controller.processor import LiveRun
+from services.controller.controller import LiveRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import StatusMessage
 
 
 @dataclass(slots=True)
 class _Absence:
-    """A run that is not in its distributor's status."""
+    """A run that its distributor does not report."""
 
     since: float
     was_drained: bool = False
-    """Whether the distributor had published everything at some time since: so the run's end, too."""
+    """Whether the distributor's outbox was empty at some time since: the run's end, too, was published."""
 
 
 class LivenessMonitor:
-    """Judges by what one connection to the broker has heard; times are `time.monotonic`, in seconds.
+    """Judges by the messages on one connection to the broker; times are `time.monotonic`, in seconds.
 
     Args:
-        lost_after_s: a distributor that is silent for longer has lost its runs.
-        began: since when everything would have been heard.
+        lost_after_s: a run is lost after its distributor was silent, or did not report it, for longer.
+        began: when listening began.
     """
 
     def __init__(self, lost_after_s: float, began: float) -> None:
@@ -36,7 +36,7 @@ class LivenessMonitor:
 
     @property
     def running(self) -> dict[str, str]:
-        """The task-set of every run that a distributor has lately said to be on."""
+        """The task-set id of every run that a distributor reports to be running, by run id."""
         return {
             board.run_id: board.taskset_id
             for status in self._statuses.values()
@@ -45,27 +45,27 @@ class LivenessMonitor:
         }
 
     def hear(self, status: StatusMessage, live: Iterable[LiveRun], at: float) -> None:
-        """Take a distributor's status, given the runs that are on as far as is known."""
+        """Take a distributor's status, given all live runs."""
         self._heard[status.distributor] = at
         self._statuses[status.distributor] = status
-        there = {board.run_id for board in status.boards}
-        on = {run.run_id: run for run in live}
-        self._absences = {run_id: absence for run_id, absence in self._absences.items() if run_id in on}
-        for run in on.values():
+        reported = {board.run_id for board in status.boards}
+        runs = {run.run_id: run for run in live}
+        self._absences = {run_id: absence for run_id, absence in self._absences.items() if run_id in runs}
+        for run in runs.values():
             if run.distributor != status.distributor:
                 continue
-            if run.run_id in there:
+            if run.run_id in reported:
                 self._absences.pop(run.run_id, None)
                 continue
             absence = self._absences.setdefault(run.run_id, _Absence(at))
             absence.was_drained |= status.outbox == 0
 
     def lost(self, live: Iterable[LiveRun], heard: Mapping[str, float], at: float) -> dict[str, str]:
-        """The runs that are lost, with the reasons; forgets distributors that are silent.
+        """The runs that are lost, with the reason for each; forgets silent distributors.
 
         Args:
-            live: the runs that are on as far as is known.
-            heard: when messages other than statuses came, by distributor.
+            live: all live runs.
+            heard: when the last message other than a status arrived, by distributor.
             at: now.
         """
         found: dict[str, str] = {}

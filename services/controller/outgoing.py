@@ -1,4 +1,4 @@
-"""Messages that were decided upon together with the state, on their way to the broker."""
+"""Messages that were written together with the state, on their way to the broker."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from dataclasses import replace
 from taskgen.amqp.channel import Channel
 from taskgen.amqp.topology import COMMANDS, inbox
 from taskgen.errors import BrokerError, UnroutableError
-from taskgen.state.rows import OutgoingMessage
+from taskgen.state.state import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
 
 class OutgoingMessages:
-    """Those that the state holds and the broker has not confirmed."""
+    """The messages that the state holds and the broker has not confirmed."""
 
     def __init__(self) -> None:
-        self._waiting: deque[OutgoingMessage] = deque()  # its ends may be used from two threads
+        self._waiting: deque[OutgoingMessage] = deque()  # one thread appends, another one takes
 
-    def put(self, sendings: Iterable[OutgoingMessage]) -> None:
-        """Take what the state holds now."""
-        self._waiting.extend(map(_through_an_inbox, sendings))
+    def add(self, messages: Iterable[OutgoingMessage]) -> None:
+        """Add messages that the state holds."""
+        self._waiting.extend(map(_through_an_inbox, messages))
 
     def clear(self) -> None:
-        """Forget all: the state has them."""
+        """Drop all messages: the state has them."""
         self._waiting.clear()
 
     async def publish(self, channel: Channel) -> list[str]:
-        """Publish what waits; what the broker could not take stays, for the next time.
+        """Publish all messages; those that the broker does not accept stay for the next time.
 
         Returns:
-            Ids of those that the state may forget.
+            The `outgoing_id` of the messages that the state may forget.
         """
         taken: list[OutgoingMessage] = []
         while self._waiting:
@@ -46,15 +46,15 @@ class OutgoingMessages:
         done = []
         for one, result in zip(taken, results, strict=True):
             if result is None or (one.exchange == COMMANDS and isinstance(result, UnroutableError)):
-                done.append(one.sending_id)  # a board that nobody owns has no run that could be told
+                done.append(one.outgoing_id)  # a board without an owner has no run to decide on
                 continue
             if not isinstance(result, BrokerError):
                 raise result
-            log.warning("%s waits to be sent again: %s", one.message_id, result)
+            log.warning("%s will be sent again: %s", one.message_id, result)
             self._waiting.append(one)
         return done
 
 
-def _through_an_inbox(sending: OutgoingMessage) -> OutgoingMessage:
-    """Version 0.1 wrote down task-sets for the default exchange, which nobody may use any more."""
-    return sending if sending.exchange else replace(sending, exchange=inbox(sending.routing_key))
+def _through_an_inbox(message: OutgoingMessage) -> OutgoingMessage:
+    """Version 0.1 stored task-sets for the default exchange, which nobody may publish to any more."""
+    return message if message.exchange else replace(message, exchange=inbox(message.routing_key))

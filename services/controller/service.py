@@ -1,4 +1,4 @@
-"""The controller's parts, put together; of several, one is active and the others stand by."""
+"""Assembles the controller; of several, one is active and the others stand by."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import Controller
 from services.controller.settings import ControllerSettings
 from services.controller.supervisor import Supervisor
 from taskgen.amqp.connection import Connection
@@ -26,19 +26,19 @@ from taskgen.state.state import State
 log = logging.getLogger(__name__)
 
 ACTIVE: Final = "taskgen.controller.active"
-"""Queue that the active controller alone holds; the broker frees it when its connection dies."""
+"""Exclusive queue of the active controller; the broker deletes it when its connection ends."""
 _STANDBY_PAUSE_S: Final = 2.0
 
 
 async def serve(settings: ControllerSettings, health: Health) -> None:
-    """The controller, until cancelled."""
-    health.set("consuming", False, "not yet")
+    """Run the controller until cancelled."""
+    health.set("consuming", False, "starting")
     with naming("handler"):
         handler = load_handler(settings.handler)
     state = open_state(settings.state_url)
-    processor = ControllerProcessor(handler, state, settings.instance)
+    controller = Controller(handler, state, settings.instance)
     try:
-        lead = partial(_lead, settings, health, processor, state)
+        lead = partial(_lead, settings, health, controller, state)
         await stay_connected(settings.amqp_url, f"controller {settings.instance}", lead, health.set_broker)
     finally:
         state.close()
@@ -49,16 +49,16 @@ async def serve(settings: ControllerSettings, health: Health) -> None:
 async def _lead(
     settings: ControllerSettings,
     health: Health,
-    processor: ControllerProcessor,
+    controller: Controller,
     state: State,
     connection: Connection,
 ) -> None:
-    """Wait for our turn, then be the controller until the connection breaks."""
+    """Stand by until no other controller is active, then be active until the connection is lost."""
     await _become_active(connection, health, partial(_check, state, health))
     async with asyncio.TaskGroup() as group:
         group.create_task(_until_lost(connection))
-        watch = partial(_watch, processor, settings.lost_after_s, health)
-        group.create_task(consume(settings, controller_queue(), processor, health, beside=watch))
+        supervise = partial(_supervise, controller, settings.lost_after_s, health)
+        group.create_task(consume(settings, controller_queue(), controller.tracker, health, beside=supervise))
 
 
 async def _become_active(
@@ -70,17 +70,17 @@ async def _become_active(
             await channel.declare_queue(ACTIVE, durable=False, exclusive=True)
         except LockedError:
             health.set("standby", True, "another controller is active")
-            health.set("consuming", True, "its turn has not come")
-            health.metrics.consuming.set(0)  # healthy all the same
+            health.set("consuming", True, "standing by")
+            health.metrics.consuming.set(0)  # a standby is healthy without consuming
             await check()
             await until_lost(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
         else:
-            health.set("standby", True, "no: this controller is active")
+            health.set("standby", True, "this controller is active")
             return
 
 
 async def _check(state: State, health: Health) -> None:
-    """Say whether the state can be reached: a standby that cannot would find out when it is needed."""
+    """Report whether the state can be reached, before the standby is needed."""
     try:
         await asyncio.to_thread(state.check)
     except StoreUnavailableError as error:
@@ -93,8 +93,6 @@ async def _until_lost(connection: Connection) -> None:
     await connection.lost
 
 
-async def _watch(
-    processor: ControllerProcessor, lost_after_s: float, health: Health, consumer: Consumer
-) -> None:
-    await declare(consumer.publishing, [tasksets_queue()])  # for what is put back
-    await Supervisor(processor, consumer, lost_after_s, health).serve()
+async def _supervise(controller: Controller, lost_after_s: float, health: Health, consumer: Consumer) -> None:
+    await declare(consumer.publishing, [tasksets_queue()])  # for requeued task-sets
+    await Supervisor(controller, consumer, lost_after_s, health).serve()

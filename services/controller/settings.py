@@ -1,4 +1,4 @@
-"""What the controller can be told by environment variables."""
+"""Settings of the controller, read from environment variables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ControllerSettings(ConsumerSettings):
     """Variables `TASKGEN_...`; see `.env.example`."""
 
     state_url: Annotated[str, checked(open_state)] = "sqlite:controller.db"
-    """`sqlite:PATH` or `postgresql://user:password@host/database`; a standby needs the same one."""
+    """`sqlite:PATH` or `postgresql://user:password@host/database`; the same for all standbys."""
     handler: str = "taskgen.event:DefaultEventHandler"
     """`module:Class` of the handler that decides."""
     lost_after_s: float = Field(default=60.0, ge=5)
-    """A distributor that has been silent for so long has lost its runs; it speaks every 2 s."""
+    """Give up on the runs of a distributor that was silent for this long; it reports every 2 s."""

@@ -1,8 +1,9 @@
-"""What becomes of a task-set: its states, and what is counted and sent when they change."""
+"""The lifecycle of a task-set: its states, and what is counted and sent when they change."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from pydantic import ValidationError
@@ -11,81 +12,93 @@ from taskgen.amqp.topology import TASKSETS, inbox
 from taskgen.messages.codec import TaskSetMessage
 from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome
-from taskgen.state.rows import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
+from taskgen.state.state import ALL, Changes, OutgoingMessage, RunRow, TaskSetRow, TaskSetState
 
 log = logging.getLogger(__name__)
 
-RUNNING: Final = "running"
-"""Under what runs without an outcome count."""
+_RUNNING: Final = "running"
+"""The name under which runs without an outcome are counted."""
 
 
-def begin(changes: Changes, known: TaskSetRow | None, message: TaskSetMessage) -> TaskSetRow:
-    """A run of a task-set has begun; one that has a result keeps it.
+def run_started(changes: Changes, known: TaskSetRow | None, message: TaskSetMessage) -> TaskSetRow:
+    """A run of a task-set has started; a task-set that has a result keeps it.
 
     Args:
-        changes: gets what is to be written.
+        changes: collects what to write.
         known: the task-set, if it is known already.
-        message: the attempt.
+        message: the attempt that started.
     """
+    changes.counts[ALL, _RUNNING] += 1
     if known is None:
         return _new(changes, message, TaskSetState.RUNNING)
     if known.state != TaskSetState.DONE:
-        # One that was delivered twice may come after the attempt that followed it.
+        # An attempt that is delivered twice may arrive after the next one.
         latest = _message(known)
         if latest is None or message.attempt >= latest.attempt:
             known.message = message.body().decode()
-        move(changes, known, TaskSetState.RUNNING)
+        _move(changes, known, TaskSetState.RUNNING)
     return known
 
 
-def refuse(
+def run_ended(
+    changes: Changes, known: TaskSetRow, run: RunRow, has_other_runs: Callable[[str], bool]
+) -> None:
+    """A run has ended: a result completes its task-set, anything else makes room for the next attempt.
+
+    Args:
+        changes: collects what to write.
+        known: the task-set.
+        run: with its outcome; applied once, unless a result follows.
+        has_other_runs: whether the task-set of an id has a run in progress.
+    """
+    outcome = Outcome(run.outcome or Outcome.DISTRIBUTOR_LOST)
+    if outcome is Outcome.FINISHED or (outcome.is_result and not run.is_duplicate):
+        if known.state != TaskSetState.DONE:
+            _move(changes, known, TaskSetState.DONE, outcome)
+    elif not run.is_resolved and known.state == TaskSetState.RUNNING and not has_other_runs(known.taskset_id):
+        _retry(changes, known, run)
+    run.is_resolved = True
+
+
+def refused(
     changes: Changes, known: TaskSetRow | None, message: TaskSetMessage, reason: str, state: TaskSetState
 ) -> TaskSetRow:
-    """A task-set will not be run: it is bad, or called off."""
+    """A task-set will not be run: it has failed, or was cancelled."""
     reasons = [*message.reasons, reason]
     if known is None:
         return _new(changes, message.model_copy(update={"reasons": reasons}), state)
-    # What is refused may be no task-set; runs of an earlier attempt were of what is known.
+    # The refused message may hold no task-set at all: keep that of earlier attempts.
     latest = _message(known) or message
     known.message = latest.model_copy(update={"reasons": reasons}).body().decode()
-    move(changes, known, state)
+    _move(changes, known, state)
     return known
 
 
-def move(changes: Changes, row: TaskSetRow, state: TaskSetState, outcome: Outcome | None = None) -> None:
-    """Bring a task-set into a state; the outcome is that of its result."""
-    _count(changes, row, -1)
-    row.state, row.outcome = state.value, outcome and outcome.value
-    _count(changes, row, +1)
-    changes.tasksets[row.taskset_id] = row
+def count_outcome(changes: Changes, former: str | None, outcome: str | None) -> None:
+    """Count a run under its outcome, instead of under a former one or as running."""
+    changes.counts[ALL, former or _RUNNING] -= 1
+    if outcome is not None:
+        changes.counts[ALL, outcome] += 1
 
 
-def try_again(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
-    """Put a task-set back after a run without a result, unless all its attempts are used up."""
+def _retry(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
+    """Requeue a task-set after a run without a result, unless all its attempts are used up."""
     message = _message(row)
     if message is None:
-        move(changes, row, TaskSetState.FAILED)
+        _move(changes, row, TaskSetState.FAILED)
         log.error("task-set %s has failed: its message in the state cannot be used", row.taskset_id)
         return
     attempt = message.history.next(run.board, run.reason or run.outcome or "")
     if not RetryPolicy(message.max_attempts).allows(attempt):
         row.message = message.model_copy(update={"reasons": list(attempt.reasons)}).body().decode()
-        move(changes, row, TaskSetState.FAILED)
+        _move(changes, row, TaskSetState.FAILED)
         log.error("task-set %s has failed: %s", row.taskset_id, "; ".join(attempt.reasons))
         return
     again = message.retried(attempt)
     row.message = again.body().decode()
-    move(changes, row, TaskSetState.WAITING)
-    changes.sendings.append(OutgoingMessage(inbox(TASKSETS), TASKSETS, again.message_id, row.message))
-    log.warning("task-set %s is put back: %s", row.taskset_id, again.reasons[-1])
-
-
-def count_run(changes: Changes, former: str | None, latter: str | None) -> None:
-    """Count a run anew; None: it was not counted before, or is not any more."""
-    if former is not None:
-        changes.tallies[ALL, former] -= 1
-    if latter is not None:
-        changes.tallies[ALL, latter] += 1
+    _move(changes, row, TaskSetState.WAITING)
+    changes.outgoing.append(OutgoingMessage(inbox(TASKSETS), TASKSETS, again.message_id, row.message))
+    log.warning("task-set %s is requeued: %s", row.taskset_id, again.reasons[-1])
 
 
 def _new(changes: Changes, message: TaskSetMessage, state: TaskSetState) -> TaskSetRow:
@@ -96,8 +109,16 @@ def _new(changes: Changes, message: TaskSetMessage, state: TaskSetState) -> Task
     return row
 
 
+def _move(changes: Changes, row: TaskSetRow, state: TaskSetState, outcome: Outcome | None = None) -> None:
+    """Move a task-set to a state; `outcome` is that of its result."""
+    _count(changes, row, -1)
+    row.state, row.outcome = state.value, outcome and outcome.value
+    _count(changes, row, +1)
+    changes.tasksets[row.taskset_id] = row
+
+
 def _message(row: TaskSetRow) -> TaskSetMessage | None:
-    """Of the last attempt; None where what is kept is no message."""
+    """The message of the last attempt; None where it cannot be decoded."""
     try:
         return TaskSetMessage.model_validate_json(row.message)
     except ValidationError:
@@ -105,6 +126,6 @@ def _message(row: TaskSetRow) -> TaskSetMessage | None:
 
 
 def _count(changes: Changes, row: TaskSetRow, number: int) -> None:
-    changes.tallies[row.campaign_id, row.tally] += number
+    changes.counts[row.campaign_id, row.counted_as] += number
     if row.state == TaskSetState.FAILED:
-        changes.tallies[ALL, TaskSetState.FAILED.value] += number
+        changes.counts[ALL, TaskSetState.FAILED.value] += number

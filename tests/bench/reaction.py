@@ -36,7 +36,7 @@ class Runs:
 
 
 def measure(results: Results, count: int) -> None:
-    """The time to react, against a message through two queues of the same broker, and the time between runs."""
+    """The time to react, against a message through two queues, and the time between two runs."""
     with bench_lab() as lab:
         hops = statistics.quantiles(measure_two_hops(lab, count), n=100)
         runs = measure_runs(lab, count)

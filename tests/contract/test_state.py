@@ -13,8 +13,16 @@ import pytest
 from taskgen.errors import SettingsError, StoreError, StoreUnavailableError, UnreadableError
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
-from taskgen.state.rows import ALL, Changes, JobRow, OutgoingMessage, OutOfOrderRow, TaskSetRow, TaskSetState
-from taskgen.state.state import State
+from taskgen.state.state import (
+    ALL,
+    Changes,
+    JobRow,
+    OutgoingMessage,
+    OutOfOrderRow,
+    State,
+    TaskSetRow,
+    TaskSetState,
+)
 from tests.support.state_rows import run_row
 
 Open = Callable[[], State]
@@ -54,44 +62,44 @@ def kept(state: State, **changes: object) -> None:
 
 
 def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
-    run = run_row(next_seq=7, decision="finished", events=2**40, is_surplus=True, is_closed=True)
+    run = run_row(next_seq=7, decision="finished", events=2**40, is_duplicate=True, is_closed=True)
     taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
     job = JobRow(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
     open_job = JobRow(run.run_id, 3, 1, 5, None, None)
-    early = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
+    out_of_order = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
     sending = OutgoingMessage("", "queue", "m", "{}")
     kept(
         state,
         runs={run.run_id: run},
         tasksets={taskset.taskset_id: taskset},
-        jobs={row[:3]: row for row in (job, open_job)},
-        early={"m": early},
-        sendings=[sending],
+        jobs=[job, open_job],
+        out_of_order={"m": out_of_order},
+        outgoing=[sending],
     )
     later = another()
     assert later.run(run.run_id) == run
     assert later.taskset(run.taskset_id) == taskset
     assert list(later.jobs(run.run_id)) == [job, open_job]
-    assert later.early_ids(run.run_id) == ["m"]
-    assert later.early_message("m") == early.body
-    assert later.sendings() == [sending]
+    assert later.out_of_order_ids(run.run_id) == ["m"]
+    assert later.out_of_order_body("m") == out_of_order.body
+    assert later.outgoing() == [sending]
 
 
 def test_what_is_not_known_is_none_or_nothing(state: State) -> None:
     assert state.run("x") is None
     assert state.taskset("x") is None
     assert list(state.jobs("x")) == []
-    assert state.early_ids("x") == []
-    assert state.early_message("x") is None
+    assert state.out_of_order_ids("x") == []
+    assert state.out_of_order_body("x") is None
 
 
 def test_a_second_writing_replaces_the_first(state: State) -> None:
     run = run_row()
     job = JobRow(run.run_id, 0, 0, 5, None, None)
-    kept(state, runs={run.run_id: run}, jobs={job[:3]: job})
+    kept(state, runs={run.run_id: run}, jobs=[job])
     run.outcome, run.next_seq = Outcome.FINISHED.value, 4
     ended = job._replace(end_ms=9, exit_type="EXIT")
-    kept(state, runs={run.run_id: run}, jobs={ended[:3]: ended})
+    kept(state, runs={run.run_id: run}, jobs=[ended])
     assert state.run(run.run_id) == run
     assert list(state.jobs(run.run_id)) == [ended]
 
@@ -99,7 +107,7 @@ def test_a_second_writing_replaces_the_first(state: State) -> None:
 def test_all_jobs_of_a_long_run_come_in_order(state: State) -> None:
     rows = [JobRow("run", task_id, job, job, None, None) for task_id in (0, 7) for job in range(1300)]
     others = [JobRow(run_id, 0, 0, 1, None, None) for run_id in ("ru", "run ")]
-    kept(state, jobs={row[:3]: row for row in reversed([*rows, *others])})
+    kept(state, jobs=[*reversed([*rows, *others])])
     assert list(state.jobs("run")) == rows
 
 
@@ -123,20 +131,20 @@ def test_live_runs_are_those_without_an_outcome(state: State) -> None:
 
 def test_what_is_done_with_is_forgotten(state: State) -> None:
     sendings = [OutgoingMessage("", "queue", name, "{}") for name in "ab"]
-    early = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
-    kept(state, early=early, sendings=sendings)
-    kept(state, no_longer_early={"a"}, without_early={"y"}, sent=[sendings[0].sending_id])
-    assert (state.early_ids("x"), state.early_ids("y")) == (["b"], [])
-    assert state.sendings() == sendings[1:]
+    out_of_order = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
+    kept(state, out_of_order=out_of_order, outgoing=sendings)
+    kept(state, applied_messages={"a"}, runs_without_messages={"y"}, sent=[sendings[0].outgoing_id])
+    assert (state.out_of_order_ids("x"), state.out_of_order_ids("y")) == (["b"], [])
+    assert state.outgoing() == sendings[1:]
 
 
-def test_tallies_add_up_and_campaigns_are_the_latest_and_the_unfinished(state: State) -> None:
+def test_counts_add_up_and_campaigns_are_the_latest_and_the_unfinished(state: State) -> None:
     names = [f"campaign {number}" for number in range(5)]
-    tallies = Counter({(name, "finished"): 1 for name in names})
-    kept(state, sent=["x"], tallies=tallies + Counter({(names[0], "waiting"): 2, (ALL, "running"): 3}))
-    kept(state, sent=["x"], tallies=Counter({(ALL, "running"): -1, (ALL, "finished"): 1}))
-    assert state.run_tallies() == {"running": 2, "finished": 1}
-    found = state.campaign_tallies(2)
+    counts = Counter({(name, "finished"): 1 for name in names})
+    kept(state, sent=["x"], counts=counts + Counter({(names[0], "waiting"): 2, (ALL, "running"): 3}))
+    kept(state, sent=["x"], counts=Counter({(ALL, "running"): -1, (ALL, "finished"): 1}))
+    assert state.run_counts() == {"running": 2, "finished": 1}
+    found = state.campaign_counts(2)
     assert found == {
         names[0]: {"finished": 1, "waiting": 2},
         names[3]: {"finished": 1},
@@ -146,13 +154,13 @@ def test_tallies_add_up_and_campaigns_are_the_latest_and_the_unfinished(state: S
 
 def test_the_latest_campaigns_are_those_that_changed_last_whenever_they_began(state: State) -> None:
     old, former, newest = "campaign 1", "campaign 2", "campaign 3"
-    kept(state, sent=["x"], tallies=Counter({(old, "running"): 1}))
+    kept(state, sent=["x"], counts=Counter({(old, "running"): 1}))
     for name in (former, newest):
-        kept(state, sent=["x"], tallies=Counter({(name, "finished"): 1}))
-    assert set(state.campaign_tallies(1)) == {old, newest}
-    kept(state, sent=["x"], tallies=Counter({(old, "running"): -1, (old, "finished"): 1}))
-    assert state.campaign_tallies(1) == {old: {"running": 0, "finished": 1}}
-    assert set(state.campaign_tallies(2)) == {old, newest}
+        kept(state, sent=["x"], counts=Counter({(name, "finished"): 1}))
+    assert set(state.campaign_counts(1)) == {old, newest}
+    kept(state, sent=["x"], counts=Counter({(old, "running"): -1, (old, "finished"): 1}))
+    assert state.campaign_counts(1) == {old: {"running": 0, "finished": 1}}
+    assert set(state.campaign_counts(2)) == {old, newest}
 
 
 def test_only_who_claimed_it_last_can_write(state: State, another: Open) -> None:
@@ -171,7 +179,7 @@ def test_changes_are_kept_all_or_none(state: State) -> None:
     run = run_row()
     broken = JobRow(run.run_id, 0, 0, 5, None, object())  # type: ignore[arg-type]
     with pytest.raises(StoreError):
-        kept(state, runs={run.run_id: run}, jobs={broken[:3]: broken})
+        kept(state, runs={run.run_id: run}, jobs=[broken])
     assert state.run(run.run_id) is None
 
 
@@ -212,7 +220,7 @@ def test_a_sqlite_file_of_another_owner_or_kind_is_left_alone(tmp_path: Path) ->
     first.claim()
     first.close()
     another = closing(open_state(f"sqlite:{path}", "mine"))
-    with another as state, pytest.raises(StoreError, match="not the one of mine"):
+    with another as state, pytest.raises(StoreError, match="does not belong to mine"):
         state.claim()
     nowhere = closing(open_state(f"sqlite:{tmp_path / 'no-folder' / 'state.db'}"))
     with nowhere as state, pytest.raises(StoreError, match="there is no folder"):

@@ -10,7 +10,7 @@ import pytest
 
 from taskgen.errors import CredentialsError, SettingsError, StoreError, StoreUnavailableError
 from taskgen.state.opening import open_state
-from taskgen.state.rows import Changes
+from taskgen.state.state import Changes
 from tests.support.servers.server import Server
 from tests.support.state_rows import run_row
 

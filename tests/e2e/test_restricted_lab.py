@@ -17,7 +17,7 @@ from taskgen.messages.codec import ControllerStatusMessage, EndedMessage, Starte
 from taskgen.run import Outcome, new_id
 from taskgen.simulation import run_boards
 from taskgen.state.opening import open_state
-from taskgen.state.rows import Changes, OutgoingMessage
+from taskgen.state.state import Changes, OutgoingMessage
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import BrokerClient, broker_client, publish, publish_to_queue, queue_depth
@@ -267,5 +267,5 @@ def to_be_sent(path: Path, message: TaskSetMessage) -> None:
     state.claim()
     body = message.body().decode()
     sending = OutgoingMessage("", "taskgen.tasksets", message.message_id, body, new_id())
-    state.write(Changes(sendings=[sending]))
+    state.write(Changes(outgoing=[sending]))
     state.close()

@@ -58,7 +58,7 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
             wait_until(lambda number=number: len(results(ear)) >= 6 * number, 60, "more results")  # type: ignore[misc]
             active.kill()
             active = standby
-            wait_turn(active, "no: this controller is active")
+            wait_turn(active, "this controller is active")
         wait_until(lambda: len(results(ear)) >= len(submitted), 90, "every task-set to have a result")
         ended = results(ear)
         assert Counter(message.run.taskset_id for message in ended) == Counter(submitted)
@@ -66,7 +66,7 @@ def test_controllers_are_killed_in_turn_and_every_task_set_runs_once(
         started = {message.run.run_id for message in ear.all_of(StartedMessage)}
         assert len(started) == len(submitted)
         state = open_state(postgres_database)
-        wait_until(lambda: state.run_tallies() == {"finished": len(submitted)}, 30, "all to be counted")
+        wait_until(lambda: state.run_counts() == {"finished": len(submitted)}, 30, "all to be counted")
         assert not state.live_runs()
         state.close()
 
@@ -124,7 +124,7 @@ def test_a_database_that_is_not_there_at_the_start_is_waited_for(
         controller.wait_healthy()
 
 
-def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
+def test_a_full_queue_delays_requeued_task_sets_and_no_decision(
     amqp_vhost_url: str, tmp_path: Path, broker: Broker, distributor: FakeDistributor
 ) -> None:
     client, vhost = distributor.client, amqp_vhost_url.rpartition("/")[2]
@@ -141,12 +141,12 @@ def test_a_full_queue_holds_up_what_is_put_back_and_no_decision(
         assert distributor.wait_for_decision().run_id == run.run_id
         taken = []
 
-        def is_put_back() -> bool:
+        def is_requeued() -> bool:
             if client.depth(TASKSETS):
                 taken.append(distributor.take())
             return any(one.taskset_id == lost.taskset_id for one in taken)
 
-        wait_until(is_put_back, 60, "the lost run's task-set to come when there is room")
+        wait_until(is_requeued, 60, "the lost run's task-set to come when there is room")
         assert taken[-1].attempt == 2
 
 

@@ -11,7 +11,7 @@ from taskgen.amqp.topology import EVENTS, TASKSETS
 from taskgen.messages.codec import ControllerStatusMessage, RefusedMessage, TaskSetMessage
 from taskgen.run import Outcome, new_id
 from taskgen.state.opening import open_state
-from taskgen.state.rows import RunRow
+from taskgen.state.state import RunRow
 from tests.support.broker_client import BrokerClient, broker_client
 from tests.support.fake_distributor import FakeDistributor
 from tests.support.message_factory import BOARD
@@ -53,18 +53,18 @@ def submitted(lab: BrokerClient, **fields: object) -> TaskSetMessage:
     return message
 
 
-def tallies(state_url: str, message: TaskSetMessage) -> dict[str, int]:
+def counts(state_url: str, message: TaskSetMessage) -> dict[str, int]:
     """What the controller has counted of a task-set's campaign."""
     state = open_state(state_url)
     try:
-        found = state.campaign_tallies(50).get(message.campaign_id, {})
+        found = state.campaign_counts(50).get(message.campaign_id, {})
     finally:
         state.close()
     return {name: number for name, number in found.items() if number}
 
 
-def wait_tallies(state_url: str, message: TaskSetMessage, **expected: int) -> None:
-    wait_until(lambda: tallies(state_url, message) == expected, 30, f"{expected} to be counted")
+def wait_counts(state_url: str, message: TaskSetMessage, **expected: int) -> None:
+    wait_until(lambda: counts(state_url, message) == expected, 30, f"{expected} to be counted")
 
 
 def run_row(state_url: str, run_id: str) -> RunRow:
@@ -84,13 +84,13 @@ def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
     message = submitted(lab)
     run = distributor.start(distributor.take())
     distributor.report(run, 0, *ALL_JOBS[:3])
-    wait_tallies(state_url, message, running=1)
+    wait_counts(state_url, message, running=1)
     assert distributor.decisions() == []
     distributor.report(run, 3, *ALL_JOBS[3:])
     decision = distributor.wait_for_decision()
     assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
     distributor.end(run, Outcome.FINISHED, 4)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
 
 
 def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
@@ -112,14 +112,14 @@ def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_us
     message = submitted(lab, max_attempts=2)
     first = distributor.start(distributor.take())
     distributor.end(first, Outcome.BOARD_LOST, reason="it is silent")
-    wait_tallies(state_url, message, waiting=1)
+    wait_counts(state_url, message, waiting=1)
     again = distributor.take()
     assert (again.taskset_id, again.attempt, again.tried) == (message.taskset_id, 2, [BOARD])
     assert again.reasons == [f"attempt 1 on {BOARD}: it is silent"]
     second = distributor.start(again)
-    wait_tallies(state_url, message, running=1)
+    wait_counts(state_url, message, running=1)
     distributor.end(second, Outcome.BOARD_ERROR)
-    wait_tallies(state_url, message, bad=1)
+    wait_counts(state_url, message, bad=1)
     assert lab.depth(TASKSETS) == 0
 
 
@@ -131,7 +131,7 @@ def test_a_result_is_never_tried_again(
         if outcome.is_result:
             message = submitted(lab)
             distributor.end(distributor.start(distributor.take()), outcome)
-            wait_tallies(state_url, message, **{outcome.value: 1})
+            wait_counts(state_url, message, **{outcome.value: 1})
     assert lab.depth(TASKSETS) == 0
 
 
@@ -155,16 +155,16 @@ def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: 
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_refused_task_set_is_bad_at_once_and_a_called_off_one_is_not(
+def test_a_refused_task_set_has_failed_at_once_and_a_cancelled_one_has_not(
     lab: BrokerClient, state_url: str
 ) -> None:
-    bad, called_off = submitted(lab), submitted(lab)
-    for message, is_called_off in ((bad, False), (called_off, True)):
+    failed, cancelled = submitted(lab), submitted(lab)
+    for message, is_called_off in ((failed, False), (cancelled, True)):
         refused = RefusedMessage(taskset=message, reason="so it is", is_called_off=is_called_off)
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
         lab.publish(EVENTS, f"refused.{message.taskset_id}", refused.body())
-    wait_tallies(state_url, bad, bad=1)
-    wait_tallies(state_url, called_off, called_off=1)
+    wait_counts(state_url, failed, bad=1)
+    wait_counts(state_url, cancelled, called_off=1)
 
 
 @pytest.mark.usefixtures("controller")
@@ -181,17 +181,17 @@ def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as
     distributor.report(first, 1, *ALL_JOBS[1:])
     assert distributor.wait_for_decision().run_id == first.run_id
     distributor.end(first, Outcome.FINISHED, 4)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     late = run_row(state_url, first.run_id)
     assert (late.outcome, late.next_seq, late.events) == (Outcome.FINISHED, 4, 4)
     FakeDistributor(lab, "another").end(second, Outcome.BOARD_LOST)
     wait_until(lambda: run_row(state_url, second.run_id).is_closed, 30, "the second run to be over")
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     assert lab.depth(TASKSETS) == 0
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_lost_run_that_is_reported_lost_as_well_is_put_back_once(
+def test_a_lost_run_that_is_reported_lost_as_well_is_requeued_once(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     submitted(lab)
@@ -209,15 +209,15 @@ def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_show
     gone, shown = submitted(lab), submitted(lab)
     runs = [distributor.start(distributor.take()), distributor.start(distributor.take(), "127.0.10.2:3001")]
 
-    def is_put_back() -> bool:
+    def is_requeued() -> bool:
         distributor.status(runs[1])
         return lab.depth(TASKSETS) == 1
 
-    wait_until(is_put_back, 30, "the run that is not shown to be put back")
+    wait_until(is_requeued, 30, "the run that is not shown to be requeued")
     again = distributor.take()
     assert again.taskset_id == gone.taskset_id
     assert "not been running it" in again.reasons[0]
-    wait_tallies(state_url, shown, running=1)
+    wait_counts(state_url, shown, running=1)
 
 
 @pytest.mark.usefixtures("controller")
@@ -229,11 +229,11 @@ def test_a_decision_is_sent_again_while_the_run_goes_on(
     distributor.report(run, 0, *ALL_JOBS)
     distributor.wait_for_decision()
 
-    def is_told_again() -> bool:
+    def is_sent_again() -> bool:
         distributor.status(run)
         return bool(distributor.decisions())
 
-    wait_until(is_told_again, 30, "the decision to come again")
+    wait_until(is_sent_again, 30, "the decision to come again")
 
 
 @pytest.mark.usefixtures("controller")
@@ -259,20 +259,20 @@ def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_not
     assert again.attempt == 2
     third = distributor.start(again)
     distributor.end(third, Outcome.FINISHED)
-    wait_tallies(state_url, message, finished=1)
-    surplus = distributor.start(taken)
-    assert distributor.wait_for_decision().run_id == surplus.run_id
+    wait_counts(state_url, message, finished=1)
+    duplicate = distributor.start(taken)
+    assert distributor.wait_for_decision().run_id == duplicate.run_id
     assert lab.depth(TASKSETS) == 0
 
 
 @pytest.mark.usefixtures("controller")
-def test_what_cannot_be_understood_is_parked_and_the_next_message_is_handled(
+def test_what_cannot_be_understood_is_dead_lettered_and_the_next_message_is_handled(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     lab.publish("", "taskgen.controller", b"{")
     message = submitted(lab)
     distributor.end(distributor.start(distributor.take()), Outcome.FINISHED)
-    wait_tallies(state_url, message, finished=1)
+    wait_counts(state_url, message, finished=1)
     assert lab.depth("taskgen.controller.parked") == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import TASKSETS
@@ -45,22 +45,22 @@ class Lives:
     def live(self, *messages: Message, is_sending: bool = True, is_noting: bool = True) -> None:
         """Take a batch, and die before it is sent or before that is noted, if asked to."""
         state = self.state()
-        processor = ControllerProcessor(DefaultEventHandler(), state, "test")
-        processor._tracker.claim()
+        controller = Controller(DefaultEventHandler(), state, "test")
+        controller.tracker.claim()
         for message in messages:
-            processor.take(message, DELIVERY)
-        processor.commit()
+            controller.tracker.take(message, DELIVERY)
+        controller.tracker.commit()
         if is_sending:
-            asyncio.run(self._send(processor, is_noting=is_noting))
+            asyncio.run(self._send(controller, is_noting=is_noting))
         state.close()
 
-    async def _send(self, processor: ControllerProcessor, *, is_noting: bool) -> None:
+    async def _send(self, controller: Controller, *, is_noting: bool) -> None:
         async with connection(self._url, "test") as link:
             channel = await link.channel(confirms=True)
             if is_noting:
-                await processor.committed(channel)
+                await controller.committed(channel)
             else:
-                await processor.publish(channel)
+                await controller.outgoing.publish(channel)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def lost() -> list[Message]:
     return [started_message(run), end]
 
 
-def test_what_was_put_back_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
+def test_what_was_requeued_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_sending=False)
     assert lab.depth(TASKSETS) == 0
     lives.live()
@@ -107,7 +107,7 @@ def test_a_decision_for_a_board_that_nobody_serves_is_dropped(lives: Lives) -> N
     begun = message.model_copy(update={"taskset": message.taskset.model_copy(update={"tasks": tasks})})
     lives.live(begun, events_message(run, 0, 4), is_sending=False)
     state = lives.state()
-    assert len(state.sendings()) == 1
+    assert len(state.outgoing()) == 1
     lives.live()
-    assert state.sendings() == []
+    assert state.outgoing() == []
     state.close()

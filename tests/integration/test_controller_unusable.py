@@ -13,7 +13,7 @@ from taskgen.amqp.topology import CONTROLLER, EVENTS
 from taskgen.messages.codec import RunHead, StartedMessage, TaskSetMessage
 from taskgen.run import Outcome
 from taskgen.state.opening import open_state
-from taskgen.state.rows import RunRow
+from taskgen.state.state import RunRow
 from tests.support.broker_client import broker_client, dead_letters_of
 from tests.support.fake_distributor import FakeDistributor
 from tests.support.services import Service
@@ -68,7 +68,9 @@ def lab(amqp_vhost_url: str, tmp_path: Path) -> Iterator[Lab]:
         yield Lab(amqp_vhost_url, tmp_path / "state.db", distributor)
 
 
-def test_a_start_whose_run_is_of_another_task_set_is_parked_and_the_next_controller_starts(lab: Lab) -> None:
+def test_a_start_whose_run_is_of_another_task_set_is_rejected_and_the_next_controller_starts(
+    lab: Lab,
+) -> None:
     with lab.controller() as controller:
         controller.wait_healthy()
         message = lab.submitted()
@@ -77,7 +79,7 @@ def test_a_start_whose_run_is_of_another_task_set_is_parked_and_the_next_control
             run=run.model_copy(update={"run_id": "r", "taskset_id": "another"}), taskset=message
         )
         lab.distributor.client.publish(EVENTS, f"started.{OTHER_BOARD}", other.body())
-        wait_until(lambda: len(dead_letters_of(lab.url, CONTROLLER)) == 1, 30, "it to be parked")
+        wait_until(lambda: len(dead_letters_of(lab.url, CONTROLLER)) == 1, 30, "it to be dead-lettered")
         controller.kill()
     assert "disagree about taskset_id" in dead_letters_of(lab.url, CONTROLLER)[0].reason
     with lab.controller() as controller:

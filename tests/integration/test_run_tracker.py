@@ -151,7 +151,7 @@ def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: 
     ]
 
 
-def test_what_came_early_is_remembered_over_a_restart(process: Process) -> None:
+def test_what_came_out_of_order_is_remembered_over_a_restart(process: Process) -> None:
     run, handler = run_head(), Recording()
     give(process(Recording()), say(run, 1, "EXIT"), ended_message(run, 2, Outcome.TIMED_OUT))
     give(process(Recording()), begin(run))
@@ -198,8 +198,8 @@ def test_a_closed_run_is_let_go_of(process: Process) -> None:
     for _ in range(20):
         run = run_head()
         give(processor, begin(run), say(run, 0, "START"), ended_message(run, 1))
-    assert not processor.runs.tracks
-    assert not processor.runs.tasksets
+    assert not processor._tracked.runs
+    assert not processor._tracked.tasksets
 
 
 def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:
@@ -260,7 +260,7 @@ def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
     assert handler.calls[1:] == [("quarantine", True, b"a"), ("quarantine", False, b"a")]
 
 
-def test_what_cannot_be_worked_on_is_to_be_parked_and_changes_nothing(process: Process) -> None:
+def test_what_cannot_be_handled_is_rejected_and_changes_nothing(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])
@@ -282,7 +282,7 @@ def test_a_run_that_began_before_its_queue_is_passed_over(process: Process) -> N
         give(processor, *(say(run, seq, "START") for seq in range(first + 1, first + 101)))
     give(processor, ended_message(run, 1300))
     assert handler.calls == []
-    assert not processor._state.early_ids(run.run_id)
+    assert not processor._state.out_of_order_ids(run.run_id)
 
 
 def test_the_ends_that_stored_runs_have_are_those_of_their_messages(process: Process, state_url: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import StoreUnavailableError
@@ -127,11 +129,11 @@ def test_order_doubles_and_restarts_change_nothing(
 
 
 class Flickering:
-    """A database that is away now and then, for one call each time."""
+    """A database that is away for some calls."""
 
-    def __init__(self, database: Database, random: Random) -> None:
+    def __init__(self, database: Database, is_away: Callable[[], bool]) -> None:
         self._database = database
-        self._random = random
+        self._is_away = is_away
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         self._flicker()
@@ -147,7 +149,7 @@ class Flickering:
         self._database.close()
 
     def _flicker(self) -> None:
-        if self._random.random() < 0.2:
+        if self._is_away():
             raise StoreUnavailableError("away")
 
 
@@ -161,8 +163,9 @@ def test_a_state_that_is_away_at_any_moment_changes_nothing(
     handler = Last()
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:{Path(folder) / 'state.db'}"
-        with closing(State(Flickering(open_state(url, "test")._database, random), "test")) as state:
-            processor = ControllerProcessor(handler, state, "test")
+        flickering = Flickering(open_state(url, "test")._database, lambda: random.random() < 0.2)
+        with closing(State(flickering, "test")) as state:
+            processor = Controller(handler, state, "test").tracker
             while deliveries:
                 size = random.randint(1, len(deliveries))
                 batch, deliveries = deliveries[:size], deliveries[size:]
@@ -171,17 +174,37 @@ def test_a_state_that_is_away_at_any_moment_changes_nothing(
                 while not is_committed(processor):
                     pass
         with closing(open_state(url, "test")) as state:
-            assert state.run_tallies() == {"finished": 1}
-            tallies = state.campaign_tallies(1)[""]
-            assert {name: number for name, number in tallies.items() if number} == {"finished": 1}
+            assert state.run_counts() == {"finished": 1}
+            counts = state.campaign_counts(1)[""]
+            assert {name: number for name, number in counts.items() if number} == {"finished": 1}
     assert handler.starts == 1
     assert list(handler.events.values()) == [event for found in all_profiles for event in found]
     assert handler.ends == [(Outcome.FINISHED, in_one_process(all_profiles))]
 
 
-def is_committed(processor: RunTracker | ControllerProcessor) -> bool:
+def is_committed(processor: RunTracker) -> bool:
     try:
         processor.commit()
     except StoreUnavailableError:
         return False
     return True
+
+
+@pytest.mark.parametrize("call", range(9))
+def test_an_unusable_run_is_closed_once_though_the_state_is_away_for_a_moment(
+    tmp_path: Path, call: int
+) -> None:
+    url, start = f"sqlite:{tmp_path / 'state.db'}", as_messages([])[0]
+    with closing(open_state(url, "test")) as state:
+        tracker = Controller(DefaultEventHandler(), state, "test").tracker
+        tracker.take(start, DELIVERY)
+        tracker.commit()
+        with state._database.transaction() as writer:
+            writer.run("UPDATE runs SET decision = 'exploded'")
+    calls = count()
+    flickering = Flickering(open_state(url, "test")._database, lambda: next(calls) == call)
+    with closing(State(flickering, "test")) as state:
+        controller = Controller(DefaultEventHandler(), state, "test")
+        with suppress(StoreUnavailableError):
+            controller.report()
+        assert controller.report().runs == {"distributor_lost": 1}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.controller.processor import ControllerProcessor
+from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
 from taskgen.consumer.run_tracker import RunTracker
@@ -44,13 +44,13 @@ TASKS = [
 IDENTITY = {"schema", "run_id", "taskset_id", "attempt", "first_seq", "events", "outcome"}
 """Fields by which messages belong together: what they say together matters most."""
 
-Processor = RunTracker | ControllerProcessor
+Processor = RunTracker
 Make = Callable[[State], Processor]
 Json = dict[str, Any]
 
 
 def controller(state: State) -> Processor:
-    return ControllerProcessor(DefaultEventHandler(), state, "test")
+    return Controller(DefaultEventHandler(), state, "test").tracker
 
 
 def handler(state: State) -> Processor:
@@ -150,25 +150,26 @@ def process(make: Make, folder: str) -> Iterator[Processor]:
 
 
 def give(processor: Processor, messages: list[Json]) -> int:
-    """Have a batch worked on; returns how many messages are parked."""
-    parked = 0
+    """Handle a batch; returns how many messages are rejected."""
+    rejected = 0
     for message in messages:
         try:
             processor.take(read_message(json.dumps(message).encode()), DELIVERY)
         except MessageError:
-            parked += 1
+            rejected += 1
     processor.commit()
-    return parked
+    return rejected
 
 
 def look_after(processor: Processor) -> None:
     """Do what a controller does beside the messages."""
-    if isinstance(processor, ControllerProcessor):
-        processor.report()
-        live = dict.fromkeys(processor.live, "no reason")
-        processor.end_duplicates(live)
-        processor.give_up(live)
-        for sending in processor._outgoing._waiting:
+    controller = processor._observer
+    if isinstance(controller, Controller):
+        controller.report()
+        live = dict.fromkeys(controller.live, "no reason")
+        controller.end_duplicates(live)
+        controller.give_up(live)
+        for sending in controller.outgoing._waiting:
             assert sending.exchange in {inbox(TASKSETS), COMMANDS}
 
 

@@ -1,7 +1,7 @@
 """Rows of a controller's state."""
 
 from taskgen.run import new_id, now
-from taskgen.state.rows import RunRow
+from taskgen.state.state import RunRow
 
 
 def run_row(**more: object) -> RunRow:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.controller.decision_resender import DecisionResender, DueDecision
-from services.controller.processor import LiveRun
+from services.controller.controller import LiveRun
+from services.controller.supervisor import DecisionResender
 from taskgen.messages.codec import DecisionMessage
 from taskgen.run import Outcome
 
@@ -13,17 +13,17 @@ UNDECIDED = LiveRun("u", "taskset", "board", "d")
 
 
 def test_a_decision_is_due_again_after_a_while_and_only_while_the_run_is_shown() -> None:
-    reminders = DecisionResender(after_s=6)
-    assert reminders.due([DECIDED], {"r"}, 0) == []
-    assert reminders.due([DECIDED], {"r"}, 6) == [DueDecision("board", DECISION)]
-    assert reminders.due([DECIDED], {"r"}, 11) == []
-    assert reminders.due([DECIDED], set(), 12) == []
-    assert reminders.due([DECIDED, UNDECIDED], {"r", "u"}, 20) == []
-    assert reminders.due([DECIDED, UNDECIDED], {"r", "u"}, 26) == [DueDecision("board", DECISION)]
+    resender = DecisionResender(after_s=6)
+    assert resender.due([DECIDED], {"r"}, 0) == []
+    assert resender.due([DECIDED], {"r"}, 6) == [("board", DECISION)]
+    assert resender.due([DECIDED], {"r"}, 11) == []
+    assert resender.due([DECIDED], set(), 12) == []
+    assert resender.due([DECIDED, UNDECIDED], {"r", "u"}, 20) == []
+    assert resender.due([DECIDED, UNDECIDED], {"r", "u"}, 26) == [("board", DECISION)]
 
 
 def test_of_runs_that_have_ended_nothing_is_kept() -> None:
-    reminders = DecisionResender(after_s=6)
-    reminders.due([DECIDED], {"r"}, 0)
-    reminders.due([], {"r"}, 2)
-    assert reminders.due([DECIDED], {"r"}, 7) == [], "it would begin anew"
+    resender = DecisionResender(after_s=6)
+    resender.due([DECIDED], {"r"}, 0)
+    resender.due([], {"r"}, 2)
+    assert resender.due([DECIDED], {"r"}, 7) == [], "the wait starts over"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from services.controller.controller import LiveRun
 from services.controller.liveness import LivenessMonitor
-from services.controller.processor import LiveRun
 from taskgen.execution.board import BoardState
 from taskgen.messages.codec import BoardReport, StatusMessage
 from taskgen.run import now
@@ -30,18 +30,18 @@ def status(*shown: LiveRun, distributor: str = "d", outbox: int = 0) -> StatusMe
     return StatusMessage(distributor=distributor, boards=boards, outbox=outbox)
 
 
-def silence() -> LivenessMonitor:
+def monitor() -> LivenessMonitor:
     return LivenessMonitor(LOST_AFTER_S, BEGAN)
 
 
 def test_nobody_is_silent_for_longer_than_we_listen() -> None:
-    judge = silence()
+    judge = monitor()
     assert judge.lost([run()], {"d": BEGAN - 500}, BEGAN + 60) == {}
     assert list(judge.lost([run()], {"d": BEGAN - 500}, BEGAN + 60.1)) == ["r"]
 
 
 def test_a_status_or_another_message_breaks_the_silence() -> None:
-    judge = silence()
+    judge = monitor()
     judge.hear(status(run()), [run()], BEGAN + 50)
     assert judge.lost([run()], {}, BEGAN + 110) == {}
     assert judge.lost([run()], {"d": BEGAN + 100}, BEGAN + 160) == {}
@@ -49,14 +49,14 @@ def test_a_status_or_another_message_breaks_the_silence() -> None:
 
 
 def test_one_distributor_does_not_speak_for_another() -> None:
-    judge = silence()
+    judge = monitor()
     mine, theirs = run("mine"), run("theirs", "e")
     judge.hear(status(mine), [mine, theirs], BEGAN + 50)
     assert list(judge.lost([mine, theirs], {}, BEGAN + 61)) == ["theirs"]
 
 
 def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_outbox() -> None:
-    judge = silence()
+    judge = monitor()
     for at in range(0, 70, 2):
         judge.hear(status(outbox=1), [run()], BEGAN + at)
     assert judge.lost([run()], {}, BEGAN + 70) == {}, "its end may be in the outbox"
@@ -65,7 +65,7 @@ def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_ou
 
 
 def test_a_run_that_is_shown_again_was_not_away() -> None:
-    judge = silence()
+    judge = monitor()
     for at in range(0, 120, 2):
         judge.hear(status(run()) if at == 58 else status(), [run()], BEGAN + at)
         assert judge.lost([run()], {}, BEGAN + at) == {}
@@ -74,7 +74,7 @@ def test_a_run_that_is_shown_again_was_not_away() -> None:
 
 
 def test_what_a_silent_distributor_said_last_no_longer_counts() -> None:
-    judge = silence()
+    judge = monitor()
     judge.hear(status(run()), [run()], BEGAN)
     assert judge.running == {"r": "taskset of r"}
     judge.lost([run()], {}, BEGAN + 61)
@@ -82,15 +82,15 @@ def test_what_a_silent_distributor_said_last_no_longer_counts() -> None:
 
 
 def test_of_runs_that_have_ended_nothing_is_kept() -> None:
-    judge = silence()
+    judge = monitor()
     judge.hear(status(), [run()], BEGAN)
     judge.hear(status(), [], BEGAN + 2)
     judge.hear(status(), [run()], BEGAN + 61)
-    assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence would begin anew"
+    assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence starts over"
 
 
 def test_of_distributors_that_are_gone_nothing_is_kept() -> None:
-    judge = silence()
+    judge = monitor()
     for number in range(100):
         name = f"life {number}"
         judge.hear(status(run(f"run {number}", name), distributor=name), [], BEGAN + 100 * number)

@@ -1,16 +1,26 @@
-"""A handler behind a queue, called as in one process: in order, with the jobs, also after a restart."""
+"""A handler behind a queue, called as in one process: in order, with the jobs, and also after a restart."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from typing_extensions import override
 
 from taskgen.amqp.channel import Channel, Delivery
-from taskgen.consumer import tracked_run as tracks
-from taskgen.consumer.known_runs import KnownRuns
-from taskgen.consumer.out_of_order import OutOfOrder
-from taskgen.consumer.tracked_run import StartedRun, Taken, TrackedRun
+from taskgen.consumer.consumer import Processor
+from taskgen.consumer.tracked_run import (
+    OrderedMessage,
+    StartedRun,
+    TrackedRun,
+    TrackedRuns,
+    new_run,
+    taskset_of,
+    unseen,
+)
 from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
 from taskgen.event import AbstractEventHandler
 from taskgen.event_columns import ProfileOfRun
@@ -22,304 +32,317 @@ from taskgen.messages.codec import (
     Message,
     QuarantinedMessage,
     RefusedMessage,
+    RunHead,
     StartedMessage,
     TaskSetMessage,
 )
 from taskgen.run import Outcome
-from taskgen.state.rows import Changes, OutOfOrderRow, RunRow, TaskSetRow, TaskSetState
-from taskgen.state.state import State
+from taskgen.state.state import Changes, OutOfOrderRow, RunRow, State, TaskSetRow, TaskSetState
+from taskgen.taskset import TaskSet
 
 log = logging.getLogger(__name__)
 
 _MAX_BEFORE_START: Final = 1_000
-"""So many messages are kept of a run whose start has not come; it began before the queue was there."""
-_EARLY_AT_ONCE: Final = 16
-"""So many early messages are worked on before what follows is written: a gap may have held up any number."""
+"""A run with more messages than this and no start began before the queue existed; it is ignored."""
+_FLUSH_EVERY: Final = 16
+"""Flush after this many out-of-order messages: closing a gap may release any number of them."""
 
 
-class RunObserver(Protocol):
-    """What follows from what a `RunTracker` finds; all in the worker thread, before it is written."""
+class RunObserver:
+    """Reacts to what a tracker learns about runs; this base class does nothing.
 
-    def claimed(self) -> None:
-        """The state is ours, and may have been another's."""
+    All methods but `committed` are called in the tracker's thread. They may add to `RunTracker.changes`.
+    """
 
-    def forgotten(self) -> None:
-        """Nothing that was not written counts."""
+    def message_taken(self, head: RunHead) -> None:
+        """A message of a run has arrived."""
 
-    def written(self, changes: Changes) -> None:
-        """Changes are durable now."""
+    def load(self) -> None:
+        """The state belongs to this process now: read what is needed of it, instead of what was known."""
 
-    def started(self, known: StartedRun, message: TaskSetMessage) -> None:
-        """A run has begun; the observer keeps its task-set."""
+    def run_started(self, run: StartedRun, message: TaskSetMessage) -> None:
+        """A run has started."""
 
-    def decided(self, known: StartedRun) -> None:
-        """The handler has said for the first time that the run is over."""
+    def run_decided(self, row: RunRow) -> None:
+        """The handler has decided for the first time that a run is over."""
 
-    def ended(self, known: StartedRun, former: str | None) -> None:
-        """The run's closing message came; `former` is an outcome that was assumed before."""
+    def run_ended(self, row: RunRow, former: str | None) -> None:
+        """The closing message of a run has arrived; `former` is an outcome that was assumed before."""
 
-    def refused(self, message: RefusedMessage) -> None:
+    def run_abandoned(self, row: RunRow, former: str | None) -> None:
+        """A run was closed because its state is unusable; `former` is its outcome before."""
+
+    def taskset_refused(self, message: RefusedMessage) -> None:
         """A task-set will not be run."""
 
-    def given_up(self, row: RunRow, former: str | None) -> None:
-        """A run was closed, as its state cannot be used; `former` is its outcome before."""
+    def written(self, changes: Changes) -> None:
+        """Changes have been written durably."""
+
+    async def committed(self, channel: Channel) -> None:
+        """A batch was committed; see `Processor.committed`."""
 
 
-class RunTracker:
-    """Follows runs by their messages and calls a handler; see `Processor`.
+class RunTracker(Processor):
+    """Follows runs by their messages and calls a handler.
 
-    What was taken is worked on in `commit`, which brings the state and the handler to the same point. A
-    handler is called a second time for the same events only after a crash between the call and the commit.
+    Messages are applied in `commit`, which brings state and handler to the same point. A handler is called
+    a second time for the same events only after a crash between the call and the commit.
 
     Args:
         handler: called in one thread, one call at a time.
-        state: where runs are remembered; of this handler alone.
-        observer: uses what the handler decides, and what becomes of the runs.
+        state: remembers the runs; belongs to this handler alone.
+        observer: reacts to what is learned about runs, such as the handler's decisions.
     """
 
     def __init__(
         self, handler: AbstractEventHandler, state: State, observer: RunObserver | None = None
     ) -> None:
-        self._calls = HandlerChain([handler])
+        self._handlers = HandlerChain([handler])
         self._store = handler if isinstance(handler, StoringHandler) else None
         self._state = state
-        self._taken: deque[Taken] = deque()
-        self._observer = observer
-        self.runs = KnownRuns(state)
-        self._passed_over: set[str] = set()
-        self.changes = Changes()
-        """What is to be written next; an observer adds its own."""
+        self._observer = observer or RunObserver()
+        self._taken: deque[Callable[[], None]] = deque()  # each applies one message
+        self._tracked = TrackedRuns(state)
+        self._ignored: set[str] = set()
         self._is_claimed = False
+        self._is_loaded = False
+        self.changes = Changes()
+        """What the next `flush` writes."""
         if self._store is not None:
             self._store.begin()
 
+    @override
     def check(self) -> None:
-        """See `Processor`."""
         self._state.check_writable()
         if self._store is not None:
             self._store.check()
 
+    @override
     def begin(self) -> None:
-        """See `Processor`."""
         self._state.check()
 
+    @override
     def take(self, message: Message, delivery: Delivery) -> None:
-        """See `Processor`."""
-        if not isinstance(message, Taken):
-            raise MessageError(f"a {message.kind} has no place in this queue")
-        tracks.check(message)
-        self._taken.append(message)
+        match message:
+            case StartedMessage():
+                apply = partial(self._apply_start, message, taskset_of(message))
+            case EventsMessage() | EndedMessage():
+                apply = partial(self._apply_ordered, message)
+            case QuarantinedMessage():
+                apply = partial(self._apply_quarantined, message)
+            case RefusedMessage():
+                apply = partial(self._observer.taskset_refused, message)
+            case _:
+                raise MessageError(f"a {message.kind} message does not belong in this queue")
+        self._taken.append(apply)
+        if not isinstance(message, RefusedMessage) and message.run is not None:
+            self._observer.message_taken(message.run)
 
+    @override
     def commit(self) -> None:
-        """See `Processor`; after a `StoreUnavailableError` it goes on where it stopped."""
+        """Apply and write the batch; after a `StoreUnavailableError` it continues where it stopped."""
         try:
             if self._taken:
                 self.claim()
             while self._taken:
-                self._apply(self._taken[0])
+                self._taken[0]()
                 self._taken.popleft()
             self.flush()
         except StoreUnavailableError:
             raise
         except TaskgenError:
-            self._forget()  # what was collected can never be written: begin again from the state
+            self._forget()  # the collected changes can never be written: start over from the state
             raise
-        except Exception as error:  # whatever it is: one message must not end the service again and again
+        except Exception as error:  # whatever it is, one message must not end the service repeatedly
             self._forget()
-            log.exception("a fault of taskgen's own, with one of %d messages", len(self._taken))
-            raise UnstorableError(f"a fault of taskgen's own: {error!r:.200}") from error
+            log.exception("internal error of taskgen, with one of %d messages", len(self._taken))
+            raise UnstorableError(f"internal error of taskgen: {error!r:.200}") from error
 
+    @override
     def abandon(self) -> None:
-        """See `Processor`: what was worked on stays, and is a duplicate when it is delivered again."""
+        """Drop the batch; what was applied already is a duplicate when it is delivered again."""
         self._taken.clear()
         self._is_claimed = False
 
+    @override
     async def committed(self, channel: Channel) -> None:
-        """See `Processor`."""
+        await self._observer.committed(channel)
 
     def claim(self) -> None:
-        """Make sure that the state is ours; if another process had it meanwhile, forget what we knew."""
+        """Make sure that the state is ours; if another process had it meanwhile, read it again.
+
+        What follows from reading is written by the next `flush`.
+        """
         if not self._is_claimed:
             if not self._state.claim():
                 self._forget()
             self._is_claimed = True
-        if self._observer is not None:
-            self._observer.claimed()
+        if not self._is_loaded:
+            self._observer.load()
+            self._is_loaded = True
 
     def flush(self) -> None:
-        """Have the handler store and the state keep what has been worked on until now."""
+        """Have the handler and the state store everything applied so far."""
         if self._store is not None:
             self._store.commit()
             self._store.begin()
-        for track in self.runs.tracks.values():
-            if track is not None and track.known is not None:
-                self._collect_jobs(track.known)
+        for run in self._tracked.runs.values():
+            if run is not None and run.started is not None:
+                self.changes.jobs.extend(run.started.changed_jobs())
         if self.changes:
             self._state.write(self.changes)
             written, self.changes = self.changes, Changes()
-            if self._observer is not None:
-                self._observer.written(written)
-        self.runs.release()
+            self._observer.written(written)
+        self._tracked.release()
 
-    def _forget(self) -> None:
-        self.runs.clear()
-        self.changes = Changes()
-        if self._store is not None:
-            self._store.abandon()
-            self._store.begin()
-        if self._observer is not None:
-            self._observer.forgotten()
+    def started_run(self, run_id: str) -> StartedRun | None:
+        """A run that has started and is not closed."""
+        run = self._open_run(run_id)
+        return run.started if run else None
 
-    def track(self, run_id: str) -> TrackedRun | None:
-        """A run; None if it is closed, or closed now, as what is known of it is unusable."""
-        try:
-            return self.runs.track(run_id)
-        except UnreadableError as error:
-            self.give_up_on(self._state.rest_of_run(run_id), error)
-            return None
+    def taskset(self, taskset_id: str) -> TaskSetRow | None:
+        """A task-set, if it is known."""
+        return self._tracked.taskset(taskset_id)
 
-    def give_up_on(self, row: RunRow, error: UnreadableError) -> None:
-        """Close a run of which the state holds what cannot be understood: the others go on."""
-        self.runs.taskset(row.taskset_id)  # nothing that may fail now comes after the first change
-        log.error("run %s is closed, as its state cannot be used: %s", row.run_id, error)
+    def keep_taskset(self, row: TaskSetRow) -> None:
+        """Keep a task-set, new or changed."""
+        self._tracked.tasksets[row.taskset_id] = self.changes.tasksets[row.taskset_id] = row
+
+    def abandon_run(self, row: RunRow, error: UnreadableError) -> None:
+        """Close a run whose state cannot be understood, so that the others go on."""
+        self.taskset(row.taskset_id)  # read now: nothing may fail after the first change
+        log.error("run %s is closed because its state cannot be used: %s", row.run_id, error)
         former, row.decision, row.is_closed = row.outcome, None, True
         row.outcome = row.outcome or Outcome.DISTRIBUTOR_LOST.value
         row.reason = row.reason or f"its state cannot be used: {error}"
         self.changes.runs[row.run_id] = row
-        self._drop_early(row.run_id)
-        self.runs.tracks[row.run_id] = None
-        if self._observer is not None:
-            self._observer.given_up(row, former)
+        self._drop_out_of_order(row.run_id)
+        self._tracked.runs[row.run_id] = None
+        self._observer.run_abandoned(row, former)
 
-    def _apply(self, message: Taken) -> None:
-        if isinstance(message, QuarantinedMessage):
-            track = self.track(message.run.run_id) if message.run else None
-            taskset = track.known.taskset if track and track.known else None
-            self._calls.quarantine(taskset, message.quarantined())
+    def _forget(self) -> None:
+        self._tracked.clear()
+        self.changes = Changes()
+        self._is_loaded = False
+        if self._store is not None:
+            self._store.abandon()
+            self._store.begin()
+
+    def _open_run(self, run_id: str) -> TrackedRun | None:
+        """A run; None if it is ignored, or closed, be it now because its state is unusable."""
+        if run_id in self._ignored:
+            return None
+        try:
+            return self._tracked.run(run_id)
+        except UnreadableError as error:
+            self.abandon_run(self._state.rest_of_run(run_id), error)
+            return None
+
+    def _apply_quarantined(self, message: QuarantinedMessage) -> None:
+        started = self.started_run(message.run.run_id) if message.run else None
+        self._handlers.quarantine(started.taskset if started else None, message.quarantined())
+
+    def _apply_start(self, message: StartedMessage, taskset: TaskSet) -> None:
+        run = self._open_run(message.run.run_id)
+        if run is not None:
+            if run.started is None:
+                run.started = self._start(message, taskset)
+            self._apply_due(run)
+
+    def _start(self, message: StartedMessage, taskset: TaskSet) -> StartedRun:
+        self.taskset(message.run.taskset_id)  # read now, as in `abandon_run`
+        started = new_run(message.run, taskset)
+        row = self.changes.runs[message.run.run_id] = started.row
+        self._handlers.start(taskset)
+        self._observer.run_started(started, message.taskset)
+        if self.taskset(row.taskset_id) is None:
+            body, state = message.taskset.body().decode(), TaskSetState.RUNNING.value
+            self.keep_taskset(TaskSetRow(row.taskset_id, row.campaign_id, state, None, body))
+        return started
+
+    def _apply_ordered(self, message: OrderedMessage) -> None:
+        run = self._open_run(message.run.run_id)
+        if run is None:
             return
-        if isinstance(message, RefusedMessage):
-            if self._observer is not None:
-                self._observer.refused(message)
-            return
-        track = self.track(message.run.run_id)
-        if track is None or track.run_id in self._passed_over:
-            return
-        if isinstance(message, StartedMessage):
-            self._start(track, message)
-        elif track.is_its_turn(message):
-            self._do(track, message)
+        if run.started is not None and run.is_due(message):
+            self._apply_in_order(run, run.started, message)
         else:
-            self._keep_early(track, message)
-        self._do_early(track)
+            self._keep_out_of_order(run, message)
+        self._apply_due(run)
 
-    def _do_early(self, track: TrackedRun) -> None:
-        """Work on the early messages whose turn has come."""
-        number = 0
-        while track.known is not None and (message_id := track.early.due(track.known.row.next_seq)):
-            kept = self.changes.early.get(message_id)
-            body = kept.body if kept else self._state.early_message(message_id)
-            try:
-                message = track.early.read(message_id, body)
-            except UnreadableError as error:
-                self.give_up_on(track.known.row, error)
-                self._tell_end(track.known)
-                return
-            track.early.remove_due()
-            if self.changes.early.pop(message_id, None) is None:
-                self.changes.no_longer_early.add(message_id)
-            self._do(track, message)
-            number += 1
-            if number % _EARLY_AT_ONCE == 0:
-                self.flush()
-
-    def _start(self, track: TrackedRun, message: StartedMessage) -> None:
-        if track.known is not None:
-            return
-        self.runs.taskset(message.run.taskset_id)  # as above
-        known = track.known = tracks.begun(message.run, message.taskset)
-        self.changes.runs[track.run_id] = known.row
-        self._calls.start(known.taskset)
-        if self._observer is not None:
-            self._observer.started(known, message.taskset)
-        else:
-            self._keep_taskset(known.row, message.taskset)
-
-    def _do(self, track: TrackedRun, message: OutOfOrder) -> None:
-        """Work on a message whose turn it is."""
-        known = track.known
-        if known is None:
-            return
-        self.changes.runs[track.run_id] = known.row
+    def _apply_in_order(self, run: TrackedRun, started: StartedRun, message: OrderedMessage) -> None:
+        row = self.changes.runs[run.run_id] = started.row
         if isinstance(message, EventsMessage):
             for profile in message.profiles:
-                self._event(known, profile)
-        else:
-            self._end(known, message)
-        if known.row.events is not None and known.row.next_seq >= known.row.events:
-            self._close(track, known)
+                self._apply_events(started, profile)
+        elif row.events is None:
+            former, row.outcome = row.outcome, message.outcome.value
+            row.reason, row.ended_at, row.events = message.reason, message.ended_at, message.events
+            self._observer.run_ended(row, former)
+        if row.events is not None and row.next_seq >= row.events:
+            self._close(run, started)
 
-    def _event(self, known: StartedRun, profile: ProfileOfRun) -> None:
-        row, run = known.row, known.run
-        new = tracks.not_yet_seen(profile, row.next_seq)
+    def _apply_events(self, started: StartedRun, profile: ProfileOfRun) -> None:
+        row, run, taskset = started.row, started.run, started.taskset
+        new = unseen(profile, row.next_seq)
         if new is None:
             return
         run.first_seq, run.received_at = max(profile.first_seq, row.next_seq), profile.received_at
-        is_running = self._calls.event(known.taskset, new)
-        known.taskset.apply(new)  # for handlers that leave the tasks alone; changes nothing twice
-        known.touched.update(event["@task-id"] for event in new["profile"]["events"]["event"])
+        is_running = self._handlers.event(taskset, new)
+        taskset.apply(new)  # for handlers that leave the tasks alone; a second time changes nothing
+        started.touched.update([event["@task-id"] for event in new["profile"]["events"]["event"]])
         row.next_seq = profile.next_seq
         if not is_running and row.decision is None:
-            is_finished = known.taskset.is_terminated
+            is_finished = taskset.is_terminated
             row.decision = (Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE).value
-            if self._observer is not None:
-                self._observer.decided(known)
+            self._observer.run_decided(row)
 
-    def _end(self, known: StartedRun, message: EndedMessage) -> None:
-        """Take the run's closing message; the handler is told when it has seen all events before it."""
-        row = known.row
-        if row.events is not None:
+    def _apply_due(self, run: TrackedRun) -> None:
+        """Apply the out-of-order messages whose turn has come."""
+        number = 0
+        while run.started is not None and (message_id := run.out_of_order.due(run.started.row.next_seq)):
+            kept = self.changes.out_of_order.get(message_id)
+            body = kept.body if kept else self._state.out_of_order_body(message_id)
+            try:
+                message = run.out_of_order.read(message_id, body)
+            except UnreadableError as error:
+                self.abandon_run(run.started.row, error)
+                self._report_end(run.started)
+                return
+            run.out_of_order.remove_due()
+            if self.changes.out_of_order.pop(message_id, None) is None:
+                self.changes.applied_messages.add(message_id)
+            self._apply_in_order(run, run.started, message)
+            number += 1
+            if number % _FLUSH_EVERY == 0:
+                self.flush()
+
+    def _close(self, run: TrackedRun, started: StartedRun) -> None:
+        """Close a run of which everything was handled; what is still out of order is a duplicate."""
+        self._report_end(started)
+        started.row.is_closed = True
+        self.changes.jobs.extend(started.changed_jobs())
+        run.out_of_order.clear()
+        self._drop_out_of_order(run.run_id)
+        self._tracked.runs[run.run_id] = None
+
+    def _report_end(self, started: StartedRun) -> None:
+        started.close()
+        self._handlers.end(started.taskset)
+
+    def _keep_out_of_order(self, run: TrackedRun, message: OrderedMessage) -> None:
+        if not run.out_of_order.add(message.message_id):
             return
-        former, row.outcome = row.outcome, message.outcome.value
-        row.reason, row.ended_at, row.events = message.reason, message.ended_at, message.events
-        if self._observer is not None:
-            self._observer.ended(known, former)
+        row = OutOfOrderRow(message.message_id, run.run_id, message.body().decode())
+        self.changes.out_of_order[message.message_id] = row
+        if run.started is None and len(run.out_of_order) > _MAX_BEFORE_START:
+            log.warning("run %s is ignored: its start was not received", run.run_id)
+            self._ignored.add(run.run_id)
+            run.out_of_order.clear()
+            self._drop_out_of_order(run.run_id)
 
-    def _close(self, track: TrackedRun, known: StartedRun) -> None:
-        """Tell the handler of the end; what is still early has no events that are new."""
-        self._tell_end(known)
-        known.row.is_closed = True
-        self._collect_jobs(known)
-        track.early.clear()
-        self._drop_early(track.run_id)
-        self.runs.tracks[track.run_id] = None
-
-    def _tell_end(self, known: StartedRun) -> None:
-        known.close()
-        self._calls.end(known.taskset)
-
-    def _collect_jobs(self, known: StartedRun) -> None:
-        for job in known.changed_jobs():
-            self.changes.jobs[job.run_id, job.task_id, job.job] = job
-
-    def _keep_early(self, track: TrackedRun, message: OutOfOrder) -> None:
-        if not track.early.add(message):
-            return
-        row = OutOfOrderRow(message.message_id, track.run_id, message.body().decode())
-        self.changes.early[message.message_id] = row
-        if track.known is None and len(track.early) > _MAX_BEFORE_START:
-            log.warning("run %s: passed over: its start was not seen", track.run_id)
-            self._passed_over.add(track.run_id)
-            track.early.clear()
-            self._drop_early(track.run_id)
-
-    def _drop_early(self, run_id: str) -> None:
-        """Nothing that is kept of a run's early messages is needed."""
-        early = self.changes.early
-        self.changes.early = {name: row for name, row in early.items() if row.run_id != run_id}
-        self.changes.without_early.add(run_id)
-
-    def _keep_taskset(self, row: RunRow, message: TaskSetMessage) -> None:
-        if self.runs.taskset(row.taskset_id) is None:
-            body, state = message.body().decode(), TaskSetState.RUNNING.value
-            taskset = TaskSetRow(row.taskset_id, row.campaign_id, state, None, body)
-            self.runs.tasksets[row.taskset_id] = self.changes.tasksets[row.taskset_id] = taskset
+    def _drop_out_of_order(self, run_id: str) -> None:
+        """Drop all out-of-order messages of a run, in memory and in the state."""
+        kept = self.changes.out_of_order
+        self.changes.out_of_order = {key: row for key, row in kept.items() if row.run_id != run_id}
+        self.changes.runs_without_messages.add(run_id)

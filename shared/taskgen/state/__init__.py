@@ -1,1 +1,1 @@
-"""What a process that follows runs has to remember beyond its own life, in SQLite or PostgreSQL."""
+"""What a process that follows runs remembers across restarts, in SQLite or PostgreSQL."""

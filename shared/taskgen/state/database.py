@@ -1,4 +1,4 @@
-"""What the state needs of a database; there is one for SQLite and one for PostgreSQL."""
+"""What the state needs of a database; implemented for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 Values = Sequence[Any]
-"""Of a row: text, integers of any size, None."""
+"""The values of a row: text, integers of any size, None."""
 
 
 class Writer(Protocol):
-    """An open transaction; `?` stands for a value in every statement."""
+    """An open transaction; `?` is the placeholder for a value in every statement."""
 
     def run(self, statement: str, *values: Any) -> int:
-        """Execute one statement; returns how many rows it changed."""
+        """Execute one statement and return the number of rows it changed."""
 
     def many(self, statement: str, rows: Iterable[Values]) -> None:
         """Execute one statement for each row of values."""
 
 
 class Database(Protocol):
-    """Opened, with its tables made, when it is first used; used by one thread at a time.
+    """Opened, and its tables created, on first use; used by one thread at a time.
 
-    Everything raises `StoreUnavailableError` where trying again later may help, `StoreError` where not,
-    and `CredentialsError` where the database refuses its user.
+    All methods raise `StoreUnavailableError` where trying again later may help, `StoreError` where it
+    cannot, and `CredentialsError` where the database refuses its user.
     """
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+        """Return the rows of a query."""
 
     def transaction(self) -> AbstractContextManager[Writer]:
-        """Commit durably at the end, or undo everything on an error."""
+        """Commit durably at the end, or roll back on an error."""
 
     def close(self) -> None:
-        """Let go of it; it is opened again when it is used again."""
+        """Close it; the next use opens it again."""

@@ -1,4 +1,4 @@
--- Times are the board's clock in ms: unsigned, up to 64 bit.
+-- Times are the board's clock in ms: unsigned 64-bit numbers.
 CREATE TABLE jobs (
     run_id text NOT NULL,
     task_id bigint NOT NULL,

@@ -1,4 +1,4 @@
--- The times have no type on purpose: an INTEGER holds up to 2^63 - 1 ms, what is more is kept as text.
+-- The times have no type on purpose: numbers above 2^63 - 1, the largest INTEGER, are stored as text.
 CREATE TABLE jobs (
     run_id TEXT NOT NULL,
     task_id INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""A state by its URL."""
+"""Opens a state by its URL."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ _OWNER: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 def open_state(url: str, owner: str = "controller") -> State:
-    """The state at a URL; whether it is reachable shows when it is first used.
+    """The state at a URL; the database is connected to on first use.
 
     Args:
-        url: `sqlite:PATH` or `postgresql://user:password@host/database`; as elsewhere, `sqlite:///PATH`
-            is a relative path too, and `sqlite:////PATH` an absolute one.
-        owner: whose state it is: `controller`, or the name of a user's handler. A PostgreSQL database
-            holds the states of any number of owners, a SQLite file that of one.
+        url: `sqlite:PATH` or `postgresql://user:password@host/database`. `sqlite:///PATH` is a relative path
+            too, and `sqlite:////PATH` an absolute one, as in SQLAlchemy.
+        owner: `controller`, or the name of a user's handler. A PostgreSQL database can hold the states of
+            many owners, a SQLite file that of one.
 
     Raises:
-        SettingsError: it is no such URL, or the owner's name is none.
-        StoreError: the driver for PostgreSQL is not installed.
+        SettingsError: the URL or the owner's name is invalid.
+        StoreError: the PostgreSQL driver is not installed.
     """
     if not _OWNER.fullmatch(owner):
-        raise SettingsError(f"{owner!r} is no name for the owner of a state; use letters, digits, _ . and -")
+        raise SettingsError(
+            f"{owner!r} cannot be the name of a state's owner; use 1 to 40 letters, digits, _ . and -"
+        )
     return State(_database(url, owner), owner)
 
 
@@ -41,16 +43,16 @@ def _database(url: str, owner: str) -> Database:
     if kind in {"postgresql", "postgres"}:
         return _postgres(url, owner)
     raise SettingsError(
-        f"{without_password(url)} is no place for a state; write sqlite:PATH or "
+        f"{without_password(url)} is not the URL of a state; write sqlite:PATH or "
         "postgresql://user:password@host/database"
     )
 
 
 def _postgres(url: str, owner: str) -> Database:
     try:
-        from taskgen.state.postgres import PostgresDatabase  # noqa: PLC0415 - an extra, not always there
+        from taskgen.state.postgres import PostgresDatabase  # noqa: PLC0415 - an extra that may be missing
     except ImportError as error:
-        raise StoreError("to keep a state in PostgreSQL install taskgen-events[postgres]") from error
+        raise StoreError("to keep a state in PostgreSQL, install taskgen-events[postgres]") from error
     try:
         return PostgresDatabase(url, owner)
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""The state in a SQLite file: for one machine, or a test."""
+"""The state in a SQLite file, for a single machine or a test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from taskgen.events.rows import SQLITE_MAX
 from taskgen.events.sqlite_file import Kind, SqliteFile
-from taskgen.state.database import Values
+from taskgen.state.database import Database, Values, Writer
 
 _KIND: Final = Kind(
     "the state of a controller or handler", 0x7461736C, 2, ("state.sql", "jobs_sqlite.sql"), "taskgen.state"
@@ -18,25 +20,25 @@ _KIND: Final = Kind(
 _BUSY_TIMEOUT_S: Final = 10.0
 
 
-class SqliteDatabase:
-    """See `Database`."""
+class SqliteDatabase(Database):
+    """Implements `Database` on a file that is created if it is missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: SqliteFile | None = None
 
+    @override
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """See `Database`."""
-        return list(self._opened().rows(query, *map(_kept, values)))
+        return list(self._opened().rows(query, *map(_storable, values)))
 
+    @override
     @contextmanager
-    def transaction(self) -> Iterator[SqliteWriter]:
-        """See `Database`."""
+    def transaction(self) -> Iterator[Writer]:
         with self._opened().transaction() as connection:
-            yield SqliteWriter(connection)
+            yield _SqliteWriter(connection)
 
+    @override
     def close(self) -> None:
-        """See `Database`."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -47,21 +49,26 @@ class SqliteDatabase:
         return self._file
 
 
-class SqliteWriter:
-    """See `Writer`."""
-
+class _SqliteWriter(Writer):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    @override
     def run(self, statement: str, *values: Any) -> int:
-        """See `Writer`."""
-        return self._connection.execute(statement, tuple(map(_kept, values))).rowcount
+        return self._connection.execute(statement, tuple(map(_storable, values))).rowcount
 
+    @override
     def many(self, statement: str, rows: Iterable[Values]) -> None:
-        """See `Writer`."""
-        self._connection.executemany(statement, (tuple(map(_kept, row)) for row in rows))
+        rows = list(rows)
+        self._connection.execute("SAVEPOINT rows")
+        try:
+            self._connection.executemany(statement, rows)
+        except OverflowError:  # rare, so that only then each value is looked at
+            self._connection.execute("ROLLBACK TO rows")
+            self._connection.executemany(statement, [tuple(map(_storable, row)) for row in rows])
+        self._connection.execute("RELEASE rows")
 
 
-def _kept(value: Any) -> Any:  # noqa: ANN401 - what a column holds
-    """A number too large for SQLite as text."""
+def _storable(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    """The value, or its text if it is a number too large for SQLite."""
     return str(value) if isinstance(value, int) and value > SQLITE_MAX else value

@@ -1,4 +1,5 @@
--- What a controller, or a user's handler behind a queue, knows of task-sets and their runs.
+-- What a controller, or a user's handler behind a queue, remembers of task-sets and their runs.
+-- Tables and columns keep the names of older versions: see `_TABLES` and `_COLUMNS` in state.py.
 -- The table `jobs` is in jobs_sqlite.sql and jobs_postgres.sql.
 CREATE TABLE ownership (
     id integer PRIMARY KEY,
@@ -15,7 +16,7 @@ CREATE TABLE tasksets (
     message text NOT NULL
 );
 
--- `outcome` is null while the run is on; `events` until its closing message came.
+-- `outcome` is null while the run is in progress, `events` until its closing message arrives.
 CREATE TABLE runs (
     run_id text PRIMARY KEY,
     taskset_id text NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_live ON runs (run_id) WHERE outcome IS NULL;
 CREATE INDEX runs_of_taskset ON runs (taskset_id);
 
--- Messages that came before their turn.
+-- Messages that arrived before their turn.
 CREATE TABLE early (
     message_id text PRIMARY KEY,
     run_id text NOT NULL,
@@ -48,7 +49,7 @@ CREATE TABLE early (
 );
 CREATE INDEX early_of_run ON early (run_id);
 
--- Messages that the broker has not confirmed yet.
+-- Outgoing messages that the broker has not confirmed yet.
 CREATE TABLE sendings (
     sending_id text PRIMARY KEY,
     exchange text NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE sendings (
     body text NOT NULL
 );
 
--- How many there are, so that nobody has to count: scope `all` counts runs, any other one campaign's task-sets.
+-- Counts, kept up to date with every change: scope `all` counts runs, every other scope a campaign's task-sets.
 CREATE TABLE tallies (
     scope text NOT NULL,
     name text NOT NULL,
@@ -65,7 +66,7 @@ CREATE TABLE tallies (
     PRIMARY KEY (scope, name)
 );
 
--- `changed` is greater than that of every campaign that changed before.
+-- `changed` grows with every change of any campaign, so it orders them by their latest change.
 CREATE TABLE campaigns (
     campaign_id text PRIMARY KEY,
     changed bigint NOT NULL
