@@ -1,47 +1,79 @@
-"""The `taskgen` command: each of its commands is a module of its own, registered here."""
+"""The `taskgen` command: each of its commands is a module of its own, imported when it is called."""
 
 from __future__ import annotations
 
 import errno
+import importlib
 import importlib.metadata
 import os
 import sys
+from collections.abc import Collection
 from io import TextIOWrapper
 from typing import Annotated, Final
 
 import typer
 
-from taskgen.cli.board import board
-from taskgen.cli.dead_letters import app as dead_letters
-from taskgen.cli.demo import demo
-from taskgen.cli.handle import handle
 from taskgen.cli.interruption import EXIT_CODE
-from taskgen.cli.reboot import reboot
-from taskgen.cli.run import run
-from taskgen.cli.setup import setup
-from taskgen.cli.show import show
-from taskgen.cli.status import status
-from taskgen.cli.stop import stop
-from taskgen.cli.submit import submit
-from taskgen.cli.verify import verify
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.redaction import without_password
-from taskgen.runtime.logs import configure_logs
 from taskgen.untrusted_text import printable
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-app = typer.Typer(
-    name="taskgen",
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="Run real-time task-sets on many boards and keep every event.",
-)
-for command in (run, board, demo, show, verify, submit, status, stop, reboot, setup, handle):
-    app.command()(command)
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(dead_letters, name="parked", hidden=True)  # its former name
+COMMANDS: Final = {
+    "run": "Run all variants of task-sets on the boards and store every event.",
+    "board": "Simulate boards, which run the task-sets they are sent in a simulated schedule.",
+    "demo": "Run a task-set with variants on simulated boards, without hardware or settings.",
+    "show": "Show the runs of a database, or one run's jobs as a table and as a Gantt chart.",
+    "verify": "Check that stores have every event of each ended run exactly once, and that they agree.",
+    "submit": "Submit all variants of task-sets to the lab; distributors run them as boards become free.",
+    "status": "Show boards, runs, campaigns and queues; takes about 3 s to hear from all services.",
+    "stop": "Stop runs on their boards, and cancel task-sets that wait for a board.",
+    "reboot": "Reboot a board through its distributor; a run on it is lost and tried again elsewhere.",
+    "setup": "Declare exchanges and queues and set the queues' limits. Safe to repeat.",
+    "handle": "Call an event handler for all runs of the lab until Ctrl-C or SIGTERM.",
+    "dead-letters": "List, show, requeue or delete messages that a consumer could not process.",
+}
+"""Each command with the first line of its help."""
+_FORMER: Final = {"parked": "dead-letters"}
+"""Former names, which still work."""
+
+
+def make_app(called: Collection[str]) -> typer.Typer:
+    """The whole command line.
+
+    Args:
+        called: names of commands. The others are known by the first line of their help alone, because
+            importing them all would make every command wait for half a second.
+    """
+    app = typer.Typer(
+        name="taskgen",
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        help="Run real-time task-sets on many boards and keep every event.",
+    )
+    app.callback(invoke_without_command=True)(_begin)
+    for name, summary in COMMANDS.items():
+        names = [name, *(former for former, present in _FORMER.items() if present == name)]
+        if called_names := [one for one in names if one in called]:
+            _add(app, name, called_names)
+        else:
+            app.command(name, help=summary)(_not_called)
+    return app
+
+
+def _add(app: typer.Typer, name: str, called_names: Collection[str]) -> None:
+    module = importlib.import_module(f"taskgen.cli.{name.replace('-', '_')}")
+    if (group := getattr(module, "app", None)) is None:
+        app.command(name)(getattr(module, name))
+        return
+    for one in {name, *called_names}:
+        app.add_typer(group, name=one, hidden=one in _FORMER)
+
+
+def _not_called() -> None:
+    """Stand for a command that is only listed."""
 
 
 def main() -> None:
@@ -51,8 +83,9 @@ def main() -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr, where it is not UTF-8
+    called = next((one for one in sys.argv[1:] if not one.startswith("-")), "")
     try:
-        code = app(standalone_mode=False)
+        code = make_app([called])(standalone_mode=False)
         sys.stdout.flush()
     except (BrokerError, StoreUnavailableError) as error:
         code = _complain(str(error), 1)
@@ -107,7 +140,6 @@ def _show_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def _begin(
     context: typer.Context,
     _version: Annotated[
@@ -117,6 +149,8 @@ def _begin(
         ),
     ] = False,
 ) -> None:
+    from taskgen.runtime.logs import configure_logs  # noqa: PLC0415 - the help needs no logs
+
     configure_logs("console")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
