@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --quiet
 
-.PHONY: help demo test check docs pictures bench test-compose clean
+.PHONY: help demo test check docs pictures bench bench-smoke test-compose clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,7 +14,8 @@ help:
 	@echo "make check         ruff and mypy alone"
 	@echo "make docs          build the documentation as a site in site/"
 	@echo "make pictures      run campaigns on simulated boards, and draw the pictures of the documentation"
-	@echo "make bench         measure and print; judges nothing"
+	@echo "make bench         measure for half an hour, and write docs/performance.md"
+	@echo "make bench-smoke   measure for two minutes; fails where half of an aim is not reached"
 	@echo "make test-compose  the services under docker compose; needs a Docker engine"
 	@echo "make clean         remove the virtual environment, caches and the demo's results"
 
@@ -36,8 +37,11 @@ pictures: $(VENV)/.package
 	@$(BIN)/python docs/pictures/make.py
 	@echo "make: drew $$(echo docs/pictures/*.svg)"
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	@$(BIN)/python -m tests.bench
+
+bench-smoke: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench --smoke
 
 test-compose: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m compose tests/e2e
@@ -55,6 +59,11 @@ $(VENV)/.package: pyproject.toml | $(VENV)/.made
 $(VENV)/.docs: pyproject.toml | $(VENV)/.made
 	@echo "make: installing into $(VENV), with what the documentation needs"
 	@$(PIP) --editable '.[docs]'
+	@touch $@ $(VENV)/.package
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.made
+	@echo "make: installing into $(VENV), with what the benchmarks need"
+	@$(PIP) --editable '.[bench]'
 	@touch $@ $(VENV)/.package
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
