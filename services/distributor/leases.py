@@ -1,4 +1,4 @@
-"""Which boards are ours: a board's queue is its inbox and its lease, as one connection alone can have it."""
+"""Leases of boards: a board's exclusive queue is both its inbox and the proof that this process owns it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ Command = DecisionMessage | RebootMessage
 
 
 class Leases:
-    """Gets, keeps and gives back the leases of boards.
+    """Acquires, keeps and releases the leases of boards.
 
-    A lease survives the loss of the broker as long as nobody else takes the board meanwhile: the runs go on,
-    and it is taken again with the next connection.
+    A lease survives a lost connection unless another distributor takes the board meanwhile: runs continue,
+    and the lease is acquired again over the next connection.
 
     Args:
-        on_command: called in the loop with what a board is told.
-        on_lost: called in the loop with a board that another distributor has taken while the broker was away.
+        on_command: called in the loop with each command to a board.
+        on_lost: called in the loop with a board that another distributor took while the broker was away.
     """
 
     def __init__(self, on_command: Callable[[str, Command], None], on_lost: Callable[[str], None]) -> None:
         self._on_command = on_command
         self._on_lost = on_lost
-        self._lost: dict[str, asyncio.Future[None]] = {}  # of every board that we hold
-        self._consumers: dict[str, str] = {}  # their tags, on this connection
+        self._lost: dict[str, asyncio.Future[None]] = {}  # for each board that we own
+        self._consumers: dict[str, str] = {}  # their tags on this connection
         self._connection: Connection | None = None
         self._is_connected = asyncio.Event()
         self._asking: Channel | None = None
@@ -50,10 +50,10 @@ class Leases:
         self._guard = asyncio.Lock()
 
     async def serve(self, connection: Connection) -> None:
-        """Hold the leases on this connection until it breaks, or somebody deletes a board's queue.
+        """Hold the leases over this connection until it breaks or a board's queue is deleted.
 
         Raises:
-            BrokerError: it broke.
+            BrokerError: the connection or the channel is lost.
         """
         await declare(connection, [])
         self._consumers.clear()
@@ -73,14 +73,14 @@ class Leases:
 
         Raises:
             BoardLeasedError: another distributor has the board.
-            BoardLostError: the broker went while it was asked.
+            BoardLostError: the connection broke during the request.
         """
         board = str(address)
         await self._is_connected.wait()
         try:
             await self._declare(board)
         except BrokerError as error:
-            raise BoardLostError(f"no broker to say whose it is: {error}") from error
+            raise BoardLostError(f"the broker cannot be asked for its lease: {error}") from error
         self._lost[board] = asyncio.get_running_loop().create_future()
         try:
             yield
@@ -89,7 +89,7 @@ class Leases:
             await self._release(board)
 
     def lost(self, board: str) -> asyncio.Future[None]:
-        """Gets a `BoardLeasedError` when another distributor has taken a board that we hold."""
+        """A future that fails with `BoardLeasedError` when another distributor has taken the board."""
         return self._lost[board]
 
     async def _take_again(self, board: str) -> None:
@@ -98,7 +98,7 @@ class Leases:
         except BoardLeasedError as error:
             self._lose(board, error)
         else:
-            if board not in self._lost:  # given back while we asked for it
+            if board not in self._lost:  # released during the request
                 await self._release(board)
 
     def _lose(self, board: str, error: BoardLeasedError) -> None:
@@ -110,7 +110,7 @@ class Leases:
             self._on_lost(board)
 
     async def _declare(self, board: str) -> None:
-        """Make the board's queue ours, and hear what comes into it."""
+        """Acquire the board's queue and consume it."""
         queue = board_queue(board)
         async with self._guard:
             connection, channel = self._connection, self._consuming
@@ -121,7 +121,7 @@ class Leases:
             self._consumers[board] = await channel.consume(queue, partial(self._obey, channel, board))
 
     async def _ask_for(self, queue: str, connection: Connection) -> None:
-        """Declare a queue; a refusal closes the channel, so none with consumers may be used for it."""
+        """Declare a queue on a channel of its own, because a refusal closes the channel."""
         self._asking = self._asking or await connection.channel()
         try:
             await self._asking.declare_queue(queue, durable=False, exclusive=True)
@@ -137,7 +137,7 @@ class Leases:
             try:
                 await self._consuming.cancel(consumer)
                 await self._consuming.delete_queue(board_queue(board))
-            except BrokerError as error:  # the broker frees it with the connection
+            except BrokerError as error:  # the broker releases it when the connection ends
                 log.info("%s: its lease ends with the connection: %s", board, error)
 
     def _obey(self, channel: Channel, board: str, delivery: Delivery) -> None:
@@ -149,5 +149,5 @@ class Leases:
             if isinstance(message, DecisionMessage | RebootMessage):
                 self._on_command(board, message)
             else:
-                log.error("%s: ignored a %s: it is no command to a board", board, message.kind)
+                log.error("%s: ignored a %s: it is not a command to a board", board, message.kind)
         channel.acknowledge(delivery.tag)

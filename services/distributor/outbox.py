@@ -1,7 +1,7 @@
-"""What a distributor has taken from its boards and the broker has not confirmed: a SQLite file each.
+"""Messages that the broker has not confirmed yet: each distributor keeps them in a SQLite file of its own.
 
-The files of all replicas lie in one folder. Each is locked while its process lives; whoever starts, and
-from time to time whoever lives, adopts the unlocked ones.
+The files of all replicas are in one folder. A file is locked while its process is alive; other distributors
+adopt unlocked files, at their start and regularly afterwards.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ORDER BY id LIMIT 1
 
 _PIECE: Final = 10_000
 _PIECE_BYTES: Final = 8 * 1024 * 1024
-"""So much of another's file is in memory at a time; a single message may be larger."""
+"""How much of an adopted file is in memory at a time; a single message may be larger."""
 
 
 class Entry(NamedTuple):
@@ -58,12 +58,12 @@ class Entry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it tells, such as `events`: the key's first word."""
+        """The first word of the key, such as `events`."""
         return self.key.partition(".")[0]
 
 
 class Stored(NamedTuple):
-    """An entry and its place."""
+    """An entry in the outbox."""
 
     id: int
     entry: Entry
@@ -80,24 +80,24 @@ class OpenRun(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A message, and what becomes of its run with it."""
+    """A message, and the state of its run after it."""
 
     entry: Entry
     run: OpenRun | None = None
-    """The run as it is when this is written; None: the message is of no run, or changes nothing of it."""
+    """The run once this is written; None if the message does not belong to a run or does not change it."""
     is_end: bool = False
     """Whether it is the run's last message."""
 
 
 class Outbox:
-    """The file of a process, and the adoption of those that others left.
+    """The outbox of this process; adopts those of processes that have ended.
 
     Args:
-        folder: made if it is not there.
-        max_bytes: of waiting messages; from there on nothing is taken until the broker has confirmed some.
+        folder: created if necessary.
+        max_bytes: limit of the waiting messages; beyond it nothing is accepted until some are confirmed.
 
     Raises:
-        SettingsError: the folder cannot be written.
+        SettingsError: the folder is not writable.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -112,24 +112,25 @@ class Outbox:
             raise SettingsError(f"TASKGEN_OUTBOX_PATH: {folder} cannot be written: {error}") from error
         self._bytes = 0
         self.last_id = 0
-        """Of the message that was written last; this process alone writes the file."""
+        """Of the message that was written last: only this process writes the file."""
 
     def write(self, changes: Sequence[Change]) -> list[Stored]:
-        """Keep messages and the state of their runs, on disk when this returns.
+        """Store messages and the state of their runs durably.
 
-        There is room while less waits than the limit says, and always for the end of a run: it is small, and
-        without it nobody would know that the run is over.
+        The end of a run is accepted even beyond the limit: it is small, and without it nobody would know that
+        the run is over.
 
         Returns:
-            The messages that were kept, those of the first changes; the others find no room.
+            The messages stored, those of the first changes; the others did not fit.
 
         Raises:
-            StoreUnavailableError: not even the first one has room, or the disk has none; nothing was written.
+            StoreUnavailableError: not even the first one fits, or the disk is full; nothing was written.
         """
         kept = self._fitting(changes)
         if changes and not kept:
             raise StoreUnavailableError(
-                f"the outbox holds {self._bytes} bytes, the limit is {self._max_bytes}: no broker takes them"
+                f"the outbox is full: {self._bytes} bytes that the broker has not confirmed, "
+                f"the limit is {self._max_bytes}"
             )
         runs = {one.run.run_id: (one.run, one.is_end) for one in kept if one.run is not None}
         with self._transaction(sum(len(change.entry.body) for change in kept)) as database:
@@ -145,23 +146,23 @@ class Outbox:
 
         Args:
             limit: of their number.
-            max_bytes: of their bodies; the first one is taken whatever its size.
-            after: only those behind this id.
-            but_not: kinds that are left out.
+            max_bytes: of their bodies; the first one is included whatever its size.
+            after: only messages with larger ids.
+            but_not: kinds to leave out.
         """
         with self._transaction() as database:
             return _first(database, limit, max_bytes, after, but_not)
 
     def oldest_of(self, kinds: Collection[str]) -> list[Stored]:
-        """The oldest message of some kinds, if there is one."""
+        """The oldest message of these kinds, if there is one."""
         with self._transaction() as database:
             rows = database.execute(_OLDEST_OF, (json.dumps(list(kinds)),)).fetchall()
         return [_stored(row) for row in rows]
 
     def remove(self, stored: Sequence[Stored]) -> None:
-        """Forget messages: the broker has them.
+        """Delete messages that the broker has confirmed.
 
-        Nothing waits for the disk: after a power cut a message may be there again, and is published again.
+        This is not durable: after a power failure some are still there, and are published again.
         """
         removed = sum(len(one.entry.body) for one in stored)
         with self._transaction(-removed, is_durable=False) as database:
@@ -169,15 +170,14 @@ class Outbox:
 
     @property
     def depth(self) -> int:
-        """How many messages wait."""
+        """How many messages wait for the broker."""
         with self._transaction() as database:
             return _count(database, "messages")
 
     def adopt(self) -> list[OpenRun]:
-        """Take over what processes that live no longer have left; returns their open runs.
+        """Take over the outboxes of processes that have ended; returns their open runs.
 
-        A file that cannot be read, or for which there is no room now, stays and is said in the log; of one
-        that was adopted in part, the rest stays.
+        A file that cannot be read or does not fit stays, entirely or in part, and is logged.
         """
         runs: list[OpenRun] = []
         for path in self._others():
@@ -188,15 +188,15 @@ class Outbox:
                 try:
                     runs += self._merge(path)
                 except StoreUnavailableError as error:
-                    log.error("%s is left as it is: %s", path.name, error)  # noqa: TRY400 - one line says it
+                    log.error("cannot adopt %s: %s", path.name, error)  # noqa: TRY400 - one line says it
                 else:
                     _delete_file(path)
         return runs
 
     def close(self) -> None:
-        """Let go of the file, also where a thread still writes; it is deleted if nothing is left in it."""
+        """Close the file, even while a thread still writes; delete it if it is empty."""
         is_empty = False
-        with self._guard, closing(self._database), suppress(sqlite3.Error):  # what cannot be read stays
+        with self._guard, closing(self._database), suppress(sqlite3.Error):  # an unreadable file stays
             is_empty = not any(_count(self._database, table) for table in ("messages", "open_runs"))
         if is_empty:
             _delete_file(self._path)
@@ -216,12 +216,12 @@ class Outbox:
         return path, lock
 
     def _others(self) -> Iterable[Path]:
-        """Latest first: who was killed while it adopted has the older messages of the file it adopted."""
+        """Latest first: a process killed during an adoption has the older messages of the adopted file."""
         found = sorted(self._folder.glob("outbox-*.db"), reverse=True)
         return [path for path in found if path != self._path]
 
     def _merge(self, path: Path) -> list[OpenRun]:
-        """Move an unlocked file's messages behind ours, piece by piece, and then copy its runs."""
+        """Append the messages of an unlocked file to ours, piece by piece, and then copy its runs."""
         count = 0
         try:
             with closing(_open_file(path)) as other:
@@ -229,17 +229,16 @@ class Outbox:
                     count += moved
                 runs = [OpenRun(*row) for row in other.execute("SELECT run_id, head, events FROM open_runs")]
         except sqlite3.Error as error:
-            raise StoreUnavailableError(f"it cannot be read: {error}") from error
-        log.warning("adopted %s: %d messages, %d runs without an end", path.name, count, len(runs))
+            raise StoreUnavailableError(f"the file cannot be read: {error}") from error
+        log.warning("adopted %s with %d messages and %d open runs", path.name, count, len(runs))
         with self._transaction() as database:
             database.executemany(_REMEMBER, runs)
         return runs
 
     def _move_piece(self, other: sqlite3.Connection) -> int:
-        """Move another's oldest messages, and say how many.
+        """Move the oldest messages of another file; returns how many.
 
-        What cannot be deleted there is not copied. The deletion is committed last: who is killed in between
-        leaves this piece twice, and loses none.
+        The deletion is committed last: a process killed before leaves this piece twice and loses nothing.
         """
         with other:
             piece = _first(other, _PIECE, _PIECE_BYTES)
@@ -255,11 +254,11 @@ class Outbox:
     def _insert(self, database: sqlite3.Connection, entries: Sequence[Entry]) -> list[Stored]:
         stored = [Stored(number, entry) for number, entry in enumerate(entries, self.last_id + 1)]
         database.executemany(_INSERT, [(one.id, *one.entry) for one in stored])
-        self.last_id += len(stored)  # also if it is rolled back: numbers may be left out
+        self.last_id += len(stored)  # even if it is rolled back: ids may have gaps
         return stored
 
     def _fitting(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """The first ones, as far as there is room."""
+        """The first changes, as many as fit."""
         size = self._bytes
         for number, change in enumerate(changes):
             if size >= self._max_bytes and not change.is_end:
@@ -269,7 +268,7 @@ class Outbox:
 
     @contextmanager
     def _transaction(self, added_bytes: int = 0, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing; counts what the messages have grown by once it is on disk."""
+        """Run a transaction; on success, count the bytes it added."""
         with self._guard:
             try:
                 self._database.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
@@ -283,7 +282,7 @@ class Outbox:
 def _first(
     database: sqlite3.Connection, limit: int, max_bytes: int, after: int = 0, but_not: Collection[str] = ()
 ) -> list[Stored]:
-    """See `Outbox.first`; what is not taken is not read either, but for one message."""
+    """The oldest messages, as `Outbox.first` returns them; reads at most one message too many."""
     found: list[Stored] = []
     size = 0
     with closing(database.execute(_FIRST, (after, json.dumps(list(but_not)), limit))) as rows:
@@ -306,7 +305,7 @@ def _count(database: sqlite3.Connection, table: str) -> int:
 
 
 def _open_file(path: Path) -> sqlite3.Connection:
-    """Open a file, and make it if it is not there; what is committed is on disk."""
+    """Open a file, creating it if necessary; commits are durable."""
     database = sqlite3.connect(path, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
@@ -319,7 +318,7 @@ def _open_file(path: Path) -> sqlite3.Connection:
 
 
 def _try_lock(path: Path) -> IO[bytes] | None:
-    """Lock a file's companion; None if a living process has it, or its last owner has just deleted it."""
+    """Lock a file through its companion; None if a process holds the lock or has just deleted the file."""
     companion = path.with_suffix(".lock")
     lock = companion.open("ab")
     try:
@@ -334,6 +333,6 @@ def _try_lock(path: Path) -> IO[bytes] | None:
 
 
 def _delete_file(path: Path) -> None:
-    """Delete a file with its companions, while it is locked."""
+    """Delete a locked file with its companions."""
     for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
         path.with_suffix(suffix).unlink(missing_ok=True)

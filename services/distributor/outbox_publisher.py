@@ -1,7 +1,7 @@
-"""From the outbox to the broker: published, confirmed, and only then forgotten.
+"""Publishes the outbox; a message is deleted once the broker has confirmed it.
 
-Messages that no queue takes are held back with all of their kind, so that others overtake them. The kinds
-that tell of runs are held back together: every queue is bound to all of them, and a run stays in its order.
+Messages that the broker returns as unroutable are held back with all others of their kind, so that other
+kinds can pass. The kinds that concern runs are held back together, so the messages of a run stay in order.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from taskgen.runtime.health import Health
 log = logging.getLogger(__name__)
 
 _WINDOWS: Final = 4
-"""That many windows of messages are on their way unconfirmed, at most."""
+"""How many windows of messages may be unconfirmed."""
 _WINDOW: Final = 250
-"""Messages in one."""
+"""Messages in a window."""
 _WINDOW_BYTES: Final = 2 * 1024 * 1024
 """Of their bodies; a single message may be larger."""
 _RETRY_PAUSE_S: Final = 2.0
@@ -35,16 +35,16 @@ _RETRY_PAUSE_S: Final = 2.0
 _Kinds = frozenset[str]
 _OF_RUNS: Final[_Kinds] = frozenset(OF_RUNS)
 _FOR_SINKS_ONLY: Final[_Kinds] = frozenset({"quarantined"})
-"""A lab without sinks does its work all the same."""
+"""A lab without sinks works nevertheless."""
 
 
 class Publisher:
-    """Empties an outbox, for as long as it is served with connections.
+    """Publishes the messages of an outbox over one connection after another.
 
     Args:
-        outbox: the messages.
-        health: told whether publishing works.
-        on_confirmed: called in the loop with the id of each message that the broker has.
+        outbox: has the messages.
+        health: reports whether publishing works.
+        on_confirmed: called in the loop with the id of each confirmed message.
     """
 
     def __init__(self, outbox: Outbox, health: Health, on_confirmed: Callable[[str], None]) -> None:
@@ -55,20 +55,20 @@ class Publisher:
         self._is_due = asyncio.Event()
         self._is_due.set()
         self._held: set[_Kinds] = set()
-        """Kinds that no queue takes now."""
+        """Kinds that are unroutable now."""
         self._after = 0
-        """Up to this id the outbox has nothing but what is held."""
+        """Everything up to this id is published, or held back."""
         self._offered: list[Stored] = []
-        """What comes next, while the publisher keeps up with what is written."""
+        """The next messages, from memory; empty if the publisher has to read them from the outbox."""
         self._next_try = 0.0
-        """When the held ones are tried again, by the loop's clock."""
+        """When held messages are tried again, by the loop's clock."""
 
     def wake(self) -> None:
-        """From any thread: there is something to publish."""
+        """Look for messages in the outbox; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._is_due.set)
 
     def offer(self, stored: list[Stored]) -> None:
-        """From any thread: these messages were written just now, and need not be read."""
+        """Take messages that were just written, without reading them; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._take_offer, stored)
 
     def _take_offer(self, stored: list[Stored]) -> None:
@@ -82,7 +82,7 @@ class Publisher:
         """Publish over this connection until it breaks.
 
         Raises:
-            BrokerError: it broke.
+            BrokerError: the connection is lost.
         """
         channel = await connection.channel(confirms=True)
         self._held.clear()
@@ -96,7 +96,7 @@ class Publisher:
             self._health.set("publishing", is_ok=False, reason="no connection to the broker")
 
     async def _publish_all(self, channel: Channel, group: asyncio.TaskGroup) -> None:
-        """Publish window after window, without waiting for the confirms of those before."""
+        """Publish windows of messages without waiting for the confirms of earlier ones."""
         confirming: deque[asyncio.Task[None]] = deque()
         while True:
             self._is_due.clear()
@@ -118,13 +118,13 @@ class Publisher:
                 await until_lost(self._rest(), channel.lost)
 
     async def _rest(self) -> None:
-        """Wait until there is something to publish, or to try again."""
+        """Wait until there may be something to publish, or held messages are due."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._next_try if self._held else None):
                 await self._is_due.wait()
 
     async def _waiting(self, channel: Channel) -> list[Stored]:
-        """The next window of messages, without those that are held."""
+        """The next window of messages, without held ones."""
         if self._held and self._loop.time() >= self._next_try:
             await self._try_held(channel)
         offered, self._offered = self._offered, []
@@ -136,7 +136,7 @@ class Publisher:
         return await asyncio.to_thread(self._outbox.first, _WINDOW, _WINDOW_BYTES, self._after, but_not)
 
     async def _try_held(self, channel: Channel) -> None:
-        """Find out with one message of each whether they are taken now; nothing else is on its way."""
+        """Publish the oldest message of each held kind to find out whether it is routable now."""
         for kinds in list(self._held):
             oldest = await asyncio.to_thread(self._outbox.oldest_of, kinds)
             if not await self._confirmed(channel, oldest, _publish(channel, oldest)):
@@ -151,7 +151,7 @@ class Publisher:
     async def _confirmed(
         self, channel: Channel, messages: Sequence[Stored], confirms: Sequence[asyncio.Future[None]]
     ) -> set[_Kinds]:
-        """Forget the messages that are confirmed; returns the kinds that no queue takes."""
+        """Wait for the confirms and delete the messages confirmed; returns the kinds that are unroutable."""
         results = await asyncio.gather(*confirms, return_exceptions=True)
         confirmed = [one for one, result in zip(messages, results, strict=True) if result is None]
         for one in confirmed:
@@ -167,7 +167,7 @@ class Publisher:
         while True:
             try:
                 await asyncio.to_thread(self._outbox.remove, confirmed)
-            except StoreUnavailableError as error:  # what is published again meanwhile does no harm
+            except StoreUnavailableError as error:  # publishing a message twice does no harm
                 log.warning("%s; trying again", error)
                 await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
             else:
@@ -178,14 +178,14 @@ class Publisher:
         if not new:
             return
         for kinds in new:
-            log.warning("no queue takes messages of %s: they wait in the outbox", _names(kinds))
+            log.warning("no queue takes messages of %s: they stay in the outbox", _names(kinds))
         self._held |= new
         self._is_due.set()
         self._next_try = self._loop.time() + _RETRY_PAUSE_S
         self._tell()
 
     def _release(self, kinds: _Kinds) -> None:
-        log.info("messages of %s are taken again", _names(kinds))
+        log.info("%s messages are routable again", _names(kinds))
         self._held.discard(kinds)
         self._after = 0
         self._tell()

@@ -1,4 +1,4 @@
-"""The handler through which a distributor says everything: into its outbox, and from there to the broker."""
+"""The handler that turns the callbacks of runs into messages, and writes them to the outbox."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 
 _EVENTS_IN_A_MESSAGE: Final = 1_000
 _MESSAGE_BYTES: Final = 64 * 1024
-"""A larger message is split, so that consumers can hold many; a single event may be larger."""
+"""Larger messages are split, so that consumers can prefetch many; a single event may be larger."""
 
 
 class PublishingHandler(CommittingHandler):
-    """Turns the callbacks of runs into messages; who decides is at the other end of the queue.
+    """Turns the callbacks of runs into messages; decisions come from the controller.
 
     Args:
-        outbox: where messages are kept until the broker has them.
+        outbox: keeps messages until the broker has confirmed them.
         instance: name of this distributor.
-        health: told whether the outbox takes messages.
-        on_commit: called, in the handlers' thread, with what the outbox has got.
+        health: reports whether the outbox accepts messages.
+        on_commit: called in the handlers' thread with what was written to the outbox.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class PublishingHandler(CommittingHandler):
         """Nothing to do: callbacks only collect."""
 
     def commit(self) -> None:
-        """Write what was collected to the outbox; what finds no room stays collected.
+        """Write what was collected to the outbox; what does not fit stays collected.
 
         Raises:
-            StoreUnavailableError: it has no room now.
+            StoreUnavailableError: the outbox is full, or cannot be written.
         """
         for run in self._runs.values():
             self._flush(run)
@@ -76,7 +76,7 @@ class PublishingHandler(CommittingHandler):
         self._health.set("outbox", is_ok=True)
 
     def give_up(self, reason: str) -> None:
-        """See `CommittingHandler`; an end that cannot be written either is told by who adopts the outbox."""
+        """Drop the events collected; a run whose end cannot be written is closed by who adopts the outbox."""
         lost = self._changes
         self._changes = [one for one in lost if one.is_end and one.run and one.run.run_id not in self._runs]
         for run in list(self._runs.values()):
@@ -84,15 +84,15 @@ class PublishingHandler(CommittingHandler):
             if run.end is not None:
                 self._add_end_of(run, run.end)
         if count := sum(change.entry.kind == "quarantined" for change in lost):
-            log.error("quarantined messages that could not be written, and are lost: %d", count)
-        with suppress(StoreUnavailableError):  # which the caller has told
+            log.error("%d quarantined messages could not be written and are lost", count)
+        with suppress(StoreUnavailableError):  # which the caller has reported
             self.commit()
 
     def __taskset_start__(self, taskset: TaskSet) -> None:
-        """Say that the run begins."""
+        """Publish the start of the run."""
         run = _run(taskset)
         if not isinstance(run.origin, TaskSetMessage):
-            raise DistributorError("only task-sets that came by a message can be published")
+            raise DistributorError("only runs of task-sets from the queue can be published")
         head = self._head(run)
         message = StartedMessage(run=head, taskset=run.origin)
         self._runs[run.run_id] = RunProgress(head)
@@ -100,15 +100,15 @@ class PublishingHandler(CommittingHandler):
         self._changes.append(Change(entry, _open(head, 0)))
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        """Pass the profile on; the run goes on until the controller says otherwise, or it is cut."""
+        """Collect the profile; the run continues until the controller decides, or events were lost."""
         super().__taskset_event__(taskset, event)
         for task in taskset:
-            del task.jobs[:-1]  # how many have ended is all that is asked here
+            del task.jobs[:-1]  # only the number of ended jobs is needed here
         run = _run(taskset)
         progress = self._runs[run.run_id]
         progress.given = run.first_seq + len(event["profile"]["events"]["event"])
         if run.first_seq != progress.kept:
-            progress.cut("a profile before could not be taken")
+            progress.cut("an earlier profile could not be handled")
         if progress.cut_because:
             return False
         progress.profiles.append(ProfileOfRun(run.first_seq, run.received_at, event))
@@ -118,15 +118,15 @@ class PublishingHandler(CommittingHandler):
         return True
 
     def __taskset_finish__(self, taskset: TaskSet) -> None:
-        """Say how the run ended."""
+        """Publish the end of the run."""
         self._end(taskset)
 
     def __taskset_stop__(self, taskset: TaskSet) -> None:
-        """Say how the run ended."""
+        """Publish the end of the run."""
         self._end(taskset)
 
     def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
-        """Pass on bytes that are no events."""
+        """Publish bytes that are not events."""
         is_of_run = taskset is not None and taskset.run is not None and quarantined.run_id is not None
         message = QuarantinedMessage(
             run=self._head(_run(taskset)) if taskset is not None and is_of_run else None,
@@ -138,15 +138,15 @@ class PublishingHandler(CommittingHandler):
         self._add(message)
 
     def refuse(self, message: RefusedMessage) -> None:
-        """Say that a task-set cannot be run; call it in the handlers' thread."""
+        """Publish that a task-set cannot be run; to be called in the handlers' thread."""
         self._add(message)
 
     def report_lost(self, run: OpenRun, reason: str) -> None:
-        """Close a run of a former life, whose end nobody saw; call it in the handlers' thread."""
+        """Close a run of an adopted outbox; to be called in the handlers' thread."""
         self._add_end(_lost(RunHead.model_validate_json(run.head), run.events, reason))
 
     def close_runs(self, reason: str) -> None:
-        """Close the runs whose end nobody will see; call it in the handlers' thread when no more can come."""
+        """Close all open runs; to be called in the handlers' thread when no more events can arrive."""
         for run in list(self._runs.values()):
             if run.end is None:
                 self._close(run, _lost(run.head, run.given, reason))
@@ -167,18 +167,18 @@ class PublishingHandler(CommittingHandler):
         self._flush(run)
         run.given = end.events
         if run.kept != run.given:
-            run.cut("a profile could not be taken")
+            run.cut("a profile could not be handled")
         run.end = end
         self._add_end_of(run, end)
 
     def _flush(self, run: RunProgress) -> None:
-        """Make one message of a run's collected profiles."""
+        """Make a message of the profiles collected of a run."""
         profiles, run.profiles = run.profiles, []
         if profiles:
             self._add_events(run, EventsMessage.of(run.head, profiles))
 
     def _add_events(self, run: RunProgress, message: EventsMessage) -> None:
-        """Add a message, or its halves where it is too large."""
+        """Add a message, or its halves if it is too large."""
         body = message.body()
         halves = message.halves() if len(body) > _MESSAGE_BYTES else ()
         for half in halves:
@@ -188,7 +188,7 @@ class PublishingHandler(CommittingHandler):
             self._changes.append(Change(entry, OpenRun(run.head.run_id, run.head_json, message.next_seq)))
 
     def _add_end_of(self, run: RunProgress, end: EndedMessage) -> None:
-        """Add a run's end, as far as the run itself could be written."""
+        """Add the end of a run, adjusted to what could be written of it."""
         if run.is_unknown:
             del self._runs[run.head.run_id]
         else:
@@ -202,7 +202,7 @@ class PublishingHandler(CommittingHandler):
         self._changes.append(Change(Entry(message.routing_key, message.message_id, message.body())))
 
     def _write_some(self) -> None:
-        """Write what there is room for, and note how far each run has come."""
+        """Write what fits, and note the progress of each run."""
         stored = self._outbox.write(self._changes)
         count = len(stored)
         written, self._changes = self._changes[:count], self._changes[count:]

@@ -1,4 +1,4 @@
-"""How far a run has come into the outbox: its first events without a gap, and an end that says how many."""
+"""How much of a run is in the outbox: its first events without a gap, and an end with their number."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ class RunProgress:
 
     head: RunHead
     head_json: str = field(init=False)
-    """JSON of `head`, which every change of the run carries."""
+    """JSON of `head`, part of every change of the run."""
     profiles: list[ProfileOfRun] = field(default_factory=list)
-    """Those that are in no message yet."""
+    """Profiles that are not in a message yet."""
     given: int = 0
     """How many events the board has reported."""
     kept: int = 0
-    """How many of them are in the outbox, or are to be written there: the first ones, without a gap."""
+    """How many of them are, or are about to be, in the outbox: the first ones, without a gap."""
     written: int | None = None
-    """How many are in the outbox; None: not even the run's start is."""
+    """How many are in the outbox; None if even the start of the run is not."""
     cut_because: str = ""
-    """Why nothing more of the run is written but its end."""
+    """Why only the end of the run is written from now on; empty if everything is."""
     is_unknown: bool = False
-    """Whether its start was given up: nothing of it is told, and its task-set stays in the queue."""
+    """Whether its start could not be written: nothing is published, and its task-set stays queued."""
     end: EndedMessage | None = None
-    """How it ended, if it has: not yet `shortened`."""
+    """How it ended, before `shortened`; None while it is running."""
 
     def __post_init__(self) -> None:
         self.head_json = self.head.model_dump_json()
 
     def cut(self, reason: str) -> None:
-        """Have nothing more of the run written; the first reason counts."""
+        """Write no more events of the run; the first reason counts."""
         if not self.cut_because:
             self.cut_because = reason
             extra = {"run_id": self.head.run_id, "board": self.head.board}
-            log.error("run %s: nothing more of it is written: %s", self.head.run_id, reason, extra=extra)
+            log.error("run %s: its further events are not written: %s", self.head.run_id, reason, extra=extra)
 
     def give_up(self, reason: str) -> None:
-        """What is not in the outbox will not come into it."""
+        """Drop what is not in the outbox."""
         self.profiles.clear()
         if self.written != self.kept:
             self.cut(reason)
@@ -53,12 +53,12 @@ class RunProgress:
             self.kept = self.written or 0
 
     def shortened(self, end: EndedMessage) -> EndedMessage:
-        """The run's end as it is told: events that could not be written are no part of the run."""
+        """The end as it is published: events that could not be written do not count."""
         if not self.cut_because:
             return end
-        told = end.reason or f"it ended as {end.outcome}"
+        ended = end.reason or f"it ended as {end.outcome}"
         missing = f"the last {self.given - self.kept} of its {self.given} events could not be written"
-        reason = f"{told}; {missing}: {self.cut_because}"
+        reason = f"{ended}; {missing}: {self.cut_because}"
         return end.model_copy(
             update={"outcome": Outcome.DISTRIBUTOR_LOST, "reason": reason, "events": self.kept}
         )

@@ -1,4 +1,4 @@
-"""The distributor's parts, put together, and the order in which they begin and end."""
+"""Assembles the distributor, and starts and ends its parts in order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ADOPTION_PAUSE_S: Final = 30.0
 _MEASURE_S: Final = 1.0
 _LOOK_S: Final = 0.05
 _CLOSING_S: Final = 7.0
-"""Left at the end for connections to a broker that no longer answers."""
+"""Reserved for closing connections to a broker that does not answer."""
 _SHUT_DOWN: Final = "the distributor was shut down"
 
 
@@ -45,8 +45,8 @@ class DistributorService:
 
     Args:
         settings: from the environment.
-        outbox: its own.
-        health: told what works.
+        outbox: belongs to this process.
+        health: reports which parts work.
 
     Raises:
         SettingsError: there are more boards than this process may have open files.
@@ -71,7 +71,7 @@ class DistributorService:
         )
 
     async def serve(self) -> None:
-        """Serve until cancelled; then stop the boards and give the broker what it has not got yet."""
+        """Serve until cancelled; then stop the boards and publish what is left in the outbox."""
         connecting = asyncio.create_task(self._stay_connected())
         serving = asyncio.create_task(self.pool.serve())
         try:
@@ -108,7 +108,7 @@ class DistributorService:
             self._health.set("consuming", False, "no connection to the broker")
 
     async def _adopt(self) -> None:
-        """Report the runs of those who are gone: at the start, also those of our own former life."""
+        """Adopt the outboxes of distributors that have ended, and close their runs."""
         while True:
             for run in await asyncio.to_thread(self._outbox.adopt):
                 self.dispatcher.submit(partial(self._report_lost, run))
@@ -116,7 +116,7 @@ class DistributorService:
             await asyncio.sleep(_ADOPTION_PAUSE_S)
 
     async def _measure(self) -> None:
-        """Keep the metrics up to date."""
+        """Update the metrics regularly."""
         metrics, seen = self._health.metrics, Counters()
         while True:
             metrics.outbox.set(await asyncio.to_thread(lambda: self._outbox.depth))
@@ -148,20 +148,20 @@ class DistributorService:
         rebooting.add_done_callback(self._tasks.discard)
 
     def _give_way(self, name: str) -> None:
-        """End a run whose decision can no longer reach us, and with it the board's only connection."""
+        """End the run on a board that another distributor has taken: decisions no longer reach this one."""
         self.pool.boards[name].stop_run(Outcome.DISTRIBUTOR_LOST, "another distributor has taken the board")
 
     async def _reboot(self, name: str) -> None:
         try:
             await self.pool.boards[name].reboot()
         except SessionError as error:
-            log.warning("%s: not rebooted: %s", name, error, extra={"board": name})
+            log.warning("%s: cannot be rebooted: %s", name, error, extra={"board": name})
 
     async def _end(self, connecting: asyncio.Task[None], serving: asyncio.Task[None]) -> None:
-        """Runs that are on have no result: the controller will put their task-sets back.
+        """End runs without a result, so that the controller requeues their task-sets; publish what is left.
 
-        Each part may use a part of the time that is left. A store that cannot keep something when the time of
-        the runs is up keeps nothing more of these runs.
+        Each step may use a share of the remaining time. If the outbox cannot take something by the deadline
+        of the runs, it takes nothing more of these runs.
         """
         deadline = Deadline(END_S - _CLOSING_S)
         runs_end = deadline.part(1 / 2)
@@ -173,7 +173,7 @@ class DistributorService:
         await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)
         self.dispatcher.submit(partial(self._handler.close_runs, _SHUT_DOWN))
         if not await asyncio.to_thread(self.dispatcher.close, deadline.part(1 / 2).left_s):
-            log.warning("what waits for the handlers is lost; who adopts the outbox closes its runs")
+            log.warning("pending events are lost; who adopts the outbox will close their runs")
         if not connecting.done():
             self._publisher.wake()
             await _until(self._is_drained, deadline.part(1 / 2))
@@ -181,21 +181,21 @@ class DistributorService:
             await asyncio.wait({connecting})
 
     def _is_drained(self) -> bool:
-        """Whether there is nothing to wait for in the outbox."""
+        """Whether the outbox is empty, or cannot be read."""
         try:
             return not self._outbox.depth
         except StoreUnavailableError as error:
-            log.warning("%s; what is in it is published after the next start", error)
+            log.warning("%s; its messages will be published after the next start", error)
             return True
 
 
 async def _until(is_so: Callable[[], bool], deadline: Deadline) -> None:
-    """Wait for a condition that nothing tells of, but not for longer than this."""
-    while not is_so() and deadline.left_s:  # noqa: ASYNC110 - nothing tells of it
+    """Poll a condition until it holds or the deadline has passed."""
+    while not is_so() and deadline.left_s:  # noqa: ASYNC110 - no event signals it
         await asyncio.sleep(_LOOK_S)
 
 
 async def serve(settings: DistributorSettings, health: Health) -> None:
-    """The distributor, until cancelled."""
+    """Run the distributor until cancelled."""
     with Outbox(settings.outbox_path, settings.outbox_max_mb * 1024 * 1024) as outbox:
         await DistributorService(settings, outbox, health).serve()

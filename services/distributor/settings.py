@@ -1,4 +1,4 @@
-"""What the distributor can be told by environment variables."""
+"""The settings of the distributor, read from environment variables."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class DistributorSettings(ServiceSettings):
     """Variables `TASKGEN_...`; see `.env.example`."""
 
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(default_factory=_own_name)
-    """Told apart by the controller, also two on one host and the former life of one."""
+    """Tells distributors apart, even two on one host, and a process from its predecessor."""
     boards: Annotated[str, checked(_addresses)]
     """Addresses and ranges, separated by commas or spaces."""
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
-    """Of boards that are given without one."""
+    """For boards given without a port."""
     binaries: Annotated[Path, checked(binaries_folder)] | None = None
-    """Folder of the tasks' binaries; none: the boards hold them already."""
+    """Folder with the binaries of the tasks; None: the boards have them already."""
     session: Annotated[str, checked(load_session)] = DEFAULT_SESSION
     """`module:Class` of the session that speaks the boards' protocol."""
     outbox_path: Path = Path("outbox")
-    """Folder on a volume that outlives the container."""
+    """Folder on a volume that outlives the process."""
     outbox_max_mb: int = Field(default=1024, ge=1)
     connect_timeout_s: float = Field(default=SESSION_DEFAULTS.connect_timeout_s, gt=0)
     frame_timeout_s: float = Field(default=SESSION_DEFAULTS.frame_timeout_s, gt=0)
@@ -62,7 +62,7 @@ class DistributorSettings(ServiceSettings):
         return _addresses(self.boards, self.port)
 
     def board_settings(self) -> BoardSettings:
-        """The same for all boards."""
+        """What applies to all boards."""
         return BoardSettings(
             session=SessionSettings(
                 connect_timeout_s=self.connect_timeout_s,

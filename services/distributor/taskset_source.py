@@ -1,4 +1,4 @@
-"""The `AssignmentSource` of a distributor service: one task-set from the queue for each free board."""
+"""The `AssignmentSource` of a distributor: fetches a task-set from the queue for each free board."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.dead_letters import park
@@ -17,7 +19,7 @@ from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import TASKSETS, declare, tasksets_queue
 from taskgen.boards.binaries import check_binaries
 from taskgen.errors import BrokerUnavailableError, MessageError, TaskSetError
-from taskgen.execution.assignment import Assignment
+from taskgen.execution.assignment import Assignment, AssignmentSource
 from taskgen.messages.codec import RefusedMessage, StartedMessage, TaskSetMessage, read_message
 from taskgen.run import Run
 from taskgen.taskset import TaskSet
@@ -27,25 +29,25 @@ log = logging.getLogger(__name__)
 
 _EMPTY_PAUSE_S: Final = 0.25
 _MAX_HELD_S: Final = 60.0
-"""So long a task-set waits for a board that has not lost it yet; the broker would wait 30 minutes."""
+"""How long a task-set waits for a board that has not lost it before; the broker would wait 30 minutes."""
 
 
 @dataclass(slots=True)
 class _Taken(Assignment):
-    """A task-set that is ours and unacknowledged, and the delivery that brought it."""
+    """A task-set that was fetched but not acknowledged, and its delivery."""
 
     tag: int = 0
     channel: Channel | None = None
     since: float = 0.0
 
 
-class TaskSetSource:
-    """Takes one task-set from the queue for each free board; it is acknowledged when its start is confirmed.
+class TaskSetSource(AssignmentSource):
+    """Fetches one task-set for each free board, and acknowledges it when the start of its run is confirmed.
 
     Args:
-        binaries: folder of the tasks' binaries, if they have to be sent.
-        has_others: whether a board of ours is there besides the ones given.
-        lost: a future of a board that gets an error when its lease is lost.
+        binaries: folder with the binaries of the tasks, if they have to be sent.
+        has_others: whether this distributor has a usable board besides the given ones.
+        lost: a future that fails when the lease of a board is lost.
         refuse: publishes that a task-set cannot be run.
     """
 
@@ -65,15 +67,15 @@ class TaskSetSource:
         self._is_closed = False
         self._held: list[_Taken] = []
         self._unconfirmed: dict[str, _Taken] = {}
-        """By the id of the message whose confirm allows to acknowledge it."""
+        """By the id of the message whose confirm allows the acknowledgement."""
         self._running: dict[tuple[str, int], str] = {}
         """Run ids, by task-set and attempt."""
 
     async def serve(self, connection: Connection) -> None:
-        """Take task-sets over this connection until it breaks; what is not begun then is forgotten.
+        """Fetch task-sets over this connection until it breaks; those not begun then go back to the queue.
 
         Raises:
-            BrokerError: it broke.
+            BrokerError: the connection is lost.
         """
         await declare(connection, [tasksets_queue()])
         channel = await connection.channel(confirms=True)
@@ -89,11 +91,12 @@ class TaskSetSource:
             self._held.clear()
 
     def close(self) -> None:
-        """Take nothing more; what is held goes back to the queue with the connection."""
+        """Fetch no more; what is held goes back to the queue when the connection ends."""
         self._is_closed = True
 
+    @override
     async def take(self, board: str) -> Assignment:
-        """See `AssignmentSource`; raises `BoardLeasedError` when the board is no longer ours."""
+        """Wait for a task-set for a board; raises `BoardLeasedError` when its lease is lost."""
         turn: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
         lost = self._lost(board)
         ends: set[asyncio.Future[Any]] = {turn, lost}
@@ -113,33 +116,35 @@ class TaskSetSource:
             await lost
         return turn.result()
 
+    @override
     def give_back(self, assignment: Assignment) -> None:
-        """See `AssignmentSource`."""
         if isinstance(assignment, _Taken) and assignment.channel is not None:
             _unless_broken(assignment.channel.give_back, assignment.tag)
 
+    @override
     def begun(self, assignment: Assignment, run: Run) -> None:
-        """See `AssignmentSource`: from the confirm of its start on, the controller answers for it."""
+        """From the confirm of its start on, the controller is responsible for the task-set."""
         if isinstance(assignment, _Taken):
             self._unconfirmed[StartedMessage.id_of(run.run_id)] = assignment
             self._running[assignment.taskset_id, assignment.attempt.number] = run.run_id
 
+    @override
     def ended(self, assignment: Assignment, run: Run) -> None:
-        """See `AssignmentSource`: the controller hears of it by events, and decides on another attempt."""
+        """The controller learns of the end from events, and decides on another attempt."""
         self._running.pop((assignment.taskset_id, assignment.attempt.number), None)
 
+    @override
     def boards_changed(self) -> None:
-        """See `AssignmentSource`."""
         self._hand_out()
 
     def confirmed(self, message_id: str) -> None:
-        """The broker has a message of ours; if a task-set's fate is in it, that is answered for."""
+        """The broker has confirmed a message: acknowledge the task-set that depended on it."""
         taken = self._unconfirmed.pop(message_id, None)
         if taken is not None and taken.channel is not None:
             _unless_broken(taken.channel.acknowledge, taken.tag)
 
     async def _fetch(self, channel: Channel) -> bool:
-        """Take one task-set, if there is one."""
+        """Fetch one task-set, if there is one."""
         delivery = await channel.get(TASKSETS)
         if delivery is None:
             return False
@@ -153,7 +158,7 @@ class TaskSetSource:
     def _take_over(self, delivery: Delivery, channel: Channel) -> None:
         message = read_message(delivery.body)
         if not isinstance(message, TaskSetMessage):
-            raise MessageError(f"a {message.kind} is no task-set")
+            raise MessageError(f"a {message.kind} is not a task-set")
         if self._is_running_already(message, delivery.tag, channel):
             return
         try:
@@ -181,7 +186,7 @@ class TaskSetSource:
         self._hand_out()
 
     def _is_running_already(self, message: TaskSetMessage, tag: int, channel: Channel) -> bool:
-        """Whether this came before, over a connection that broke, and is being run by us all the same."""
+        """Whether this is a redelivery after a lost connection, of a task-set that is being run."""
         run_id = self._running.get((message.taskset_id, message.attempt))
         if run_id is None:
             return False
@@ -193,7 +198,7 @@ class TaskSetSource:
         return True
 
     def _hand_out(self) -> None:
-        """Give what is held to boards that wait, if possible to ones that have not lost it yet."""
+        """Assign held task-sets to waiting boards, preferably to boards that have not lost them before."""
         for taken in [] if self._is_closed else list(self._held):
             free = [board for board, turn in self._waiting.items() if not turn.done()]
             fresh = [board for board in free if taken.attempt.prefers(board)]
@@ -206,8 +211,8 @@ class TaskSetSource:
 
 
 def _unless_broken(tell: Callable[[int], None], tag: int) -> None:
-    """Tell the broker what becomes of a delivery; a broken channel has given it back already."""
+    """Acknowledge or return a delivery; a broken channel has returned it already."""
     try:
         tell(tag)
     except BrokerUnavailableError as error:
-        log.info("a task-set will be delivered again: %s", error)
+        log.info("a task-set will be redelivered: %s", error)

@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_read_stays_and_keeps_nobody_from_the_others(
         assert [one.run_id for one in outbox.adopt()] == ["r"]
         assert outbox.depth == 1
     assert damaged.read_bytes() == b"no database at all" * 100
-    assert "outbox-0.db is left as it is" in caplog.text
+    assert "cannot adopt outbox-0.db" in caplog.text
 
 
 def test_a_folder_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
