@@ -84,7 +84,7 @@ class PublishingHandler(CommittingHandler):
             if run.end is not None:
                 self._add_end_of(run, run.end)
         if count := sum(change.entry.kind == "quarantined" for change in lost):
-            log.error("%d quarantined messages could not be written and are lost", count)
+            log.error("quarantined messages lost, as they could not be written: %d", count)
         with suppress(StoreUnavailableError):  # which the caller has reported
             self.commit()
 

@@ -177,7 +177,10 @@ def test_a_profile_that_cannot_be_taken_cuts_its_run_and_ends_it(lab: Lab, later
         assert not lab.give(tasks, later)
     lab.end(tasks, Outcome.STOPPED_BY_RULE)
     assert lab.is_committed()
-    reason = f"the last {2 + later} of its {5 + later} events could not be written: a profile"
+    which = "an earlier profile" if later else "a profile"
+    reason = (
+        f"the last {2 + later} of its {5 + later} events could not be written: {which} could not be handled"
+    )
     assert assert_whole(lab.told(tasks), Outcome.DISTRIBUTOR_LOST, reason) == 3
 
 
@@ -185,4 +188,4 @@ def test_quarantined_bytes_that_are_lost_are_said_so(lab: Lab, caplog: pytest.Lo
     lab.fill()
     lab.calls.quarantine(None, Quarantined("no frame", b"?", "board:1", now()))
     lab.give_up()
-    assert "quarantined messages that could not be written, and are lost: 1" in caplog.text
+    assert "quarantined messages lost, as they could not be written: 1" in caplog.text
