@@ -110,15 +110,15 @@ def board() -> Iterator[str]:
         ("show text.db", "text.db: "),
         ("board --listen nowhere", "'nowhere' is not an IPv4 address or range: "),
         ("board --fault tired", "unknown fault 'tired'; choose from"),
-        ("status --amqp-url amqp://127.0.0.1:99999/", "--amqp-url: has no host, or no port from 1 to"),
+        ("status --amqp-url amqp://127.0.0.1:99999/", "--amqp-url: has an invalid host or port; write"),
         ("status --amqp-url amqp://127.0.0.1:abc/", "write amqp://user:password@host:5672/vhost"),
-        ("status --amqp-url amqp://[::1/", "--amqp-url: has no host"),
+        ("status --amqp-url amqp://[::1/", "--amqp-url: has an invalid host"),
         (
             "parked list --amqp-url amqp://h/?ssl_options=(",
             "--amqp-url: amqp://h/: '(' was never closed",
         ),
         ("setup --amqp-url amqps://h/?ssl_options={'ca_certs':'/no'}", "its ssl_options: [Errno 2] No"),
-        ("setup --management-url http://127.0.0.1:abc", "--management-url: has no host, or no port"),
+        ("setup --management-url http://127.0.0.1:abc", "--management-url: has an invalid host or port"),
         ("fly", "No such command 'fly'"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(here: Path, board: str, command
 def test_a_wrong_variable_is_named_where_no_option_is_given(here: Path) -> None:
     ended = run_taskgen("status", cwd=here, TASKGEN_AMQP_URL="amqp://127.0.0.1:99999/")
     assert ended.returncode == 2
-    assert ended.stderr.startswith("taskgen: TASKGEN_AMQP_URL: has no host")
+    assert ended.stderr.startswith("taskgen: TASKGEN_AMQP_URL: has an invalid host")
 
 
 def test_no_command_at_all_shows_the_commands(here: Path) -> None:

@@ -252,7 +252,7 @@ def test_a_service_on_a_broker_without_its_definitions_says_what_is_missing_and_
     done = run_taskgen("stop", "--all", cwd=tmp_path, TASKGEN_AMQP_URL=restricted.url("cli"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     for line in (said, done.stderr):
-        assert "there is no exchange taskgen.handlers.dlx" in line
+        assert "exchange taskgen.handlers.dlx does not exist" in line
         assert "import the definitions" in line
     restricted.load()
     with Service(

@@ -90,7 +90,7 @@ def test_every_store_has_the_first_events_of_each_run_and_the_run_is_closed_and_
         wait_until(lambda: "is lost there" in first.log, 60, "the first batch to be given up")
         make_room(first)
         assert first.process.wait(timeout=60) == 0, first.log
-        assert "ended hard" not in first.log
+        assert "and is killed" not in first.log
         broker.start()
         services.distributor()
 

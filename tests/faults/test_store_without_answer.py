@@ -63,7 +63,7 @@ def test_a_service_that_is_held_by_a_call_without_an_answer_ends_all_the_same() 
         assert "serves" in process.stderr.readline() + process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 1
-        assert "ended hard" in process.stderr.read()
+        assert "and is killed" in process.stderr.read()
 
 
 @pytest.fixture

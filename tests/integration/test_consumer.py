@@ -94,7 +94,7 @@ def test_a_wrong_setting_ends_a_service_with_a_line_that_names_it(
 def test_a_variable_that_has_to_be_set_is_named() -> None:
     with Service("postgres_sink") as service:
         assert service.process.wait(timeout=60) == 2
-        assert service.log == "postgres_sink: TASKGEN_POSTGRES_DSN is not set; it has to be\n"
+        assert service.log == "postgres_sink: TASKGEN_POSTGRES_DSN is required\n"
 
 
 def test_a_database_that_refuses_the_user_ends_a_service_with_one_line(

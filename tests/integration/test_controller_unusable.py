@@ -81,7 +81,7 @@ def test_a_start_whose_run_is_of_another_task_set_is_rejected_and_the_next_contr
         lab.distributor.client.publish(EVENTS, f"started.{OTHER_BOARD}", other.body())
         wait_until(lambda: len(dead_letters_of(lab.url, CONTROLLER)) == 1, 30, "it to be dead-lettered")
         controller.kill()
-    assert "disagree about taskset_id" in dead_letters_of(lab.url, CONTROLLER)[0].reason
+    assert "have different taskset_ids" in dead_letters_of(lab.url, CONTROLLER)[0].reason
     with lab.controller() as controller:
         controller.wait_healthy()
         lab.finishes(message)

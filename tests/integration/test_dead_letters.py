@@ -110,7 +110,7 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
     asyncio.run(delete())
     done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
-    assert f"there is no queue {QUEUE.name}" in done.stderr
+    assert f"the queue {QUEUE.name} does not exist" in done.stderr
     wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
 
 

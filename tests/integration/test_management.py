@@ -83,7 +83,7 @@ def test_a_service_does_without_an_api_that_breaks_off(amqp_vhost_url: str, tmp_
         ) as service,
     ):
         service.wait_healthy()
-        assert "the limits of queues are left as they are" in service.log
+        assert "the limits of queues were not changed" in service.log
         assert service.stop() == 0
 
 
@@ -92,4 +92,4 @@ def test_setup_says_in_one_line_that_what_answers_is_no_api(amqp_vhost_url: str,
         done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "what answers there is no management API" in done.stderr
+    assert "what answers there is not a management API" in done.stderr

@@ -116,5 +116,5 @@ def test_configuring_again_replaces(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"log level: 'loud' is none of DEBUG, INFO"):
+    with pytest.raises(SettingsError, match=r"log level: 'loud' is not one of DEBUG, INFO"):
         configure_logs("console", "loud")

@@ -108,7 +108,7 @@ def a_start(**of_run: str) -> bytes:
             .replace(b'"types":[]', b'"types":["START"]'),
             "different lengths",
         ),
-        (a_start(taskset_id="another"), "disagree about taskset_id"),
+        (a_start(taskset_id="another"), "have different taskset_ids"),
         (a_start(board="b" * 201), "board"),
         (a_start(board="ü" * 101), "board"),
     ],

@@ -28,5 +28,5 @@ def test_the_variable_counts_for_more_than_the_file(secrets: Path, monkeypatch: 
 
 def test_a_folder_that_is_not_there_is_named(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKGEN_SECRETS_DIR", str(secrets / "absent"))
-    with pytest.raises(SettingsError, match=r"TASKGEN_SECRETS_DIR: .*absent is no folder"):
+    with pytest.raises(SettingsError, match=r"TASKGEN_SECRETS_DIR: .*absent is not a folder"):
         load_settings(ServiceSettings)

@@ -34,7 +34,7 @@ def test_what_is_given_counts_for_more_than_a_variable(monkeypatch: pytest.Monke
 
 def test_what_has_to_be_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASKGEN_POSTGRES_DSN")
-    with pytest.raises(SettingsError, match=r"^TASKGEN_POSTGRES_DSN is not set"):
+    with pytest.raises(SettingsError, match=r"^TASKGEN_POSTGRES_DSN is required"):
         load_settings(OwnSettings)
 
 

@@ -1,4 +1,4 @@
-"""One channel: what is asked of the broker is awaited, what it refuses becomes one of our errors."""
+"""A channel: requests to the broker are awaited, and its refusals become errors of ours."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Waiting = asyncio.Future[Any]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message that the broker handed to us; it is ours until it is acknowledged."""
+    """A message that was delivered and is not acknowledged yet."""
 
     tag: int
     body: bytes
@@ -46,7 +46,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """What the broker says of a queue."""
+    """The state of a queue."""
 
     name: str
     messages: int
@@ -59,7 +59,7 @@ class Channel:
 
     def __init__(self, raw: RawChannel, connection_lost: asyncio.Future[None]) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Gets a `BrokerError` when the channel breaks, or a consumer on it is cancelled by the broker."""
+        """A future that fails with `BrokerError` when the channel breaks or a consumer is cancelled."""
         self.lost.add_done_callback(_mark_seen)
         self._raw = raw
         self._waiting: set[_Waiting] = set()
@@ -75,20 +75,20 @@ class Channel:
         connection_lost.add_done_callback(self._on_connection_lost)
 
     async def confirm(self) -> None:
-        """Have the broker confirm what is published on this channel from now on."""
+        """Have the broker confirm messages that are published on this channel from now on."""
         await self._ask(partial(self._raw.confirm_delivery, self._on_confirm))
         self._is_confirming = True
 
     async def set_prefetch(self, count: int) -> None:
-        """How many messages each consumer started from now on may hold unacknowledged."""
+        """Limit how many unacknowledged messages each consumer that starts from now on may hold."""
         await self._ask(self._raw.basic_qos, prefetch_count=count, global_qos=False)
 
     async def declare_exchange(self, name: str, kind: str) -> None:
-        """Make sure that a durable exchange is there."""
+        """Declare a durable exchange."""
         await self._ask(self._raw.exchange_declare, exchange=name, exchange_type=kind, durable=True)
 
     async def find_exchange(self, name: str) -> None:
-        """See that an exchange is there, without making it; nobody is refused this."""
+        """Check that an exchange exists, without declaring it; no permission is needed."""
         await self._ask(self._raw.exchange_declare, exchange=name, passive=True)
 
     async def declare_queue(
@@ -99,7 +99,7 @@ class Channel:
         durable: bool = True,
         exclusive: bool = False,
     ) -> QueueState:
-        """Make sure that a queue is there; an empty name has the broker choose one."""
+        """Declare a queue; for an empty name the broker chooses one."""
         frame = await self._ask(
             self._raw.queue_declare,
             queue=name,
@@ -110,18 +110,18 @@ class Channel:
         return QueueState(frame.method.queue, frame.method.message_count, frame.method.consumer_count)
 
     async def queue_state(self, name: str) -> QueueState:
-        """Ask about a queue, without making it."""
+        """The state of a queue, without declaring it."""
         frame = await self._ask(self._raw.queue_declare, queue=name, passive=True)
         return QueueState(name, frame.method.message_count, frame.method.consumer_count)
 
     async def delete_queue(self, name: str) -> None:
-        """Delete a queue with what is in it."""
+        """Delete a queue and its messages."""
         await self._ask(self._raw.queue_delete, queue=name)
 
     async def bind(
         self, queue: str, exchange: str, key: str, arguments: Mapping[str, str] | None = None
     ) -> None:
-        """Have an exchange put messages into a queue; a headers exchange goes by the arguments."""
+        """Bind a queue to an exchange; for a headers exchange the arguments count."""
         await self._ask(partial(self._raw.queue_bind, queue, exchange, key, arguments))
 
     def publish(
@@ -134,7 +134,7 @@ class Channel:
         headers: Mapping[str, Any] | None = None,
         is_persistent: bool = True,
     ) -> asyncio.Future[None]:
-        """Send a message; it is in a queue, on disk, when the future is done without an error.
+        """Publish a message; the future is done when it is in a queue, on disk.
 
         On a channel without confirms the future is done at once, and nobody knows. An error other than
         `UnroutableError` says "unknown": publish it again with the same id.
@@ -171,7 +171,7 @@ class Channel:
         *,
         arguments: Mapping[str, Any] | None = None,
     ) -> str:
-        """Have messages of a queue handed to a callback, in the loop; returns the consumer's tag."""
+        """Consume a queue: messages are given to the callback in the loop; returns the consumer's tag."""
         tags: list[str] = []
 
         def take(_: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401 - pika's
@@ -185,11 +185,11 @@ class Channel:
         return tags[0]
 
     async def cancel(self, consumer: str) -> None:
-        """Have no more messages handed over."""
+        """Cancel a consumer."""
         await self._ask(self._raw.basic_cancel, consumer_tag=consumer)
 
     async def get(self, queue: str) -> Delivery | None:
-        """Take one message, if there is one; one call at a time."""
+        """Get one message, if there is one; call it once at a time."""
         self._getting = asyncio.get_running_loop().create_future()
         try:
             self._tell(partial(self._raw.basic_get, queue, self._on_get))
@@ -199,21 +199,21 @@ class Channel:
             self._getting = None
 
     def acknowledge(self, tag: int, *, up_to: bool = False) -> None:
-        """Give up a message, or all up to it: it is stored."""
+        """Acknowledge a message, or all up to it."""
         self._tell(partial(self._raw.basic_ack, tag, multiple=up_to))
 
     def give_back(self, tag: int) -> None:
-        """Have a message delivered again, to anyone."""
+        """Return a message to its queue."""
         self._tell(partial(self._raw.basic_nack, tag, requeue=True))
 
     async def close(self) -> None:
-        """Close it; messages held go back to their queues."""
+        """Close the channel; unacknowledged messages go back to their queues."""
         if self._raw.is_open:
             self._tell(self._raw.close)
             await asyncio.wait({self.lost}, timeout=5)
 
     async def _ask(self, method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - a frame of pika's
-        """Call a method of pika's that answers by a callback."""
+        """Call a method of pika that answers through a callback."""
         answer: _Waiting = asyncio.get_running_loop().create_future()
         self._waiting.add(answer)
         try:
@@ -246,7 +246,7 @@ class Channel:
             if is_acknowledged:
                 done.set_result(None)
             else:
-                done.set_exception(BrokerUnavailableError("the broker could not keep a message"))
+                done.set_exception(BrokerUnavailableError("the broker could not store a message"))
 
     def _on_return(self, _: object, method: Any, properties: Any, __: bytes) -> None:  # noqa: ANN401 - pika's
         done = self._unconfirmed.get(self._tag_by_message_id.get(properties.message_id, -1))
@@ -262,7 +262,7 @@ class Channel:
         if isinstance(reason, ChannelClosedByBroker):
             kind = _BY_REPLY_CODE.get(reason.reply_code, BrokerUnavailableError)
         if kind is not CredentialsError and not self._waiting:
-            # Not what we asked for was wrong: somebody deleted a queue, or a delivery was held for too long.
+            # The request was not wrong: a queue was deleted, or a delivery was held for too long.
             kind = BrokerUnavailableError
         self._break(kind(getattr(reason, "reply_text", "") or repr(reason)))
 
@@ -281,7 +281,7 @@ class Channel:
 
 
 def resolve(future: asyncio.Future[Any], value: object) -> None:
-    """Give a future its value, unless whoever waited has gone."""
+    """Resolve a future, unless its waiter was cancelled."""
     if not future.done():
         future.set_result(value)
 
@@ -298,11 +298,11 @@ def _delivery(method: Any, properties: Any, body: bytes) -> Delivery:  # noqa: A
 
 
 def _text(value: str | bytes) -> str:
-    """Pika leaves what is no UTF-8 as bytes."""
+    """A text of a message's properties; pika leaves invalid UTF-8 as bytes."""
     return value if isinstance(value, str) else value.decode(errors="backslashreplace")
 
 
 def _mark_seen(future: asyncio.Future[None]) -> None:
-    """A broken channel that nobody waits for any longer is no fault."""
+    """Mark the error as seen: a broken channel may have no waiter left."""
     if not future.cancelled():
         future.exception()

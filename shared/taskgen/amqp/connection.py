@@ -27,27 +27,27 @@ _OPEN_S: Final = 15
 _CLOSE_S: Final = 5
 _HEARTBEAT_S: Final = 20
 _BLOCKED_S: Final = 600
-"""A broker that is short of memory or disk blocks its publishers; they wait so long before they break off."""
+"""How long publishers wait for a broker that blocks them because it is short of memory or disk."""
 _ODD: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError, SyntaxError)
-"""What pika raises for options that it cannot read: each is evaluated as Python."""
+"""What pika raises for invalid options, which it evaluates as Python."""
 _REFUSED: Final = frozenset({403, 530})
-"""Reply codes of a broker that does not want this user, or not in this virtual host."""
+"""Reply codes for a user who may not connect, or not to this virtual host."""
 _FULL: Final = re.compile(r"connection limit|has reached the")
-"""In the text of a 530 that others are the reason for: too many connections, or too many channels."""
+"""In the text of a 530 for too many connections or channels, which may be over later."""
 _REPLY: Final = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (.*)", re.DOTALL)
-"""What the broker said, in the text of pika's `Probable...Error`."""
+"""The broker's reply in the text of pika's `Probable...Error`."""
 
 _PROBABLE_ERRORS = (ProbableAccessDeniedError, ProbableAuthenticationError)
-"""The connection ended during the handshake: said so by the broker, or cut by whoever died meanwhile."""
+"""The connection ended during the handshake, because of a refusal or a failure."""
 
 
 class Connection:
-    """An open connection; made by `connection`."""
+    """An open connection; `connection` makes it."""
 
     def __init__(self, raw: AsyncioConnection, lost: asyncio.Future[None]) -> None:
         self._raw = raw
         self.lost = lost
-        """Gets a `BrokerError` when the connection breaks."""
+        """A future that fails with `BrokerError` when the connection breaks."""
 
     async def channel(self, *, confirms: bool = False, prefetch: int = 0) -> Channel:
         """Open a channel.
@@ -75,25 +75,25 @@ class Connection:
 
 
 class _PikaConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types here
-    """Pika's connection, whose end can be asked for while it is being opened."""
+    """Pika's connection, corrected so that it can be closed while it is being opened."""
 
     def _on_connection_workflow_done(self, result: Any) -> None:  # noqa: ANN401 - a connection or an error
-        # Pika gives the class of the error then, takes it for a connection, and fails in the event loop.
+        # In this case pika passes the class of the error, takes it for a connection, and fails in the loop.
         super()._on_connection_workflow_done(result() if isinstance(result, type) else result)
 
 
 @asynccontextmanager
 async def connection(url: str, name: str) -> AsyncIterator[Connection]:
-    """A connection while the context is open.
+    """Open a connection, and close it with the context.
 
     Args:
         url: `amqp://user:password@host:5672/vhost`.
         name: shown by the broker's management.
 
     Raises:
-        BrokerUnavailableError: no broker answers there now.
-        CredentialsError: the broker does not want this user.
-        SettingsError: the URL cannot be understood.
+        BrokerUnavailableError: no broker answers.
+        CredentialsError: the broker refuses this user.
+        SettingsError: the URL is invalid.
     """
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[AsyncioConnection] = loop.create_future()
@@ -133,16 +133,16 @@ def _fail(future: asyncio.Future[Any], error: BrokerError) -> None:
 
 
 def _mark_seen(future: asyncio.Future[None]) -> None:
-    """A broken connection that nobody waits for any longer is no fault."""
+    """Mark the error as seen: a broken connection may have no waiter left."""
     if not future.cancelled():
         future.exception()
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """What pika needs for a connection of this name.
+    """Pika's parameters for a connection of this name.
 
     Raises:
-        SettingsError: the URL cannot be understood, or a file that it names cannot be read.
+        SettingsError: the URL is invalid, or a file that it names cannot be read.
     """
     try:
         found = pika.URLParameters(url)
@@ -160,21 +160,21 @@ def parameters(url: str, name: str) -> pika.URLParameters:
 
 
 def check_broker_url(url: str) -> None:
-    """Be sure that a connection can be asked for.
+    """Check a broker's URL.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: it is invalid.
     """
     parameters(url, "")
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with the options; most errors quote them, which may hold a password by mistake."""
+    """What is wrong with the options, without quoting them: they may hold a password by mistake."""
     return error.msg if isinstance(error, SyntaxError) else "its options (?...) cannot be understood"
 
 
 def _translated(error: BaseException, url: str) -> BrokerError:
-    """An error of pika's, with which a connection to `url` ended or did not begin, as one of ours."""
+    """Translate the error with which a connection to `url` ended or failed to open."""
     code, text = _reply(error)
     is_refused = code in _REFUSED and not _FULL.search(text)
     where = without_password(url)
@@ -187,7 +187,7 @@ def _translated(error: BaseException, url: str) -> BrokerError:
 
 
 def _reply(error: BaseException) -> tuple[int, str]:
-    """The code and the text with which the broker ended it; 0 and nothing if it just was gone."""
+    """The code and text with which the broker closed it; 0 and an empty text if it did not."""
     if isinstance(error, ConnectionClosedByBroker):
         return error.reply_code, error.reply_text
     found = _REPLY.match(str(error)) if isinstance(error, _PROBABLE_ERRORS) else None
@@ -195,7 +195,7 @@ def _reply(error: BaseException) -> tuple[int, str]:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong at last, out of the layers that pika wraps around it."""
+    """The innermost error of those that pika wraps around each other."""
     while inner := [
         one for one in getattr(error, "exceptions", error.args) if isinstance(one, BaseException)
     ]:

@@ -1,4 +1,4 @@
-"""Parking queues: messages that a consumer could not understand, kept for people to look at."""
+"""Dead letters: messages that a consumer could not process, kept for inspection in `<queue>.parked`."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ ROUTING_KEY: Final = "x-taskgen-routing-key"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message in a parking queue, put there by its consumer, or by the broker at its delivery limit."""
+    """A message dead-lettered by its consumer, or by the broker at the delivery limit."""
 
     delivery: Delivery
 
     @property
     def message_id(self) -> str:
-        """Of the message."""
+        """Id of the message."""
         return self.delivery.message_id
 
     @property
     def reason(self) -> str:
-        """Why it was parked."""
+        """Why it was dead-lettered."""
         if REASON in self.delivery.headers:
             return str(self.delivery.headers[REASON])
         return f"{self._death.get('reason', 'unknown')}, by the broker"
 
     @property
     def routing_key(self) -> str:
-        """With which it came to its consumer."""
+        """The key with which it reached its consumer."""
         keys = _listed(self._death.get("routing-keys")) or [""]
         return str(self.delivery.headers.get(ROUTING_KEY, keys[0]))
 
     @property
     def _death(self) -> dict[str, Any]:
-        """What the broker notes when it dead-letters, if it is that: anybody may publish such a header."""
+        """The broker's header about dead-lettering, if it is valid: anybody may publish such a header."""
         deaths = _listed(self.delivery.headers.get("x-death"))
         return deaths[0] if deaths and isinstance(deaths[0], dict) else {}
 
 
 def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> asyncio.Future[None]:
-    """Put a message into a queue's parking queue; done when the broker has confirmed it.
+    """Publish a message to the dead-letter queue of its queue; done when the broker has confirmed it.
 
     Args:
         channel: confirms.
-        queue: where the message came from.
+        queue: where it was consumed.
         delivery: the message.
-        reason: why it cannot be handled there.
+        reason: why it cannot be processed.
     """
     headers = {REASON: brief(reason), QUEUE: queue, ROUTING_KEY: delivery.routing_key}
     name = delivery.message_id or new_id()
@@ -66,7 +66,7 @@ def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> async
 
 
 async def dead_letters(link: Connection, queue: str) -> list[DeadLetter]:
-    """What is in a queue's parking queue; it stays there.
+    """The dead letters of a queue; they stay there.
 
     Raises:
         TopologyError: there is no such queue.
@@ -75,11 +75,11 @@ async def dead_letters(link: Connection, queue: str) -> list[DeadLetter]:
     try:
         return [one async for one in _taken(channel, queue)]
     finally:
-        await channel.close()  # which gives all of them back
+        await channel.close()  # which returns all of them
 
 
 async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bool]) -> int:
-    """Put parked messages back into their queue, at its end; returns how many.
+    """Requeue dead letters, at the end of their queue; returns how many.
 
     Args:
         link: a connection.
@@ -105,29 +105,29 @@ async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter],
                 channel.acknowledge(one.delivery.tag)
                 count += 1
     except UnroutableError as error:
-        raise UnroutableError(f"there is no queue {queue} to put messages back into") from error
+        raise UnroutableError(f"the queue {queue} does not exist") from error
     except BrokerUnavailableError as error:
-        raise BrokerUnavailableError(f"{count} were put back, then: {error}") from error
+        raise BrokerUnavailableError(f"{count} were requeued, then: {error}") from error
     finally:
         await channel.close()
     return count
 
 
 async def _leading_into(link: Connection, queue: str) -> Channel:
-    """A channel for publishing, where there is what to publish to: without it, the channel would break."""
+    """A channel for publishing to an exchange that exists; otherwise the broker would close the channel."""
     channel = await link.channel(confirms=True)
     try:
         await channel.find_exchange(inbox(queue))
     except TopologyError as error:
         raise TopologyError(
-            f"there is no exchange {inbox(queue)} to put messages back through: start the consumer of "
+            f"the exchange {inbox(queue)} does not exist: start the consumer of "
             f"{queue}, import the definitions, or run `taskgen setup`"
         ) from error
     return channel
 
 
 async def drop(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bool]) -> int:
-    """Delete parked messages for good; returns how many.
+    """Delete dead letters permanently; returns how many.
 
     Raises:
         TopologyError: there is no such parking queue.
@@ -145,7 +145,7 @@ async def drop(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bo
 
 
 async def _taken(channel: Channel, queue: str) -> AsyncIterator[DeadLetter]:
-    """The messages that are parked now, each once: those that come meanwhile are left alone."""
+    """The dead letters that are there now, each once; later ones are left alone."""
     state = await channel.queue_state(parking(queue))
     for _ in range(state.messages):
         delivery = await channel.get(parking(queue))
@@ -159,5 +159,5 @@ def _listed(value: object) -> list[Any]:
 
 
 def _own_headers(delivery: Delivery) -> dict[str, Any]:
-    """The headers without those that brokers and this module add."""
+    """The headers, without those that brokers and this module add."""
     return {name: value for name, value in delivery.headers.items() if not name.startswith("x-")}

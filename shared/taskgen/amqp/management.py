@@ -1,4 +1,4 @@
-"""RabbitMQ's management API, for what AMQP cannot do: policies, and what queues there are."""
+"""RabbitMQ's management API, for what AMQP cannot do: setting policies and listing queues."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _COMPARED: Final = ("pattern", "apply-to", "priority", "definition")
 
 
 class QueueCounts(NamedTuple):
-    """How many messages a queue had some seconds ago; None: the broker has not counted yet, or never does."""
+    """How many messages a queue had some seconds ago; None if the broker has not counted them."""
 
     ready: int | None
-    """To be delivered."""
+    """Ready for delivery."""
     held: int | None
-    """By a consumer, which has not acknowledged them."""
+    """Delivered but not acknowledged."""
 
 
 class Management:
-    """The API as one user sees one virtual host. Its methods block.
+    """The API for one user and one virtual host; its methods block.
 
     All of them raise `BrokerUnavailableError`: it does not answer; `CredentialsError`: it refuses this
     user; `TopologyError`: there is no such virtual host.
@@ -62,7 +62,7 @@ class Management:
         self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
     def queues(self) -> dict[str, QueueCounts]:
-        """The names of all queues, each with how many messages it has."""
+        """All queues by name, with their numbers of messages."""
         columns = "name,messages_ready,messages_unacknowledged"
         found = self._listed(f"/queues/{self._vhost}?columns={columns}", "name")
         return {
@@ -71,7 +71,7 @@ class Management:
         }
 
     def set_policies(self, policies: Iterable[Policy]) -> list[str]:
-        """Make policies, or change those that differ; returns the names of these."""
+        """Set policies that do not exist or differ; returns their names."""
         there = self._policies()
         changed = [one for one in policies if not _is_same(one, there.get(one["name"]))]
         for policy in changed:
@@ -79,7 +79,7 @@ class Management:
         return [policy["name"] for policy in changed]
 
     def add_policies(self, queues: Iterable[Queue]) -> list[str]:
-        """Give queues that no policy applies to ours; returns the names of these."""
+        """Set our policies for queues that no policy applies to; returns their names."""
         there, rest = self._policies(), for_all_others()
         patterns = [one["pattern"] for name, one in there.items() if name != rest["name"]]
         free = [queue for queue in queues if not any(_applies(one, queue) for one in patterns)]
@@ -98,10 +98,10 @@ class Management:
         self._ask("PUT", f"/policies/{self._vhost}/{quote(policy['name'], safe='')}", body)
 
     def _listed(self, path: str, *names: str) -> list[dict[str, Any]]:
-        """A list of objects that have texts of these names."""
+        """A list of objects with texts of these names."""
         found = self._ask("GET", path)
         if not (isinstance(found, list) and all(_has_texts(one, names) for one in found)):
-            raise BrokerUnavailableError(f"{self.name}: what answers there is no management API")
+            raise BrokerUnavailableError(f"{self.name}: what answers there is not a management API")
         return found
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
@@ -113,9 +113,9 @@ class Management:
             return json.loads(content) if content else None
         except HTTPError as error:
             raise self._translated(error) from error
-        except (HTTPException, OSError, ValueError) as error:  # cut off, not there, or not even HTTP or JSON
+        except (HTTPException, OSError, ValueError) as error:  # cut off, absent, or not even HTTP or JSON
             raise BrokerUnavailableError(
-                f"{self.name}: no management API answers there: {brief(repr(error))}"
+                f"{self.name}: no management API answers: {brief(repr(error))}"
             ) from error
 
     def _translated(self, error: HTTPError) -> BrokerError:
@@ -128,7 +128,7 @@ class Management:
 
 
 def find_management(url: str | None, amqp_url: str) -> Management | None:
-    """The management API: at a URL, or where a broker at its usual port usually has it.
+    """Find the management API: at a URL, or at the default port of a broker that uses its own default port.
 
     Args:
         url: taken as it is; None: to be found, and None returned if it is not there.
@@ -138,7 +138,7 @@ def find_management(url: str | None, amqp_url: str) -> Management | None:
         return Management(url, amqp_url)
     broker = urlsplit(amqp_url)
     if (broker.port or _AMQP_PORT) != _AMQP_PORT:
-        return None  # a broker that was moved; who knows whose API is at the usual port
+        return None  # the API at the default port may belong to another broker
     host = f"[{broker.hostname}]" if ":" in (broker.hostname or "") else broker.hostname
     found = Management(f"http://{host}:{_PORT}", amqp_url)
     try:
@@ -149,7 +149,7 @@ def find_management(url: str | None, amqp_url: str) -> Management | None:
 
 
 async def add_limits(settings: ServiceSettings, queues: Iterable[Queue]) -> None:
-    """Give queues that no policy applies to their limits, where this user may; it is said if not."""
+    """Set the limits of queues that no policy applies to, if this user may; log it if not."""
 
     def add() -> list[str]:
         management = find_management(settings.management_url, settings.amqp_url)
@@ -158,7 +158,7 @@ async def add_limits(settings: ServiceSettings, queues: Iterable[Queue]) -> None
     try:
         added = await asyncio.to_thread(add)
     except BrokerError as error:
-        log.info("the limits of queues are left as they are: %s", error)
+        log.info("the limits of queues were not changed: %s", error)
     else:
         if added:
             log.info("policies set: %s", ", ".join(added))
@@ -169,7 +169,7 @@ def _has_texts(one: object, names: Iterable[str]) -> bool:
 
 
 def _body(error: HTTPError) -> str:
-    """The beginning of what the answer says, as far as it came."""
+    """The beginning of the answer's body, as far as it could be read."""
     with error, suppress(HTTPException, OSError):
         return error.read(500).decode(errors="replace")
     return ""
@@ -182,5 +182,5 @@ def _is_same(ours: Policy, theirs: Policy | None) -> bool:
 def _applies(pattern: str, queue: Queue) -> bool:
     try:
         return re.search(pattern, queue.name) is not None
-    except re.error:  # it is Erlang's dialect; whose policy we cannot read we do not override
+    except re.error:  # Erlang's dialect differs; a policy that cannot be understood is not overridden
         return True

@@ -1,4 +1,4 @@
-"""Policies: the limits of the queues. Unlike arguments they can change while the queues are used."""
+"""Policies: limits of queues. Unlike arguments, they can be changed while the queues are in use."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Final
 from taskgen.amqp.topology import HANDLERS_DLX, TASKSETS, Queue, all_queues, dlx
 
 MAX_TASKSETS: Final = 10_000
-"""So many may wait for a board; who submits more is held back."""
+"""How many task-sets may wait for a board; further submissions are held back."""
 _DELIVERY_LIMIT: Final = 20
-"""So many crashes of its consumer may one message cause before it is parked."""
+"""How many crashes of its consumer a message may cause before it is dead-lettered."""
 _NO_PRACTICAL_LIMIT: Final = 1_000_000
-"""Never -1: RabbitMQ 3.10 takes that and drops the messages at the first crash of a consumer."""
+"""Not -1: RabbitMQ 3.10 accepts that and drops messages at the first crash of a consumer."""
 
 Policy = dict[str, Any]
-"""As the management API and definition files have it: name, pattern, apply-to, priority, definition."""
+"""In the format of the management API and of definition files."""
 
 
 def policies(queues: Iterable[Queue] | None = None, most_tasksets: int = MAX_TASKSETS) -> list[Policy]:
-    """The policies of queues, one for all those of handlers, and one for all others of taskgen's.
+    """The policies: one for each queue, one for all queues of handlers, and one for all others of taskgen.
 
     Args:
-        queues: None: those of a whole lab.
+        queues: those of a whole lab if None.
         most_tasksets: limit of the queue of task-sets.
     """
     chosen = all_queues() if queues is None else queues
@@ -31,7 +31,7 @@ def policies(queues: Iterable[Queue] | None = None, most_tasksets: int = MAX_TAS
 
 
 def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
-    """Park what kills its consumer again and again, without a moment in which the broker could lose it."""
+    """Dead-letter messages that kill their consumer repeatedly, at least once."""
     if queue.is_of_handler:
         return _for_handlers()
     definition = _parking(dlx(queue.name)) | {"dead-letter-routing-key": queue.parked}
@@ -41,14 +41,14 @@ def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
 
 
 def _for_handlers() -> Policy:
-    """The same for every handler's queue, whoever declares one: so nobody else needs to set policies."""
+    """One policy for the queues of all handlers, so that declaring one needs no right to set policies."""
     return _policy("taskgen.handler", r"^taskgen\.handler\.(?!.*\.parked$)", 1, _parking(HANDLERS_DLX))
 
 
 def for_all_others() -> Policy:
-    """Keep parked messages from being dropped by those who look at them.
+    """Keep dead letters from being dropped when they are looked at.
 
-    Looking gives a message back, and RabbitMQ 4 drops one that was given back 20 times.
+    Looking returns a message to its queue, and RabbitMQ 4 drops messages that were returned 20 times.
     """
     return _policy("taskgen", "^taskgen\\.", 0, {"delivery-limit": _NO_PRACTICAL_LIMIT})
 

@@ -1,8 +1,8 @@
-"""Exchanges, queues and bindings: their names, their arguments, and declaring them.
+"""Exchanges, queues and bindings: names, arguments, declaration.
 
-Nobody has to use the default exchange, through which one can write into any queue: each queue has a direct
-exchange for what is meant for it alone, and another one for its dead letters. These route by the queue's name
-only, so binding one of them to the exchange of events has no effect.
+Nobody needs the default exchange, which allows writing into any queue: each queue has a direct exchange for
+messages addressed to it, and another one for its dead letters. These route by the queue's name only, so
+binding one of them to the exchange of events has no effect.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from taskgen.errors import CredentialsError, TopologyError
 from taskgen.messages.run import OF_RUNS
 
 EVENTS: Final = "taskgen.events"
-"""Topic exchange: everything that happens; keys `<what>.<board>`."""
+"""Topic exchange for everything that happens; keys `<what>.<board>`."""
 COMMANDS: Final = "taskgen.commands"
-"""Direct exchange: to one board; key = board."""
+"""Direct exchange for commands to a board; the key is the board."""
 TASKSETS: Final = "taskgen.tasksets"
 CONTROLLER: Final = "taskgen.controller"
 HANDLERS_DLX: Final = "taskgen.handlers.dlx"
-"""Headers exchange: what the broker dead-letters from the queues of handlers.
+"""Headers exchange for what the broker dead-letters from the queues of handlers.
 
-One policy is for all of them, and it cannot say which queue: the header that the broker adds can.
+They share one policy, which cannot name the queue; the header that the broker adds does.
 """
 DEFAULT_SINKS: Final = ("sqlite", "csv", "postgres")
 
@@ -44,7 +44,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Which messages an exchange puts into a queue."""
+    """Which messages an exchange routes to a queue."""
 
     exchange: str
     queue: str
@@ -54,34 +54,34 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue with its parking queue; limits come by policy, as arguments never change."""
+    """A durable quorum queue with its dead-letter queue; limits are policies, as arguments cannot change."""
 
     name: str
     keys: tuple[str, ...] = ()
-    """Of `taskgen.events`."""
+    """Binding keys of `taskgen.events`."""
     is_single_active_consumer: bool = False
-    """One consumer at a time, the others wait as standby."""
+    """Whether one consumer is active at a time and the others stand by."""
     is_of_handler: bool = False
-    """Declared by whoever consumes it, so its name is not known beforehand."""
+    """Whether its consumer declares it, because its name is not known in advance."""
 
     @property
     def parked(self) -> str:
-        """The queue of its messages that could not be understood."""
+        """Name of its dead-letter queue."""
         return parking(self.name)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it is declared with."""
+        """The arguments of its declaration."""
         return dict(_ONE_AT_A_TIME if self.is_single_active_consumer else _QUORUM)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Those that are for this queue alone."""
+        """The exchanges of this queue alone."""
         return Exchange(inbox(self.name), "direct"), Exchange(dlx(self.name), "direct")
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """Its own, and those of its parking queue."""
+        """Its bindings and those of its dead-letter queue."""
         return (
             *(Binding(EVENTS, self.name, key) for key in self.keys),
             Binding(inbox(self.name), self.name, self.name),
@@ -91,17 +91,17 @@ class Queue:
 
 
 def parking(queue: str) -> str:
-    """Name of a queue's parking queue."""
+    """Name of a queue's dead-letter queue."""
     return f"{queue}.parked"
 
 
 def inbox(queue: str) -> str:
-    """Name of the exchange for what is meant for this queue alone; key = the queue."""
+    """Name of the exchange for messages addressed to this queue; the key is the queue."""
     return f"{queue}.inbox"
 
 
 def dlx(queue: str) -> str:
-    """Name of a queue's dead-letter exchange; key = its parking queue."""
+    """Name of a queue's dead-letter exchange; the key is its dead-letter queue."""
     return f"{queue}.dlx"
 
 
@@ -111,23 +111,23 @@ def sink_queue(name: str) -> Queue:
 
 
 def handler_queue(name: str) -> Queue:
-    """The queue of a user's own handler: in order, so one process at a time works on it."""
+    """The queue of a user's handler: processed in order, so by one process at a time."""
     keys = (*_OF_RUNS, "quarantined.#")
     return Queue(f"taskgen.handler.{name}", keys, is_single_active_consumer=True, is_of_handler=True)
 
 
 def controller_queue() -> Queue:
-    """The queue of the controller, and of those that stand by for it."""
+    """The queue of the controller and its standbys."""
     return Queue(CONTROLLER, (*_OF_RUNS, "refused.#"), is_single_active_consumer=True)
 
 
 def tasksets_queue() -> Queue:
-    """The queue of what waits for a board; its length is limited by policy."""
+    """The queue of task-sets that wait for a board; a policy limits its length."""
     return Queue(TASKSETS)
 
 
 def board_queue(board: str) -> str:
-    """Name of the queue that is a board's inbox, and the lease of who serves it."""
+    """Name of the queue that is both a board's inbox and its lease."""
     return f"taskgen.board.{board}"
 
 
@@ -137,22 +137,22 @@ def all_queues(sinks: Iterable[str] = DEFAULT_SINKS) -> list[Queue]:
 
 
 def exchanges(queues: Iterable[Queue]) -> list[Exchange]:
-    """The exchanges that every lab has, and those of queues."""
+    """The exchanges of every lab, and those of these queues."""
     common = (Exchange(EVENTS, "topic"), Exchange(COMMANDS, "direct"), Exchange(HANDLERS_DLX, "headers"))
     return [*common, *(exchange for queue in queues for exchange in queue.exchanges)]
 
 
 async def declare(connection: Connection, queues: Sequence[Queue], *, is_setup: bool = False) -> None:
-    """Make sure that exchanges and queues are there; a user who may not declare them finds them declared.
+    """Declare exchanges and queues, or check that they exist where this user may not declare them.
 
     Args:
-        connection: of the user.
-        queues: with their exchanges.
-        is_setup: whether to find out, too, that exchanges which are there are of the right kind.
+        connection: to the broker.
+        queues: are declared with their exchanges.
+        is_setup: whether to check the kinds of existing exchanges, too.
 
     Raises:
         TopologyError: a queue exists with other arguments.
-        CredentialsError: something is not there, and this user may not declare it.
+        CredentialsError: something does not exist, and this user may not declare it.
     """
     declaring = _Declaring(connection)
     for exchange in exchanges(queues):
@@ -166,7 +166,7 @@ async def declare(connection: Connection, queues: Sequence[Queue], *, is_setup: 
 
 
 class _Declaring:
-    """One channel after the other: what is not there, or not allowed, closes the one that asked."""
+    """Opens a new channel after each refusal, because the broker closes the old one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -195,7 +195,7 @@ class _Declaring:
             await bind(await self.channel(), queue)
 
     async def _find(self, queue: Queue, refused: CredentialsError) -> None:
-        """See that a queue is there; its bindings are up to whoever may declare it."""
+        """Check that a queue exists; its bindings are the business of those who may declare it."""
         for name in (queue.name, queue.parked):
             try:
                 await (await self.channel()).queue_state(name)
@@ -205,13 +205,13 @@ class _Declaring:
 
 def _missing(what: str, refused: CredentialsError) -> CredentialsError:
     return CredentialsError(
-        f"there is no {what}, and this user may not declare it: import the definitions, or have an "
+        f"{what} does not exist, and this user may not declare it: import the definitions, or have an "
         f"administrator run `taskgen setup` ({refused})"
     )
 
 
 async def declare_queue(channel: Channel, queue: Queue) -> None:
-    """Make sure that a queue and its parking queue are there.
+    """Declare a queue and its dead-letter queue.
 
     Raises:
         TopologyError: one exists with other arguments.
@@ -226,7 +226,7 @@ async def declare_queue(channel: Channel, queue: Queue) -> None:
 
 
 async def bind(channel: Channel, queue: Queue) -> None:
-    """Bind a queue and its parking queue, which are there, as the exchanges are."""
+    """Bind an existing queue and its dead-letter queue to existing exchanges."""
     for one in queue.bindings:
         await channel.bind(one.queue, one.exchange, one.key, one.arguments)
 

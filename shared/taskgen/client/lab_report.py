@@ -1,4 +1,4 @@
-"""A lab as its broker shows it: boards, runs, campaigns, queues."""
+"""A report on a lab, from statuses and the broker: boards, runs, campaigns, queues."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from taskgen.messages.codec import BoardReport, CampaignReport
 from taskgen.runtime.settings import ServiceSettings
 
 _OTHERS: Final = (sink_queue("").name, handler_queue("").name)
-"""How the names of queues begin that not every lab has."""
+"""Prefixes of queues that not every lab has."""
 
 
 class BoardLine(BaseModel):
-    """A board, and who has it."""
+    """A board and its owner."""
 
     report: BoardReport
     distributor: str
@@ -32,39 +32,39 @@ class BoardLine(BaseModel):
 
 
 class QueueLine(BaseModel):
-    """A queue that is there."""
+    """A queue that exists."""
 
     name: str
     ready: int
-    """Messages that are to be delivered."""
+    """Messages ready for delivery."""
     held: int | None
-    """Messages that a consumer has and has not acknowledged; None: unknown."""
+    """Messages delivered but not acknowledged; None if unknown."""
     consumers: int
     lacks_consumer: bool
-    """Whether nobody takes its messages: that of task-sets is asked for single ones instead."""
+    """Whether it has no consumer; not said of the queue of task-sets, which are fetched one by one."""
     parked: int
-    """Messages that its consumer could not understand."""
+    """Its dead letters."""
 
 
 class LabReport(BaseModel):
-    """A lab at one moment."""
+    """The state of a lab at one moment."""
 
     controller: str | None
-    """The active one; None: none has said anything."""
+    """The active controller; None if none has reported."""
     distributors: list[str]
     boards: list[BoardLine]
     runs: dict[str, int]
-    """How many by outcome; `running` are the ones without."""
+    """Number of runs by outcome; `running` are those without."""
     bad: int
-    """Task-sets that were given up."""
+    """Number of failed task-sets."""
     campaigns: list[CampaignReport]
     queues: list[QueueLine]
     held_unknown: str = ""
-    """Why nobody knows how many messages are held."""
+    """Why the numbers of held messages are unknown; empty if they are known."""
 
 
 def lab_report(watching: StatusListener, queues: Iterable[QueueLine], held_unknown: str = "") -> LabReport:
-    """Put together what was heard and asked."""
+    """Make the report of statuses and queues."""
     controller = watching.controller
     return LabReport(
         controller=controller.controller if controller else None,
@@ -83,7 +83,7 @@ def lab_report(watching: StatusListener, queues: Iterable[QueueLine], held_unkno
 
 @dataclass(slots=True)
 class _Asking:
-    """A channel for questions; one about a queue that is not there closes it."""
+    """A channel for asking about queues; the broker closes it after a question about a missing queue."""
 
     connection: Connection
     channel: Channel | None = None
@@ -100,9 +100,9 @@ class _Asking:
 
 
 class QueueCounting:
-    """The queues of a lab as they are asked for again and again.
+    """Asks for the queues of a lab repeatedly.
 
-    What is held only the management API tells, a few seconds late; its numbers of the ready ones then are
+    Only the management API knows what is held, a few seconds late; its numbers of the ready ones then are
     taken as well, so that no message is missing in both. All else is asked by AMQP.
 
     Args:
@@ -116,7 +116,7 @@ class QueueCounting:
         self._others: set[str] = set()
 
     async def lines(self, connection: Connection) -> tuple[list[QueueLine], str]:
-        """The queues that are there, those of all sinks and handlers too where the management API tells them.
+        """The queues that exist; those of all sinks and handlers only if the management API answers.
 
         Returns:
             The lines, and why it is not known what is held.
@@ -127,7 +127,7 @@ class QueueCounting:
             return await self._lines(connection, {}), str(error)
         lines = await self._lines(connection, counts)
         is_known = all(line.held is not None for line in lines)
-        return lines, "" if is_known else "the broker has not counted all of it yet"
+        return lines, "" if is_known else "the broker has not counted all messages yet"
 
     def _counts(self) -> dict[str, QueueCounts]:
         if not self._is_found:

@@ -1,4 +1,4 @@
-"""What the services say of themselves every 2 s, as it is heard on one connection."""
+"""Listens to the statuses that all services publish every 2 s."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from taskgen.messages.codec import (
 log = logging.getLogger(__name__)
 
 _ROUND_S: Final = 2.5
-"""In which everybody who is there has said something; they do so every 2 s."""
+"""Within this time every running service has published a status; they do so every 2 s."""
 _FORGOTTEN_AFTER_S: Final = 10.0
 
 
 class StatusListener:
-    """Hears the statuses.
+    """Keeps the latest status of each service.
 
     Args:
-        keys: of the exchange of events, to be heard besides.
-        on_message: called in the loop with what has such a key.
-        on_status: called in the loop with what a distributor says.
-        keep_s: how long a distributor that has fallen silent is remembered.
+        keys: binding keys of further messages to receive.
+        on_message: called in the loop with each of these messages.
+        on_status: called in the loop with each status of a distributor.
+        keep_s: how long a silent distributor is remembered.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class StatusListener:
 
     @asynccontextmanager
     async def over(self, connection: Connection) -> AsyncIterator[Self]:
-        """Hear while the context is open.
+        """Listen while the context is open.
 
         Raises:
-            BrokerError: it cannot be heard.
+            BrokerError: the subscription fails.
         """
         listening = asyncio.create_task(self.serve(connection))
         hearing = asyncio.create_task(self._is_hearing.wait())
@@ -78,10 +78,10 @@ class StatusListener:
             await asyncio.wait({listening, hearing})
 
     async def serve(self, connection: Connection) -> None:
-        """Hear until the connection breaks.
+        """Listen until the connection breaks.
 
         Raises:
-            BrokerError: it broke.
+            BrokerError: the connection is lost.
         """
         await declare(connection, [])
         channel = await connection.channel()
@@ -93,12 +93,12 @@ class StatusListener:
         await channel.lost
 
     async def heard_all(self) -> None:
-        """Wait until everybody who is there has had the time to say something from now on."""
+        """Wait until every running service has had time to publish a status."""
         await self._is_hearing.wait()
         await asyncio.sleep(_ROUND_S)
 
     async def heard_of(self, name: str) -> None:
-        """Wait until a run or task-set is said to be on, but no longer than for everybody."""
+        """Wait until a distributor reports a run or task-set, but no longer than `heard_all` does."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_S):
                 while not any(name in {board.run_id, board.taskset_id} for _, board in self.boards.values()):
@@ -107,28 +107,28 @@ class StatusListener:
 
     @property
     def distributors(self) -> list[StatusMessage]:
-        """The last word of every distributor, if it is not too old, by name."""
+        """The latest status of each distributor, by name, unless it is too old."""
         return [self._heard[name][1] for name in sorted(self._heard) if self.silent_s(name) < self._keep_s]
 
     def silent_s(self, distributor: str) -> float:
-        """Seconds since a distributor was last heard."""
+        """Seconds since the latest status of a distributor."""
         return time.monotonic() - self._heard[distributor][0]
 
     @property
     def controller(self) -> ControllerStatusMessage | None:
-        """The last word of the active controller, if it is not too old."""
+        """The latest status of the active controller, unless it is too old."""
         if self._controller is None or time.monotonic() - self._controller[0] > _FORGOTTEN_AFTER_S:
             return None
         return self._controller[1]
 
     @property
     def is_without_controller(self) -> bool:
-        """Whether there has been time enough to hear one, and none was heard lately."""
+        """Whether no controller has reported although there was time to."""
         return time.monotonic() - self._began > _FORGOTTEN_AFTER_S and self.controller is None
 
     @property
     def boards(self) -> dict[str, tuple[str, BoardReport]]:
-        """Every board with its owner and what that says, or with somebody who could not have it."""
+        """Each board with its owner and report, or with a distributor that waits for it."""
         boards: dict[str, tuple[str, BoardReport]] = {}
         for status in sorted(self.distributors, key=lambda one: -self.silent_s(one.distributor)):
             for board in status.boards:
@@ -145,8 +145,8 @@ class StatusListener:
         channel.acknowledge(delivery.tag)
         try:
             message = read_message(delivery.body)
-        except MessageError as error:  # such as one of a newer version
-            log.info("passed over a message of key %s: %s", delivery.routing_key, error)
+        except MessageError as error:  # such as a newer version
+            log.info("ignored a message with key %s: %s", delivery.routing_key, error)
             return
         if isinstance(message, StatusMessage):
             self._heard[message.distributor] = time.monotonic(), message

@@ -1,4 +1,4 @@
-"""A user's word: runs are stopped, waiting task-sets called off, boards rebooted."""
+"""Stops runs, cancels waiting task-sets, and reboots boards on a user's request."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MAX_ROUNDS: Final = 5
 
 @dataclass(slots=True)
 class Stopped:
-    """What a stop has done."""
+    """The effect of a stop."""
 
     told: set[str] = field(default_factory=set)
-    """Runs whose distributor was told to stop them."""
+    """Runs whose distributor was notified."""
     called_off: int = 0
-    """Task-sets that waited for a board."""
+    """Task-sets that were cancelled while they waited for a board."""
     away: set[str] = field(default_factory=set)
-    """Boards with a run whose distributor could not be told."""
+    """Boards with a run whose distributor could not be notified."""
 
 
 async def stop_one(connection: Connection, part: str) -> Stopped:
@@ -51,7 +51,7 @@ async def stop_one(connection: Connection, part: str) -> Stopped:
 
     stopped = Stopped()
     async with StatusListener().over(connection) as listener:
-        # First what waits, or a board that becomes free would take it.
+        # Waiting task-sets first, or a board that becomes free would take one.
         stopped.called_off = await cancel_tasksets(connection, is_meant)
         if not stopped.called_off:
             await listener.heard_of(part)
@@ -84,20 +84,20 @@ async def _stop_many(
     is_meant: Callable[[TaskSetMessage | BoardReport], bool],
     stopped: Stopped,
 ) -> None:
-    """Cancel what waits and stop what runs until no more is found."""
+    """Cancel waiting task-sets and stop runs until none is found."""
     for _ in range(_MAX_ROUNDS):
         before = len(stopped.told), stopped.called_off
         stopped.called_off += await cancel_tasksets(connection, is_meant)
-        await listener.heard_all()  # what was taken just before is in the statuses then
+        await listener.heard_all()  # by then the statuses include task-sets fetched just before
         await stop_runs(connection, listener, is_meant, stopped)
         if (len(stopped.told), stopped.called_off) == before:
             break
 
 
 async def cancel_tasksets(connection: Connection, is_meant: Callable[[TaskSetMessage], bool]) -> int:
-    """Take task-sets that wait for a board out of the queue; returns how many.
+    """Take waiting task-sets out of the queue; returns how many.
 
-    The others go round: each is put at the queue's end before it is taken from its front, so that none is
+    The others go round: each is put at the end of the queue before it is taken from its front, so none is
     lost and in the end their order is as it was.
 
     Raises:
@@ -128,7 +128,7 @@ def _meant(delivery: Delivery, is_meant: Callable[[TaskSetMessage], bool]) -> Ta
     try:
         message = read_message(delivery.body)
     except MessageError:
-        return None  # a distributor will park it
+        return None  # a distributor will dead-letter it
     return message if isinstance(message, TaskSetMessage) and is_meant(message) else None
 
 
@@ -150,7 +150,7 @@ async def stop_runs(
     is_meant: Callable[[BoardReport], bool],
     stopped: Stopped,
 ) -> None:
-    """Have runs stopped, as far as the distributors' statuses tell of them."""
+    """Stop the runs that the distributors report in their statuses."""
     channel = await connection.channel(confirms=True)
     for _, board in watching.boards.values():
         if not board.run_id or not is_meant(board):
@@ -165,7 +165,7 @@ async def stop_runs(
 
 
 async def reboot_board(connection: Connection, board: str) -> None:
-    """Have a board rebooted by whoever serves it; a run on it is lost, and tried again.
+    """Reboot a board through its distributor; a run on it is lost and retried.
 
     Raises:
         DistributorError: nobody serves it.

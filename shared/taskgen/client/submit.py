@@ -1,4 +1,4 @@
-"""Task-sets into the queue: drawn lazily, confirmed, and held back while the queue is full."""
+"""Submits task-sets: variants are drawn lazily, confirmed, and held back while the queue is full."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from taskgen.run import new_id
 from taskgen.taskset import TaskSet
 
 _WINDOW: Final = 200
-"""So many are drawn and published before their confirms are waited for."""
+"""How many are drawn and published before waiting for their confirms."""
 _DRAW_S: Final = 0.25
-"""A window is cut short where a generator takes its time."""
+"""Publish a smaller window if drawing it takes longer."""
 _MAX_PAUSE_S: Final = 3.0
 
 
@@ -33,7 +33,7 @@ class Submission:
         tasksets: validated; drawn from one after the other.
         repeat: how often each variant is submitted.
         max_attempts: for each.
-        session_params: for the session, with every variant.
+        session_params: for `AbstractSession.start`, the same for all variants.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Submission:
     ) -> None:
         self.campaign_id = new_id()
         self.submitted = 0
-        """How many the broker has."""
+        """How many the broker has confirmed."""
         self.is_done = False
         self.is_held_back = False
         """Whether the queue is full."""
         self.is_stopped = False
-        """Set it, and nothing more is drawn."""
+        """Set it to draw no more variants."""
         self.error: TaskSetError | None = None
-        """Why the rest was not submitted: a value that could not be drawn, or is wrong."""
+        """Why the rest was not submitted: a value is wrong, or drawing it failed."""
         self._tasksets = tasksets
         self._repeat = repeat
         self._max_attempts = max_attempts
@@ -62,12 +62,12 @@ class Submission:
         self._unconfirmed: list[TaskSetMessage] = []
 
     async def serve(self, connection: Connection) -> None:
-        """Submit what is left; after a broken connection, call it again with another one.
+        """Submit the rest; after a lost connection, call it again with a new one.
 
         Raises:
             BrokerError: the connection broke, the queue was deleted, or may not be declared.
         """
-        # The controller's too, or the first `started` would find no queue.
+        # The controller's too, or the first `started` message would be unroutable.
         await declare(connection, [tasksets_queue(), controller_queue()])
         channel = await connection.channel(confirms=True)
         backoff = Backoff(_MAX_PAUSE_S)
@@ -82,7 +82,7 @@ class Submission:
                 backoff.reset()
 
     async def _is_refused(self, channel: Channel) -> bool:
-        """Publish the window; whether the queue had no room for all of it."""
+        """Publish the window; returns whether the queue was full."""
         window = self._unconfirmed
         where = inbox(TASKSETS), TASKSETS
         confirms = [channel.publish(*where, one.body(), one.message_id) for one in window]

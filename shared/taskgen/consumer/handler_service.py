@@ -13,19 +13,19 @@ from taskgen.state.opening import open_state
 
 
 class HandlerSettings(ConsumerSettings):
-    """Where a handler's service remembers the task-sets that are running."""
+    """Settings of a handler service."""
 
     state_url: str = ""
-    """`sqlite:PATH` or `postgresql://...`; empty: a SQLite file in the current folder."""
+    """Remembers running task-sets: `sqlite:PATH` or `postgresql://...`; empty: a SQLite file here."""
 
 
 async def serve_handler(
     handler: AbstractEventHandler, name: str, settings: HandlerSettings, health: Health
 ) -> None:
-    """Call a handler for all runs, in order per run, until cancelled.
+    """Call a handler for all runs, in order within each run, until cancelled.
 
     Args:
-        handler: closed in the end if it stores.
+        handler: is closed at the end if it stores.
         name: of its queue and of its state.
         settings: where broker and state are.
         health: as `consume` sets it.

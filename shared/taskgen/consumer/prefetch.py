@@ -1,4 +1,4 @@
-"""What a consumer holds of its queue, bounded in bytes: RabbitMQ bounds it in messages only."""
+"""Bounds the bytes that a consumer prefetches: RabbitMQ bounds only the number of messages."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from taskgen.amqp.channel import Channel, Delivery
 from taskgen.consumer.settings import ConsumerSettings
 
 HELD_BYTES: Final = 8 * 1024 * 1024
-"""Of bodies that wait here; a single message may be larger."""
+"""Limit of the bodies that wait here; a single message may be larger."""
 FIRST_PREFETCH: Final = 8
-"""Until the sizes of this queue's messages are known: as many as fit if all are of 1 MiB."""
+"""Until the sizes of the messages are known: as many as fit if all have 1 MiB."""
 
 
 class Intake:
-    """Subscribes to a queue with as large a prefetch as the sizes of its latest messages allow.
+    """Consumes a queue with as large a prefetch as the sizes of its latest messages allow.
 
-    Should larger ones come then, those that exceed the bound are not kept. When everything before them has
-    been worked on they go back to the queue, and the subscription is renewed with a prefetch at which they
-    fit: each goes back once, and hardly ever a second time.
+    If larger messages arrive, those beyond the bound are not kept. Once everything before them is processed,
+    they go back to the queue, and the subscription is renewed with a smaller prefetch: each goes back once,
+    and hardly ever a second time.
 
     Args:
-        channel: used for this alone.
+        channel: used for nothing else.
         queue: its name.
-        settings: say how large prefetch and batches may be.
+        settings: limit prefetch and batches.
     """
 
     def __init__(self, channel: Channel, queue: str, settings: ConsumerSettings) -> None:
@@ -38,17 +38,17 @@ class Intake:
         self._surplus: list[int] = []
         """Tags of the messages that were not kept."""
         self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * settings.prefetch)
-        """Of the latest messages, as many as can be surplus together."""
+        """Sizes of the latest messages, as many as can exceed the bound together."""
         self._prefetch = min(FIRST_PREFETCH, settings.prefetch)
         self._consumer = ""
 
     async def subscribe(self) -> None:
-        """Have the broker deliver from now on."""
+        """Start consuming."""
         await self._channel.set_prefetch(self._prefetch)
         self._consumer = await self._channel.consume(self._queue, self._take)
 
     async def next_batch(self) -> list[Delivery]:
-        """Wait for messages; at least one, and at most what may be in one batch."""
+        """Wait for messages; returns at least one, and at most a batch."""
         batch = [await self._arrived.get()]
         size = len(batch[0].body)
         messages, max_size = self._settings.batch_messages, self._settings.batch_bytes
@@ -59,10 +59,10 @@ class Intake:
         return batch
 
     async def acknowledge(self, batch: Sequence[Delivery]) -> bool:
-        """Give up the latest batch: it is stored.
+        """Acknowledge the latest batch.
 
         Returns:
-            Whether the subscription was renewed: of consumers that take turns, another one may go on now.
+            Whether the subscription was renewed: another consumer of the queue may become the active one.
         """
         is_new = False
         if self._arrived.empty() and (self._surplus or len(batch) == self._prefetch):
@@ -80,10 +80,10 @@ class Intake:
         self._arrived.put_nowait(delivery)
 
     async def _fit(self) -> bool:
-        """Subscribe anew where messages were too large, or twice as many would fit.
+        """Renew the subscription if messages were too large, or twice as many would fit.
 
-        Called while nothing waits here and the broker may send no more, so that hardly anything is on its
-        way: that would go back as well.
+        Called while nothing waits here and the broker may not send more, because messages in transit would
+        have to go back, too.
         """
         fitting = min(max(HELD_BYTES // max(self._sizes), 1), self._settings.prefetch)
         if not self._surplus and fitting < 2 * self._prefetch:

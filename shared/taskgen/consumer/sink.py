@@ -1,4 +1,4 @@
-"""A store behind a queue: each message is given to a handler that stores, as in one process."""
+"""A store behind a queue: gives each message to a storing handler, as in one process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_sink(
 
 
 class SinkProcessor:
-    """Gives messages to a handler that stores; keeps no jobs, so that a message can come at any time."""
+    """Gives messages to a storing handler; keeps no jobs, so that messages may arrive in any order."""
 
     def __init__(self, make: Callable[[], StoringHandler]) -> None:
         self._make = make
@@ -61,13 +61,13 @@ class SinkProcessor:
         self._is_owed = False
 
     def check(self) -> None:
-        """See that the store takes writes; commit first what it could not take before."""
+        """Check that the store accepts writes; first commit what it did not accept before."""
         if self._is_owed:
             self.commit()
         self._store().check()
 
     def begin(self) -> None:
-        """Begin a batch; open the store before the first one, and commit what it could not take before."""
+        """Begin a batch; first open the store, and commit what it did not accept before."""
         if self._is_owed:
             self.commit()
         self._store().begin()
@@ -96,21 +96,21 @@ class SinkProcessor:
             raise
 
     def abandon(self) -> None:
-        """Forget the batch, unless the store has no room for it now.
+        """Drop the batch, unless the store could not accept it.
 
-        The broker takes back what is not acknowledged in time. Were it asked for again at once, it would come
-        until the limit of deliveries, and be parked, in every long outage; stored first, it comes once more.
+        The broker redelivers what is not acknowledged in time. In a long outage a message would reach its
+        delivery limit and be dead-lettered; if it is stored first, it is redelivered only once.
         """
         if not self._is_owed:
             self._store().abandon()
 
     async def committed(self, channel: Channel) -> None:
-        """Nothing follows."""
+        """Nothing to publish."""
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         if self._handler is not None:
-            self._handler.abandon()  # not acknowledged, so it comes again
+            self._handler.abandon()  # not acknowledged, so it will be redelivered
             self._handler.close()
 
     def _store(self) -> StoringHandler:
@@ -139,7 +139,7 @@ class SinkProcessor:
 
 
 def _shell(run: Run) -> TaskSet:
-    """A task-set that only says which run it is of."""
+    """A task-set without tasks, which only carries the run."""
     taskset = TaskSet()
     taskset.run = run
     return taskset

@@ -1,4 +1,4 @@
-"""What the services say to each other: JSON of these models; their schemas are in docs/messages/."""
+"""Reads the messages between services: JSON of these models, whose schemas are in docs/messages/."""
 
 from __future__ import annotations
 
@@ -67,14 +67,13 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def read_message(body: bytes) -> Message:
-    """Understand a message.
+    """Parse and validate a message.
 
     Raises:
-        MessageError: it is not JSON, of an unknown schema or version, fails validation, or no store could
-            keep it.
+        MessageError: it is not JSON, has an unknown schema or version, is invalid, or cannot be stored.
     """
     if rb"\u0000" in body and _NUL.search(body):
-        raise MessageError("has a NUL in a text, which databases cannot keep")
+        raise MessageError("has a NUL in a text, which databases cannot store")
     try:
         message = _ANY.validate_json(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Messages about runs: their start, their events, their end, and what was no event."""
+"""Messages about runs: their start, events, end, and bytes that are not events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from taskgen.run import Outcome, Run, new_id
 from taskgen.taskset import Profile
 
 OF_RUNS: Final = ("started", "events", "finished", "stopped")
-"""First words of the keys of what happens in a run: who gets one of them gets all, in their order."""
+"""First words of the routing keys of a run's messages: a queue gets all of them, in order, or none."""
 
 
 class RunHead(BaseModel):
-    """Which run a message is of; enough to store the message alone."""
+    """The run that a message belongs to; enough to store the message alone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -33,10 +33,10 @@ class RunHead(BaseModel):
     variant: Count
     started_at: str
     distributor: Name
-    """Instance that runs it."""
+    """Instance that executes the run."""
 
     def run(self) -> Run:
-        """The run as handlers know it."""
+        """The run as handlers see it."""
         return Run(
             self.board,
             run_id=self.run_id,
@@ -48,7 +48,7 @@ class RunHead(BaseModel):
 
 
 class StartedMessage(BaseMessage):
-    """A run begins. Key `started.<board>`."""
+    """A run has started. Key `started.<board>`."""
 
     kind: Literal["taskgen.run.started"] = Field(default="taskgen.run.started", alias="schema")
     run: RunHead
@@ -57,17 +57,17 @@ class StartedMessage(BaseMessage):
     @model_validator(mode="after")
     def _is_of_one_taskset(self) -> Self:
         if self.run.taskset_id != self.taskset.taskset_id:
-            raise ValueError("run and task-set disagree about taskset_id")
+            raise ValueError("run and task-set have different taskset_ids")
         return self
 
     @property
     def message_id(self) -> str:
-        """One a run."""
+        """The same for each publication of a run's message."""
         return self.id_of(self.run.run_id)
 
     @property
     def routing_key(self) -> str:
-        """Of the exchange of events."""
+        """For the exchange of events."""
         return f"started.{self.run.board}"
 
     @staticmethod
@@ -91,12 +91,12 @@ class EventsMessage(BaseMessage):
 
     @property
     def message_id(self) -> str:
-        """Of this part of the run; an empty profile has the place of the one after it."""
+        """Derived from the run and the range of events."""
         return f"{self.run.run_id}:{self.first_seq}-{self.next_seq}"
 
     @property
     def routing_key(self) -> str:
-        """Of the exchange of events."""
+        """For the exchange of events."""
         return f"events.{self.run.board}"
 
     @property
@@ -115,7 +115,7 @@ class EventsMessage(BaseMessage):
         return list(self.events.profiles())
 
     def halves(self) -> tuple[EventsMessage, ...]:
-        """Two messages that say the same as this one; none where it has a single event."""
+        """Two messages with the same events; empty if there is only one event."""
         count, middle = len(self.events), len(self.events) // 2
         if not middle:
             return ()
@@ -139,7 +139,7 @@ class _ProfileV1(BaseModel):
 
 
 class EventsMessageV1(BaseMessage):
-    """What came before `EventsMessage`: a queue may hold it during an upgrade. Key `events.<board>`."""
+    """The predecessor of `EventsMessage`, which a queue may hold during an upgrade."""
 
     kind: Literal["taskgen.run.events"] = Field(default="taskgen.run.events", alias="schema")
     run: RunHead
@@ -147,11 +147,11 @@ class EventsMessageV1(BaseMessage):
 
     @property
     def message_id(self) -> str:
-        """That of the newer message."""
+        """That of the newer version."""
         return self.newer().message_id
 
     def newer(self) -> EventsMessage:
-        """The same events in today's form."""
+        """The same events in the current version."""
         profiles = [ProfileOfRun(one.first_seq, one.received_at, one.profile) for one in self.profiles]
         return EventsMessage.of(self.run, profiles)
 
@@ -172,16 +172,16 @@ class EndedMessage(BaseMessage):
     outcome: Outcome
     reason: Reason = ""
     events: Count
-    """How many events the run has in all."""
+    """Total number of events of the run."""
 
     @property
     def message_id(self) -> str:
-        """One a run."""
+        """The same for each publication of a run's message."""
         return f"{self.run.run_id}:ended"
 
     @property
     def routing_key(self) -> str:
-        """Of the exchange of events."""
+        """For the exchange of events."""
         topic = "finished" if self.outcome is Outcome.FINISHED else "stopped"
         return f"{topic}.{self.run.board}"
 
@@ -198,12 +198,12 @@ class EndedMessage(BaseMessage):
 
 
 class QuarantinedMessage(BaseMessage):
-    """Bytes from a board that are no events. Key `quarantined.<board>`."""
+    """Bytes from a board that are not events. Key `quarantined.<board>`."""
 
     kind: Literal["taskgen.quarantined"] = Field(default="taskgen.quarantined", alias="schema")
     quarantine_id: str = Field(default_factory=new_id)
     run: RunHead | None = None
-    """None where no run was on."""
+    """None if they arrived between runs."""
     board: str
     reason: Reason
     received_at: str
@@ -211,16 +211,16 @@ class QuarantinedMessage(BaseMessage):
 
     @property
     def message_id(self) -> str:
-        """One for each piece."""
+        """Unique for each piece."""
         return self.quarantine_id
 
     @property
     def routing_key(self) -> str:
-        """Of the exchange of events."""
+        """For the exchange of events."""
         return f"quarantined.{self.board}"
 
     def quarantined(self) -> Quarantined:
-        """What handlers are given."""
+        """The value that handlers get."""
         run_id = self.run.run_id if self.run else None
         data = base64.b64decode(self.data_base64)
         return Quarantined(self.reason, data, self.board, self.received_at, run_id)

@@ -1,4 +1,4 @@
-"""What every message has, and those about task-sets."""
+"""The base of all messages, and messages about task-sets."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Tasks = list[dict[str, Any]]
 
 
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-"""As large as JSON's numbers are exact everywhere (RFC 8259, section 6); every store can hold it."""
+"""At most the largest integer that is exact in every JSON implementation (RFC 8259, section 6)."""
 
 
 Reason = Annotated[str, AfterValidator(brief)]
-"""What a service says may come from a board, and whoever publishes may say anything."""
+"""Limited in length: it may quote a board, or come from any publisher."""
 
 
 def _short(name: str) -> str:
@@ -36,11 +36,11 @@ def _short(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=_NAME_BYTES), AfterValidator(_short)]
-"""Becomes a part of keys, names of queues and ids of messages, each of which AMQP limits to 255 bytes."""
+"""Part of keys, queue names and message ids, which AMQP limits to 255 bytes."""
 
 
 class BaseMessage(BaseModel, ABC):
-    """Base: a schema's name and version in every message; fields that a later version adds are ignored."""
+    """Base of all messages: has schema name and version; unknown fields of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
 
@@ -49,20 +49,20 @@ class BaseMessage(BaseModel, ABC):
     @property
     @abstractmethod
     def message_id(self) -> str:
-        """The same however often the message is published."""
+        """The same whenever the message is published again."""
 
     def body(self) -> bytes:
-        """The message as it is published."""
+        """The body for publishing."""
         return self.model_dump_json().encode()
 
 
 class TaskSetMessage(BaseMessage):
-    """One variant of a task-set that waits for a board. Queue `taskgen.tasksets`."""
+    """A variant of a task-set that waits for a board. Queue `taskgen.tasksets`."""
 
     kind: Literal["taskgen.taskset"] = Field(default="taskgen.taskset", alias="schema")
     taskset_id: Name = Field(default_factory=new_id)
     campaign_id: str = ""
-    """All that one `taskgen submit` published."""
+    """The same for everything that one `taskgen submit` published."""
     source: str = "task-set"
     variant: Count = 0
     attempt: Annotated[Count, Field(ge=1)] = 1
@@ -70,29 +70,29 @@ class TaskSetMessage(BaseMessage):
     tasks: Tasks
     session_params: list[dict[str, Any]] = []
     tried: list[str] = []
-    """Boards of former attempts."""
+    """Boards of earlier attempts."""
     reasons: list[Reason] = []
-    """Why each former attempt had no result."""
+    """Why each earlier attempt had no result."""
     submitted_at: str = Field(default_factory=now)
 
     @property
     def message_id(self) -> str:
-        """Of this attempt."""
+        """Unique for each attempt."""
         return f"{self.taskset_id}:{self.attempt}"
 
     def taskset(self) -> TaskSet:
-        """The task-set; validated.
+        """The task-set, validated.
 
         Raises:
-            TaskSetError: it cannot be run as it is.
+            TaskSetError: it is invalid.
         """
         if any(map(has_choices, self.tasks)):
-            raise TaskSetError(f"{self.source}: leaves a choice open; a message holds one variant")
+            raise TaskSetError(f"{self.source}: has an open choice; a message holds a single variant")
         return rebuilt(self.tasks, self.source).checked()
 
     @property
     def history(self) -> Attempt:
-        """The attempt, with the history of those before it."""
+        """The attempt, with the earlier ones."""
         return Attempt(self.attempt, tuple(self.tried), tuple(self.reasons))
 
     def retried(self, attempt: Attempt) -> TaskSetMessage:
@@ -107,17 +107,17 @@ class TaskSetMessage(BaseMessage):
 
 
 class RefusedMessage(BaseMessage):
-    """A task-set that no board can run as it is, or that a user called off. Key `refused.<taskset_id>`."""
+    """A task-set that is invalid, or was cancelled by a user. Key `refused.<taskset_id>`."""
 
     kind: Literal["taskgen.taskset.refused"] = Field(default="taskgen.taskset.refused", alias="schema")
     taskset: TaskSetMessage
     reason: Reason
     is_called_off: bool = False
-    """By a user: then it is not bad."""
+    """Whether a user cancelled it."""
 
     @property
     def message_id(self) -> str:
-        """One a task-set."""
+        """Unique for each task-set."""
         return f"{self.taskset.taskset_id}:refused"
 
     @property
@@ -127,7 +127,7 @@ class RefusedMessage(BaseMessage):
 
 
 def rebuilt(tasks: Tasks, source: str) -> TaskSet:
-    """A task-set from the parameters that a message carries."""
+    """Make a task-set of the parameters in a message."""
     taskset = TaskSet(Task(parameters) for parameters in tasks)
     taskset.source = source
     return taskset

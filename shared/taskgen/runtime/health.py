@@ -1,4 +1,4 @@
-"""What a service tells about itself: its numbers for Prometheus, and whether it does its work."""
+"""A service's metrics for Prometheus, and its health."""
 
 from __future__ import annotations
 
@@ -21,53 +21,51 @@ _BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """All metrics of all services, in one place; a service leaves those at zero that it has no use for."""
+    """The metrics of all services; a service leaves those that do not apply at zero."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         one = self.registry
-        self.frames = Counter("taskgen_frames", "Profiles taken.", registry=one)
-        self.events = Counter("taskgen_events", "Events taken.", registry=one)
-        self.bytes = Counter("taskgen_bytes", "Bytes of what was taken.", registry=one)
+        self.frames = Counter("taskgen_frames", "Profiles processed.", registry=one)
+        self.events = Counter("taskgen_events", "Events processed.", registry=one)
+        self.bytes = Counter("taskgen_bytes", "Bytes processed.", registry=one)
         self.lag = Histogram(
             "taskgen_lag_seconds",
-            "From the host's reading of a profile from the board to its being stored.",
+            "Time from receiving a profile from the board to storing it.",
             buckets=_LAG_BUCKETS,
             registry=one,
         )
         self.batch = Histogram(
-            "taskgen_batch_messages", "Messages in one commit.", buckets=_BATCH_BUCKETS, registry=one
+            "taskgen_batch_messages", "Messages in a commit.", buckets=_BATCH_BUCKETS, registry=one
         )
-        self.redeliveries = Counter(
-            "taskgen_redeliveries", "Messages that had been delivered before.", registry=one
+        self.redeliveries = Counter("taskgen_redeliveries", "Redelivered messages.", registry=one)
+        self.parked = Counter(
+            "taskgen_parked", "Messages that could not be processed and were dead-lettered.", registry=one
         )
-        self.parked = Counter("taskgen_parked", "Messages that could not be understood.", registry=one)
-        self.store_retries = Counter(
-            "taskgen_store_retries", "Commits that did not work and were tried again.", registry=one
-        )
+        self.store_retries = Counter("taskgen_store_retries", "Retried commits.", registry=one)
         self.reconnects = Counter(
             "taskgen_reconnects",
-            "Times that the connection to the broker was lost, however often it was tried to make it again.",
+            "Losses of the connection to the broker; attempts to reconnect are not counted.",
             registry=one,
         )
         self.consuming = Gauge("taskgen_consuming", "1 if messages are consumed.", registry=one)
-        self.outbox = Gauge("taskgen_outbox_messages", "Messages that wait for the broker.", registry=one)
+        self.outbox = Gauge("taskgen_outbox_messages", "Messages in the outbox.", registry=one)
 
     def text(self) -> bytes:
-        """All of them as Prometheus reads them: its text format, version 0.0.4."""
+        """All metrics in Prometheus' text format, version 0.0.4."""
         return generate_latest(self.registry)
 
     def observe_lag(self, received_at: str) -> None:
-        """Count a profile that was stored just now; one whose time cannot be understood is left out."""
+        """Observe the lag of a profile that was just stored; ignore an invalid time."""
         with suppress(ValueError):
             received = datetime.fromisoformat(received_at).timestamp()
-            self.lag.observe(max(0.0, time.time() - received))  # the board's host may be ahead
+            self.lag.observe(max(0.0, time.time() - received))  # the clock of the board's host may be ahead
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The state of one thing that the service depends on."""
+    """The state of something that the service depends on."""
 
     is_ok: bool
     reason: str = ""
@@ -76,10 +74,10 @@ class Part:
 
 
 class Health:
-    """Whether the service does its work, and if not, which of its parts keeps it from it.
+    """Whether the service works, and if not, which part is to blame.
 
-    Healthy means that all parts which were ever set are well, and that there is one. May be set from
-    any thread.
+    A service is healthy if at least one part was set and all parts are ok. `set` may be called from any
+    thread.
     """
 
     def __init__(self, metrics: Metrics | None = None) -> None:
@@ -87,12 +85,12 @@ class Health:
         self.parts: dict[str, Part] = {}
 
     def set(self, part: str, is_ok: bool, reason: str = "") -> None:
-        """Note a part's state, and log it if it has changed.
+        """Set the state of a part; log it if it has changed.
 
         Args:
             part: such as `broker`, `consuming`, `store`.
             is_ok: whether it works.
-            reason: why not, in one line.
+            reason: why it does not, in one line.
         """
         before = self.parts.get(part)
         if before is not None and (before.is_ok, before.reason) == (is_ok, reason):
@@ -104,7 +102,7 @@ class Health:
         log.log(level, "%s: %s", part, "ok" if is_ok else reason, extra={"part": part})
 
     def set_broker(self, reason: str) -> None:
-        """Note that there is a connection to the broker, or why there is none."""
+        """Set the part `broker`: an empty reason means that there is a connection."""
         before = self.parts.get("broker")
         if reason and before is not None and before.is_ok:
             self.metrics.reconnects.inc()
@@ -112,7 +110,7 @@ class Health:
 
     @property
     def is_ok(self) -> bool:
-        """Whether everything works."""
+        """Whether the service is healthy."""
         return bool(self.parts) and all(part.is_ok for part in self.parts.values())
 
     def text(self) -> bytes:

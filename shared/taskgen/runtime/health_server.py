@@ -1,4 +1,4 @@
-"""The HTTP server of /healthz and /metrics, in the service's own loop: one that hangs answers nobody."""
+"""Serves /healthz and /metrics in the service's own loop, so that a hanging service does not answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _JSON_TYPE: Final = "application/json"
 
 @asynccontextmanager
 async def served(health: Health, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context is open; gives the port that was bound.
+    """Serve while the context is open; yields the bound port.
 
     Raises:
         SettingsError: the address cannot be bound.
@@ -30,7 +30,7 @@ async def served(health: Health, host: str, port: int) -> AsyncIterator[int]:
                 writer.write(_response(health, await _path(reader)))
                 await writer.drain()
         except (ValueError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # whoever asked has gone, or does not speak HTTP
+            pass  # the client has gone, or does not speak HTTP
         finally:
             writer.close()
 
@@ -47,7 +47,7 @@ async def served(health: Health, host: str, port: int) -> AsyncIterator[int]:
 
 
 async def _path(reader: asyncio.StreamReader) -> str:
-    """Read a request to the end of its head; its path."""
+    """Read the head of a request; returns its path."""
     head = await reader.readuntil(b"\r\n\r\n")
     method, path, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
     return path if method == "GET" else ""

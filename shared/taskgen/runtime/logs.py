@@ -1,4 +1,4 @@
-"""Logs on stderr: lines for people, or JSON lines with the run and the board as keys."""
+"""Logs on stderr: readable lines, or JSON lines with keys such as run and board."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
-    """Write all that stdlib's loggers are told to stderr, in place of what was configured before.
+    """Send the output of all stdlib loggers to stderr, replacing any earlier configuration.
 
-    What is given as `extra`, such as `board` and `run_id`, becomes a key of its own.
+    Values passed as `extra`, such as `board` and `run_id`, become keys.
 
     Args:
-        kind: `console` for people; `json`: one object a line, for machines.
-        level: what is less important is left out.
+        kind: `console` for people; `json` for machines, one object per line.
+        level: less important messages are left out.
 
     Raises:
         SettingsError: there is no such kind or level.
@@ -39,7 +39,7 @@ def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
     if kind not in ("console", "json"):
         raise SettingsError(f"log kind: {kind!r} is neither console nor json")
     if level.upper() not in _LEVELS:
-        raise SettingsError(f"log level: {level!r} is none of {', '.join(_LEVELS)}")
+        raise SettingsError(f"log level: {level!r} is not one of {', '.join(_LEVELS)}")
     handler = _StderrHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -55,7 +55,7 @@ def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # What it says of a lost connection in twelve lines is said by us in one.
+    # It describes a lost connection in twelve lines; we do in one.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -78,7 +78,7 @@ def _console() -> list[Processor]:
 
 
 def _traceback(exc_info: ExcInfo) -> str:
-    """As Python writes it, but each error's text, which may quote anything, is one line that may be cut."""
+    """Format a traceback as Python does, but with the text of each error as one short line."""
     parts = TracebackException(*exc_info).format()
     return "\n".join(printable(line, _LONGEST) for part in parts for line in _lines(part))
 
@@ -88,7 +88,7 @@ def _lines(part: str) -> list[str]:
 
 
 def _showable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """What a board or a message says neither acts on a terminal nor fills the log."""
+    """Make texts printable and limit their length, because they may come from outside."""
     return {
         name: printable(value, _LONGEST) if isinstance(value, str) and name != "exception" else value
         for name, value in event.items()
@@ -96,7 +96,7 @@ def _showable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _without_repeats(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A person needs no key whose value the text says already, or that has none."""
+    """Leave out keys whose value is None or part of the text."""
     text = str(event.get("event"))
     return {
         name: value
@@ -106,7 +106,7 @@ def _without_repeats(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Asks for stderr each time: a progress display puts itself in its place while it is on."""
+    """Looks up stderr for each line, because a progress display replaces it temporarily."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

@@ -1,4 +1,4 @@
-"""How every service starts, is watched and ends."""
+"""Starts, monitors and ends every service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 END_S: Final = 25.0
-"""So long the end of a service may take: shorter than `stop_grace_period` in compose."""
+"""How long ending a service may take; shorter than `stop_grace_period` in compose."""
 
 
 def run_service(
@@ -30,24 +30,24 @@ def run_service(
 ) -> None:
     """Run a service until SIGTERM or SIGINT, and end the process.
 
-    Exit code: 0 it was asked to end, 1 it cannot go on, 2 a setting is wrong; one line on stderr says why.
+    Exit code: 0 after a signal, 1 if it cannot continue, 2 if a setting is wrong; stderr says why.
 
     Args:
-        name: for people, such as `sqlite_sink`.
+        name: shown to users, such as `sqlite_sink`.
         settings_class: read from the environment.
-        serve: the service itself; it is cancelled to end it.
-        given: settings that are not looked up.
+        serve: runs the service until it is cancelled.
+        given: settings that are not read from the environment.
     """
     errors: list[BaseException] = []
     try:
         settings = load_settings(settings_class, **given)
         configure_logs(settings.log_format, settings.log_level)
         asyncio.run(_run(name, settings, serve))
-    except* TaskgenError as group:  # a group too: serve may have tasks of its own
+    except* TaskgenError as group:  # or a group, if serve uses tasks
         errors.append(first_error(group))
     for error in errors:
-        told = " ".join(str(error).split())
-        sys.stderr.write(f"{printable(f'{name}: {told}')}\n")
+        line = " ".join(str(error).split())
+        sys.stderr.write(f"{printable(f'{name}: {line}')}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     sys.exit(0)
 
@@ -71,8 +71,8 @@ async def _run(name: str, settings: S, serve: Callable[[S, Health], Awaitable[No
 
 
 def _end_hard(name: str) -> None:
-    """End a process that a database without an answer holds; what it had is not acknowledged, so not lost."""
-    log.error("%s did not end within %g s, so it is ended hard", name, END_S)
+    """End a process that waits for a hanging database; its messages are not acknowledged, so not lost."""
+    log.error("%s did not end within %g s and is killed", name, END_S)
     os._exit(1)
 
 

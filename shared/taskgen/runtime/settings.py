@@ -1,4 +1,4 @@
-"""The settings that all services share, read from the environment: variables that begin with `TASKGEN_`."""
+"""The settings of all services, read from environment variables that begin with `TASKGEN_`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def checked(check: Callable[[T], object]) -> AfterValidator:
-    """Annotates a setting: what `check` raises of this library's errors makes its value a wrong one."""
+    """Annotate a setting: its value is invalid if `check` raises an error of this library."""
 
     def validate(value: T) -> T:
         try:
@@ -38,24 +38,24 @@ def checked(check: Callable[[T], object]) -> AfterValidator:
 
 
 def _check_url(url: str, kind: str, example: str) -> None:
-    """Be sure of scheme, host and port; what is said of a wrong URL never quotes it."""
+    """Check scheme, host and port; errors never quote the URL."""
     if not re.match(rf"{kind.lower()}s?://[^/]+", url):
-        raise SettingsError(f"is no {kind} URL; write {example}")
+        raise SettingsError(f"is not an {kind} URL; write {example}")
     try:
         parts = urlsplit(url)
         is_right = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text may have a part of the password
+    except ValueError:  # its text may contain a part of the password
         is_right = False
     if not is_right or "@" in parts.path + parts.query + parts.fragment:
         raise SettingsError(
-            f"has no host, or no port from 1 to 65535, that can be understood; write {example}, "
+            f"has an invalid host or port; write {example}, "
             "and / ? # and @ of a password as %2F %3F %23 and %40"
         )
 
 
 def _check_amqp_url(url: str) -> None:
     _check_url(url, "AMQP", "amqp://user:password@host:5672/vhost")
-    with suppress(ImportError):  # without the extra nobody connects
+    with suppress(ImportError):  # without the extra there are no connections
         from taskgen.amqp.connection import check_broker_url  # noqa: PLC0415 - needs it
 
         check_broker_url(url)
@@ -66,7 +66,7 @@ def _check_http_url(url: str) -> None:
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs; each service adds its own. A variable that is empty is not set."""
+    """The settings of every service; each service adds its own. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -74,14 +74,14 @@ class ServiceSettings(BaseSettings):
 
     amqp_url: Annotated[str, checked(_check_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/%2F"
     management_url: Annotated[str, checked(_check_http_url)] | None = None
-    """The broker's management API; None: at port 15672 of the broker's host, if it answers there."""
+    """The broker's management API; None: port 15672 of the broker's host, if it answers."""
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Of /healthz and /metrics; 0: any free one."""
+    """For /healthz and /metrics; 0: any free port."""
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(
         default_factory=socket.gethostname
     )
-    """Tells replicas apart, in logs, connections and files."""
+    """Distinguishes replicas in logs, connections and files."""
     log_format: LogKind = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
@@ -91,10 +91,10 @@ S = TypeVar("S", bound=ServiceSettings)
 
 @contextmanager
 def naming(field: str) -> Iterator[None]:
-    """Open what a setting names: a handler or store that will never open makes its value a wrong one.
+    """Blame a setting for a handler or store that can never be opened.
 
     Raises:
-        SettingsError: it names the variable.
+        SettingsError: names the variable.
     """
     try:
         yield
@@ -105,13 +105,13 @@ def naming(field: str) -> Iterator[None]:
 
 
 def load_settings(cls: type[S], **given: Any) -> S:
-    """The settings from the environment, or from files of the folder that `TASKGEN_SECRETS_DIR` names.
+    """Load settings from the environment, or from files in the folder that `TASKGEN_SECRETS_DIR` names.
 
-    Such a file is called as the variable, in small letters; the variable counts for more.
+    Such a file has the name of the variable in lower case; the variable takes precedence.
 
     Args:
-        cls: which settings.
-        given: fields that are not looked up, each the value of the option of its name.
+        cls: the class of the settings.
+        given: values of options, which take precedence over variables.
 
     Raises:
         SettingsError: one line that names the first variable or option that is wrong or missing.
@@ -123,17 +123,17 @@ def load_settings(cls: type[S], **given: Any) -> S:
         field = "_".join(str(part) for part in first["loc"][:1]) or "settings"
         name = f"--{field.replace('_', '-')}" if field in given else f"{PREFIX}{field.upper()}"
         if first["type"] == "missing":
-            raise SettingsError(f"{name} is not set; it has to be") from error
-        # The value is left out: it may hold a password.
+            raise SettingsError(f"{name} is required") from error
+        # The value is not shown: it may contain a password.
         raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
     except UnreadableError as error:
         found = re.search(r'field "(\w+)"', str(error))
         name = found[1].upper() if found else ""
-        raise SettingsError(f'{PREFIX}{name}: has to be JSON, such as ["one", "two"]') from error
+        raise SettingsError(f'{PREFIX}{name}: must be JSON, such as ["one", "two"]') from error
 
 
 def _secrets_folder() -> str | None:
     folder = os.environ.get(f"{PREFIX}SECRETS_DIR") or None
     if folder is not None and not Path(folder).is_dir():
-        raise SettingsError(f"{PREFIX}SECRETS_DIR: {folder} is no folder")
+        raise SettingsError(f"{PREFIX}SECRETS_DIR: {folder} is not a folder")
     return folder
