@@ -103,6 +103,6 @@ def test_only_who_is_let_into_the_management_api_is_told_where_it_is(folder: Pat
 
 
 def test_the_image_has_a_folder_for_each_volume_so_that_it_may_write_there() -> None:
-    dockerfile = (ROOT / "deploy" / "cli" / "Dockerfile").read_text()
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     named = dockerfile.split("for name in ")[1].split(";")[0].split()
     assert sorted(named) == sorted(["rabbitmq", "postgres", *RIGHTS])
