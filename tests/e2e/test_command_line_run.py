@@ -258,7 +258,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
-    with boards(1) as addresses:
+    with boards(1, speed=0.2) as addresses:
         ended = run_taskgen("run", write_taskset(tmp_path, QUICK), *board_options(addresses), cwd=tmp_path)
     assert "0 of 1 run done; boards: " in ended.stderr
     assert "\x1b" not in ended.stderr + ended.stdout
