@@ -22,8 +22,7 @@ from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
-from taskgen.loading.handler_loader import load_handler
-from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
+from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
