@@ -114,7 +114,7 @@ def test_a_session_that_quotes_a_board_in_its_error_gives_short_reasons(tmp_path
         "configure_logs()\n"
         "with Distributor(sys.argv[1], session=Session, max_attempts=1) as distributor:\n"
         "    campaign = distributor.start(TaskSet([Task(pkg='hey')]))\n"
-        "print(max(len(reason) for bad in campaign.bad for reason in bad.reasons))\n"
+        "print(max(len(reason) for bad in campaign.failed for reason in bad.reasons))\n"
     )
     with scripted_board(hostile_board) as address:
         done = run_python(tmp_path, "own.py", address)

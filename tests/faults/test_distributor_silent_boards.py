@@ -102,7 +102,7 @@ def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dia
             assert log.begun == []
         distributor.wait_finished()
     assert campaign.outcomes == {Outcome.FINISHED: 1}
-    assert campaign.bad == []
+    assert campaign.failed == []
     assert log.quarantined == []
 
 

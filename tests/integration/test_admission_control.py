@@ -44,5 +44,5 @@ def test_admission_control_data_of_any_length_leaves_boards_of_every_generation_
         Distributor(address, max_attempts=1, silence_timeout_s=5, probe_timeout_s=0.5) as distributor,
     ):
         campaign = distributor.start(taskset, {"optimize": {"goal": goal}})
-    assert campaign.bad == []
+    assert campaign.failed == []
     assert campaign.outcomes == {Outcome.FINISHED: 2}

@@ -186,9 +186,9 @@ def run_campaign(
                 distributor.stop(wait=False)
             now = Snapshot(
                 tuple((board.name, board.state, board.reason) for board in distributor.boards),
-                done=campaign.results + len(campaign.bad),
+                done=campaign.results + len(campaign.failed),
                 total=total,
-                failed=len(campaign.bad),
+                failed=len(campaign.failed),
                 events=distributor.counters.events,
                 stopping=interruption.signal if is_stopping else None,
             )
@@ -196,7 +196,7 @@ def run_campaign(
     return Summary(
         variants=total,
         outcomes={outcome.value: count for outcome, count in campaign.outcomes.items()},
-        failed=list(campaign.bad),
+        failed=list(campaign.failed),
         counters=distributor.counters,
         handler_failures=distributor.handler_failures,
         stored=stored,

@@ -13,8 +13,7 @@ from taskgen.errors import DistributorError, first_error
 from taskgen.event import AbstractEventHandler
 from taskgen.execution.board import BoardSettings, BoardState
 from taskgen.execution.board_pool import BoardPool
-from taskgen.execution.campaign import Campaign
-from taskgen.execution.campaign_source import CampaignSource
+from taskgen.execution.campaign import Campaign, CampaignSource
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.file_limit import allow_boards
 from taskgen.run import Outcome
