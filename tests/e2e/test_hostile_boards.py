@@ -145,6 +145,6 @@ def test_a_distributor_says_little_of_such_a_board_and_publishes_short_reasons(
         lab.wait_for(EndedMessage)
         assert max(map(len, reasons)) == REASON_CHARACTERS
         assert service.stop() == 0
-        assert "quarantined in all" in service.log
+        assert "quarantined in total" in service.log
         assert_harmless(service.log)
         assert len(service.log) < FEW_BYTES
