@@ -54,8 +54,8 @@ def board() -> Iterator[str]:
     ("command", "said"),
     [
         ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "--sqlite and --csv name the same file"),
-        ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is taken already"),
-        ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is no amount"),
+        ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is already in use"),
+        ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is not an amount"),
         ("run bad_path.json --board BOARD", "bad_path.json: task 0 (id 0): pkg: 'bin/hey' is not a binary's"),
         (
             "run too_long.json --board BOARD",

@@ -60,7 +60,7 @@ def test_a_wrong_argument_is_refused_when_the_distributor_is_made(
         ({}, "pkg: missing"),
         ({"pkg": "hey", "quota": "1 MB"}, "quota:"),
         ({"pkg": "hey", "period": -1}, "period:"),
-        ({"pkg": "hey", "period": []}, "period: a choice of nothing"),
+        ({"pkg": "hey", "period": []}, "period: an empty choice"),
         ({"pkg": "hey", "perriod": 1}, "perriod: no such parameter"),
         ({"pkg": "hey", "config": {"@a": {"b": 1}}}, "config:"),
     ],

@@ -105,7 +105,7 @@ class Engine:
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - raised where others wait for this thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the threads that wait
             self._failure = error
         finally:
             self.dispatcher.close()
