@@ -17,7 +17,7 @@ from taskgen.amqp.topology import controller_queue, declare, tasksets_queue
 from taskgen.consumer.consumer import Consumer, consume
 from taskgen.errors import LockedError, StoreUnavailableError
 from taskgen.events.base import StoringHandler
-from taskgen.loading.handler_loader import load_handler
+from taskgen.loading.import_string import load_handler
 from taskgen.runtime.health import Health
 from taskgen.runtime.settings import naming
 from taskgen.state.opening import open_state

@@ -22,7 +22,7 @@ from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, declare, tasksets_queue
 from taskgen.deadline import Deadline
 from taskgen.errors import SessionError, StoreUnavailableError
-from taskgen.execution.board_pool import BoardPool
+from taskgen.execution.board import BoardPool
 from taskgen.execution.dispatcher import Counters, Dispatcher
 from taskgen.execution.file_limit import allow_boards
 from taskgen.messages.codec import DecisionMessage, RefusedMessage

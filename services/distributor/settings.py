@@ -17,7 +17,7 @@ from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS, SessionSettings
 from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.power import PowerCommands
-from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
+from taskgen.loading.import_string import DEFAULT_SESSION, load_session
 from taskgen.runtime.settings import ServiceSettings, checked
 
 

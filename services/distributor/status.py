@@ -9,8 +9,7 @@ from services.distributor.outbox import Outbox
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import EVENTS
-from taskgen.execution.board import Board
-from taskgen.execution.board_pool import BoardPool
+from taskgen.execution.board import Board, BoardPool
 from taskgen.messages.codec import BoardReport, StatusMessage, TaskSetMessage
 
 _PAUSE_S: Final = 2.0

@@ -1,1 +1,1 @@
-"""Run task-sets on boards and keep every event."""
+"""Run real-time task-sets on boards and keep every event."""

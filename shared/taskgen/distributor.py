@@ -1,8 +1,9 @@
-"""Boards, their availability, and task-sets run on them: the users' way into everything."""
+"""`Distributor`, the entry point of the library: runs task-sets on boards and passes events to handlers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,38 +24,39 @@ from taskgen.execution.engine import BoardStatus, Engine
 from taskgen.execution.power import PowerCommands
 from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import brief
 
 Handlers = AbstractEventHandler | Sequence[AbstractEventHandler]
 
 
 class Distributor:
-    """Runs task-sets on boards, one run a board at a time, and gives what they report to handlers.
+    """Runs task-sets on boards, one at a time per board, and passes what they report to handlers.
 
-    Everything happens in two threads of its own: one for all boards, one in which the handlers are called.
+    It has two threads of its own: one for all boards, and one in which the handlers are called.
 
     Args:
-        boards: `"172.25.1.2"`, `"board-7:3001"`, a range `"127.0.10.0/28"`, or several of them.
-        event_handler: one handler or several; the first decides when a run is over, the others watch. What
-            a board sends and is no event goes to `taskgen-quarantine.jsonl` if none of them stores it.
-        port: of boards that are given without one.
-        binaries: folder of the tasks' binaries; None: the boards hold them already.
-        max_attempts: so many boards may be lost under a variant before it is given up as bad.
-        connect_timeout_s: for reaching a board.
-        frame_timeout_s: for the rest of a frame once its size was read.
-        answer_timeout_s: for a board's answer to a command, on top of the offsets that it may sleep through.
-        probe_timeout_s: for finding out whether a board is one of the newer ones, which answer AVAILABLE.
-        silence_timeout_s: a board that sends no profile for so long while a run is on is taken for lost.
+        boards: `"172.25.1.2"`, `"board-7:3001"`, a range `"127.0.10.0/28"`, or several of these.
+        event_handler: one handler or several. The first decides when a run is over; the others observe. If
+            none of them stores data that is not events, it is written to `taskgen-quarantine.jsonl`.
+        port: port of boards given without one.
+        binaries: folder of the tasks' binaries; None: the boards have them already.
+        max_attempts: give up on a variant after losing this many boards.
+        connect_timeout_s: for connecting to a board.
+        frame_timeout_s: for the rest of a frame after its size.
+        answer_timeout_s: for a board's answer to a command, in addition to the offsets it may sleep through.
+        probe_timeout_s: for finding out whether a board is a newer one, which answers AVAILABLE.
+        silence_timeout_s: consider a board lost after this long without a profile during a run.
         run_timeout_s: for a whole run; None: no limit.
-        longest_pause_s: a lost board is asked again after pauses that grow up to this.
-        power_cycle_command: command line for a board that was there and stays lost; may hold `{host}`,
-            `{port}`, `{board}`.
-        power_on_command: the same for a board that was never there.
-        power_after_s: how long a board has to be lost for that.
-        limits: what a frame may be at most, and how much of what is no event is kept.
-        session: the kind of target.
+        longest_pause_s: a lost board is retried with exponential back-off up to this pause.
+        power_cycle_command: command line for a board that was reachable before and stays lost; `{host}`,
+            `{port}` and `{board}` are filled in.
+        power_on_command: the same for a board that was never reachable.
+        power_after_s: how long a board has to be lost before the command is run.
+        limits: on the size and structure of frames, and on how much of what is not events is kept.
+        session: session class of the kind of target.
 
     Raises:
-        AddressError: a board's address cannot be understood.
+        AddressError: a board's address is not valid.
         SettingsError: another argument is wrong.
     """
 
@@ -114,16 +116,17 @@ class Distributor:
 
     @property
     def event_handler(self) -> Handlers:
-        """The handler, or the handlers; a new one counts from the next `start` on."""
+        """The handler or handlers; a new value takes effect at the next `start`."""
         return self._event_handler
 
     @event_handler.setter
     def event_handler(self, handler: Handlers) -> None:
-        handlers = _several(handler, AbstractEventHandler)
+        is_one = isinstance(handler, AbstractEventHandler) or not isinstance(handler, Iterable)
+        handlers: list[Any] = [handler] if is_one else [*handler]  # type: ignore[misc]
         for one in handlers:
             if not isinstance(one, AbstractEventHandler):
                 raise DistributorError(
-                    f"{one!r} is no event handler; give an object of a class derived from "
+                    f"{one!r} is not an event handler; give an object of a class derived from "
                     "taskgen.event.DefaultEventHandler"
                 )
         if not handlers:
@@ -132,7 +135,7 @@ class Distributor:
 
     @property
     def boards(self) -> list[BoardStatus]:
-        """What each board is doing now."""
+        """The state of each board."""
         return self._engine.boards() if self._engine else []
 
     @property
@@ -142,7 +145,7 @@ class Distributor:
 
     @property
     def handler_failures(self) -> dict[str, int]:
-        """What handlers raised, and how often."""
+        """How often each kind of failure occurred in a handler."""
         return dict(self._engine.dispatcher.handlers.failures) if self._engine else {}
 
     def start(
@@ -151,32 +154,26 @@ class Distributor:
         """Run all variants of a task-set, or of several, each on whichever board is free.
 
         Args:
-            taskset: with or without open choices.
-            session_params: for the session; for the Taskloader, the admission control dictionary.
-            wait: return when all is done; otherwise at once.
+            taskset: one task-set or several, with or without open choices. The task-sets of a list or tuple
+                are checked before any board is touched. Those of a generator (or another iterable) are drawn
+                as boards become free, from the second on in the boards' thread: the first run starts at once,
+                and memory does not grow with their number. One that cannot be run is listed in
+                `Campaign.failed`, and the others are run.
+            session_params: passed to the session; for the Taskloader, the admission control dictionary.
+            wait: wait until everything is done; otherwise return at once.
 
         Returns:
-            The campaign, which tells what has become of the variants.
+            The campaign, which says what has become of the variants.
 
         Raises:
-            TaskSetError: it cannot be run as it is; no board was touched.
-            SettingsError: there are more boards than this process may have open files.
-            DistributorError: the last campaign is still going on, or the distributor is closed.
+            TaskSetError: a task-set cannot be run as it is; no board was touched.
+            SettingsError: there are more boards than files that this process may open.
+            DistributorError: the last campaign is still in progress, or the distributor is closed.
         """
         if self._campaign is not None and not self._campaign.is_done:
-            raise DistributorError("a campaign is still going on: wait_finished() or stop() comes first")
-        tasksets = _several(taskset, TaskSet)
-        if not tasksets:
-            raise TaskSetError("no task-set given")
-        for one in tasksets:
-            if not isinstance(one, TaskSet):
-                raise TaskSetError(
-                    f"{type(one).__name__} is no task-set; give TaskSet([task, ...]), or several of them; "
-                    "taskgen.loading.taskset_files.read_taskset reads a file"
-                )
+            raise DistributorError("a campaign is still in progress; call wait_finished() or stop() first")
         self._settings.session_class.check(*session_params)
-        checked = [self._check(one) for one in tasksets]
-        campaign = Campaign(checked, session_params, self._retry_policy, self._check)
+        campaign = Campaign(self._checked(taskset), session_params, self._retry_policy, self._check)
         engine = self._running_engine()
         engine.begin(campaign, self._handlers())
         self._campaign = campaign
@@ -185,10 +182,10 @@ class Distributor:
         return campaign
 
     def stop(self, wait: bool = True) -> None:
-        """End what runs, call off what has not begun; `start` may follow.
+        """Stop the runs in progress and cancel the variants that have not begun; `start` may follow.
 
         Args:
-            wait: return when the boards have stopped and everything is stored.
+            wait: wait until the boards have stopped and everything is stored.
         """
         if self._engine is not None:
             self._engine.stop()
@@ -196,10 +193,10 @@ class Distributor:
                 self.wait_stopped()
 
     def close(self, wait: bool = True) -> None:
-        """Stop, and let go of the boards; nothing may follow.
+        """Stop, and disconnect from the boards; the distributor cannot be used afterwards.
 
         Args:
-            wait: return when that is done.
+            wait: wait until that is done.
         """
         self._is_closed = True
         if self._engine is not None:
@@ -208,15 +205,15 @@ class Distributor:
                 self.wait_closed()
 
     def wait_finished(self, timeout_s: float | None = None) -> bool:
-        """Wait until the campaign is done and stored; returns False if it is not within the time."""
+        """Wait until the campaign is done and stored; return False if the time is up before."""
         return self._engine is None or self._engine.wait_done(timeout_s)
 
     def wait_stopped(self, timeout_s: float | None = None) -> bool:
-        """Wait until no run is on and everything is stored; returns False if it is not within the time."""
+        """Wait until no run is in progress and all is stored; return False if the time is up before."""
         return self.wait_finished(timeout_s)
 
     def wait_closed(self, timeout_s: float | None = None) -> bool:
-        """Wait until the boards were let go of; returns False if they are not within the time."""
+        """Wait until the boards are disconnected; return False if the time is up before."""
         return self._engine is None or self._engine.wait_closed(timeout_s)
 
     def __enter__(self) -> Self:
@@ -227,13 +224,31 @@ class Distributor:
     ) -> None:
         self.close()
 
-    def _check(self, taskset: TaskSet) -> TaskSet:
+    def _checked(self, given: TaskSet | Iterable[TaskSet]) -> Iterable[TaskSet]:
+        """Check a task-set or all of a sequence; of any other iterable, draw and check the first."""
+        if isinstance(given, TaskSet | Mapping | str) or not isinstance(given, Iterable):
+            return [self._check(given)]
+        if isinstance(given, Sequence):
+            tasksets = [self._check(one) for one in given]
+        else:
+            checked = map(self._check, _drawn(given))
+            tasksets = list(islice(checked, 1))
+        if not tasksets:
+            raise TaskSetError("no task-set given")
+        return tasksets if isinstance(given, Sequence) else chain(tasksets, checked)
+
+    def _check(self, taskset: object) -> TaskSet:
+        if not isinstance(taskset, TaskSet):
+            raise TaskSetError(
+                f"{brief(repr(taskset))} is not a task-set; give TaskSet([task, ...]), or several of them; "
+                "taskgen.loading.taskset_files.read_taskset reads a file"
+            )
         checked = taskset.checked()
         check_binaries(checked, self._folder)
         return checked
 
     def _handlers(self) -> list[AbstractEventHandler]:
-        """The handlers, and one that keeps what is no event if none of them does."""
+        """Return the handlers, and one that keeps what is not events if none of them does."""
         given = self._event_handler
         handlers = [given] if isinstance(given, AbstractEventHandler) else list(given)
         return handlers if keeps_quarantine(handlers) else [*handlers, QuarantineFile()]
@@ -246,10 +261,12 @@ class Distributor:
         return self._engine
 
 
-def _several(given: Any, kind: type) -> list[Any]:  # noqa: ANN401 - users give what they like
-    """One or several as a list; what is neither stands in it alone, for the caller to refuse."""
-    is_one = isinstance(given, kind) or not isinstance(given, Iterable)
-    return [given] if is_one else list(given)
+def _drawn(tasksets: Iterable[TaskSet]) -> Iterator[TaskSet]:
+    """Yield a user's task-sets; whatever their generator raises becomes a `TaskSetError`."""
+    try:
+        yield from tasksets
+    except Exception as error:  # a user's generator may raise anything
+        raise TaskSetError(f"no more task-sets could be drawn: {error!r}") from error
 
 
 def _check_times(**times_s: float | None) -> None:

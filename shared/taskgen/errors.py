@@ -1,45 +1,45 @@
-"""Every error this library raises on purpose, as one tree.
+"""All errors that this library raises on purpose, as one tree.
 
 Errors of other libraries are translated into these.
 
     TaskgenError
     ├── TaskSetError           a task-set that no board could run as written
-    ├── AddressError           a board's address that cannot be understood
+    ├── AddressError           a board's address that is not valid
     ├── SettingsError          an option or environment variable with a wrong value
-    ├── HandlerError           a handler that cannot be found or built
-    ├── DistributorError       the distributor was asked for what it cannot do now
-    ├── ProfileError           a frame that is no profile, or over a limit
+    ├── HandlerError           a handler that cannot be found or created
+    ├── DistributorError       the distributor cannot do this in its present state
+    ├── ProfileError           a frame that is not a profile, or exceeds a limit
     ├── SessionError
     │   ├── BoardLostError     the board is gone, silent or late
-    │   │   └── BoardSilentError   nothing came in time, but the connection stands
+    │   │   └── BoardSilentError   it sent nothing in time, but is still connected
     │   ├── BoardLeasedError   another distributor has the board
-    │   └── BoardProtocolError the board answered what the protocol does not know
+    │   └── BoardProtocolError the board violated the protocol
     ├── StoreError
     │   ├── StoreUnavailableError   it may work later: the disk is full, the server is down
-    │   ├── UnstorableError         the store works, but will never take this
-    │   └── UnreadableError         the store works, but one row of it cannot be understood
+    │   ├── UnstorableError         the store works, but will never accept this
+    │   └── UnreadableError         the store works, but a row in it is not valid
     └── BrokerError
-        ├── BrokerUnavailableError  it may work later: no broker there, or the connection broke
+        ├── BrokerUnavailableError  it may work later: no broker, or the connection broke
         ├── CredentialsError        the broker or database refused this user
-        ├── TopologyError           a queue or exchange exists with other arguments, or not at all
-        ├── LockedError             another connection holds a queue for itself alone
-        ├── UnroutableError         no queue takes a message
-        └── MessageError            a message that cannot be understood: dead-letter it
+        ├── TopologyError           a queue or exchange is missing, or has other arguments
+        ├── LockedError             another connection holds a queue exclusively
+        ├── UnroutableError         no queue accepts a message
+        └── MessageError            a message that is not valid: dead-letter it
 """
 
 from __future__ import annotations
 
 
 class TaskgenError(Exception):
-    """Base of all errors raised on purpose; its text tells the user what to do."""
+    """Base of all errors raised on purpose; its text says what to do."""
 
 
 class TaskSetError(TaskgenError):
-    """A task-set that no board could run as written; names source, task and field."""
+    """A task-set that no board could run as written; the text names source, task and field."""
 
 
 class AddressError(TaskgenError):
-    """A board's address or range that cannot be understood."""
+    """A board's address or range that is not valid."""
 
 
 class SettingsError(TaskgenError):
@@ -47,27 +47,27 @@ class SettingsError(TaskgenError):
 
 
 class HandlerError(TaskgenError):
-    """A handler that cannot be found, imported or built."""
+    """A handler that cannot be found, imported or created."""
 
 
 class DistributorError(TaskgenError):
-    """The distributor was asked for something that it cannot do in its present state."""
+    """The distributor cannot do this in its present state."""
 
 
 class ProfileError(TaskgenError):
-    """A frame that is no profile document, or is over one of the limits."""
+    """A frame that is not a profile document, or exceeds a limit."""
 
 
 class SessionError(TaskgenError):
-    """The conversation with a board failed."""
+    """The communication with a board failed."""
 
 
 class BoardLostError(SessionError):
-    """The board is gone: refused, closed, silent, or too late with an answer."""
+    """The board is gone: it refused or closed the connection, is silent, or answered too late."""
 
 
 class BoardSilentError(BoardLostError):
-    """Nothing came from the board in time, but the connection stands."""
+    """The board sent nothing in time, but the connection is still open."""
 
 
 class BoardLeasedError(SessionError):
@@ -75,11 +75,11 @@ class BoardLeasedError(SessionError):
 
 
 class BoardProtocolError(SessionError):
-    """The board sent what the protocol does not allow, so its stream cannot be followed further.
+    """The board violated the protocol, so the rest of its stream cannot be read.
 
     Args:
         message: what is wrong.
-        data: the stream from there on, as far as it was read; to be quarantined.
+        data: the stream from there on, as far as it was read; it is quarantined.
     """
 
     def __init__(self, message: str, data: bytes = b"") -> None:
@@ -92,47 +92,47 @@ class StoreError(TaskgenError):
 
 
 class StoreUnavailableError(StoreError):
-    """A store cannot keep it now, and may later: a full disk, a lock, a server that is down."""
+    """A store cannot keep it now, but may later: the disk is full, a lock is held, the server is down."""
 
 
 class UnstorableError(StoreError):
-    """A store refuses this data, now and later, and takes other: a value out of range, a NUL in a text."""
+    """A store will never accept this data, but accepts other data: a value out of range, a NUL in a text."""
 
 
 class UnreadableError(StoreError):
-    """What a store has in one row cannot be understood: damaged, changed by hand, or of another version."""
+    """A row of a store is not valid: damaged, changed by hand, or written by another version."""
 
 
 class BrokerError(TaskgenError):
-    """The message broker could not do what was asked."""
+    """The message broker could not do what was asked of it."""
 
 
 class BrokerUnavailableError(BrokerError):
-    """No connection to the broker now; trying again may help."""
+    """There is no connection to the broker now; retrying may help."""
 
 
 class CredentialsError(BrokerError):
-    """The broker or the database refused this user; trying again will not help."""
+    """The broker or the database refused this user; retrying will not help."""
 
 
 class TopologyError(BrokerError):
-    """A queue or an exchange exists with other arguments than ours, or does not exist."""
+    """A queue or exchange does not exist, or exists with other arguments than ours."""
 
 
 class LockedError(BrokerError):
-    """Another connection holds this queue for itself alone."""
+    """Another connection holds this queue exclusively."""
 
 
 class UnroutableError(BrokerError):
-    """No queue takes this message; the broker gave it back."""
+    """No queue accepts this message; the broker returned it."""
 
 
 class MessageError(BrokerError):
-    """A message that cannot be understood; it belongs in the parking queue with this reason."""
+    """A message that is not valid; it is dead-lettered with this reason."""
 
 
 def first_error(error: BaseException) -> BaseException:
-    """The error itself, or the first one within a group of however many levels."""
+    """Return the error itself, or the first one in a group, however deeply nested."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

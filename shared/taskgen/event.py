@@ -1,4 +1,4 @@
-"""What boards report, and the interface of everything that reacts to it."""
+"""The interface of event handlers, which react to what boards report."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Bytes from a board that could not be taken as events: kept, with the reason, for people to look at."""
+    """Bytes from a board that are not valid events; kept for inspection, with the reason."""
 
     reason: str
-    """Why they could not be taken as events."""
+    """Why they are not events."""
     data: bytes
     """The bytes themselves."""
     board: str
@@ -32,68 +32,68 @@ class Quarantined:
     received_at: str
     """When they were read from the socket; host's time, UTC, ISO 8601."""
     run_id: str | None = None
-    """None where no run was going on, and so none can be blamed."""
+    """None if no run was in progress."""
 
 
 class AbstractEventHandler(ABC):
-    """Reacts to the runs of task-sets; start here to decide by yourself when one continues.
+    """Reacts to the runs of task-sets; derive from it directly to decide yourself when a run is over.
 
-    All calls come from one thread, one at a time; for one run in the order start, events, then finish or
-    stop. `taskset.run` tells which run it is.
+    All calls come from one thread, one at a time; for each run in the order start, events, then finish or
+    stop. `taskset.run` is the run in question.
     """
 
     def __taskset_start__(self, taskset: TaskSet) -> None:
-        """A run begins: nothing was sent to the board yet."""
+        """A run begins; nothing has been sent to the board yet."""
 
     @abstractmethod
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        """Take one profile: the dictionary of xmltodict, `event` always a list, attributes with `@`.
+        """A profile was received: a dictionary as xmltodict makes it, with `event` always a list.
 
         Returns:
-            True while the task-set is running; False if it is finished or is to be cancelled.
+            True if the run continues; False if the task-set is finished or is to be stopped.
         """
 
     def __taskset_finish__(self, taskset: TaskSet) -> None:
-        """The run has ended because all its tasks are terminated."""
+        """The run has ended because all of its tasks have terminated."""
 
     def __taskset_stop__(self, taskset: TaskSet) -> None:
-        """The run has ended for another reason: `taskset.run.outcome` and `.reason` say which."""
+        """The run has ended for another reason, given by `taskset.run.outcome` and `.reason`."""
 
     def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
-        """Something was received that is no event; `taskset` is None where no run was going on."""
+        """Something was received that is not an event; `taskset` is None if no run was in progress."""
 
 
 class DefaultEventHandler(AbstractEventHandler):
-    """Updates the tasks' jobs with incoming events and stops when all tasks are terminated."""
+    """Updates the tasks' jobs with incoming events; the run is over when all tasks have terminated."""
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        """Update `task.jobs`; say whether a task is left that is not terminated."""
+        """Update `task.jobs`; return whether a task has not terminated yet."""
         taskset.apply(event)
         return not taskset.is_terminated
 
 
 class CommittingHandler(DefaultEventHandler):
-    """A handler that keeps what it is given: between `begin()` and `commit()` it only collects.
+    """A handler that stores what it receives, in batches: between `begin()` and `commit()` it only collects.
 
-    Whoever calls it may acknowledge what was given once `commit()` has returned.
+    Once `commit()` has returned, everything since `begin()` is durable and can be acknowledged.
     """
 
     @abstractmethod
     def begin(self) -> None:
-        """From now on collect, until `commit()`."""
+        """Begin a batch."""
 
     @abstractmethod
     def commit(self) -> None:
-        """Keep what was collected since `begin()`, durably; on an error it is still collected.
+        """Store the batch durably; after an error, the batch is still there.
 
         Raises:
-            StoreUnavailableError: not now; calling it again may work.
+            StoreUnavailableError: the store is unavailable; calling `commit` again may work.
             StoreError: it will never work.
         """
 
     @abstractmethod
     def give_up(self, reason: str) -> None:
-        """What was collected since `begin()` is lost: of the runs that it is of, keep their end and no more.
+        """Drop the batch, and of its runs store only the end from now on, so that no run has a gap.
 
-        So what is kept of a run has no gap. Its end tells as many events as were kept, and this reason.
+        The end of such a run has the number of events that were stored, and this reason.
         """

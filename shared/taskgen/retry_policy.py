@@ -1,4 +1,4 @@
-"""What happens to a task-set after a run without a result: another attempt, on which board, or none."""
+"""Decides after a run without a result whether there is another attempt, and on which board."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Attempt:
     """Why each earlier attempt had no result."""
 
     def next(self, board: str, reason: str) -> Self:
-        """The attempt after this one, which had no result on `board`."""
+        """Return the attempt after this one, which had no result on `board`."""
         return type(self)(
             self.number + 1,
             self.tried if board in self.tried else (*self.tried, board),
@@ -28,14 +28,14 @@ class Attempt:
         )
 
     def prefers(self, board: str) -> bool:
-        """Whether the task-set has not yet been lost on this board."""
+        """Whether no attempt has been lost on this board yet."""
         return board not in self.tried
 
     def accepts(self, board: str, has_others: Callable[[Collection[str]], bool]) -> bool:
-        """Whether to run on this board now: a board it was lost on is used only where there is no other.
+        """Whether to run on this board now: one that was already tried is used only if there is no other.
 
         Args:
-            board: a free one.
+            board: the board that is free.
             has_others: whether a board is available besides those given.
         """
         return self.prefers(board) or not has_others(self.tried)

@@ -17,26 +17,26 @@ _MAX_LISTED: Final = 5
 
 
 class Outcome(StrEnum):
-    """How a run ended. A fault of the lab is never written down as a fault of the task-set."""
+    """How a run ended. A fault of the lab is never recorded as a fault of the task-set."""
 
     FINISHED = "finished"
-    """All its tasks are terminated."""
+    """All of its tasks have terminated."""
     STOPPED_BY_RULE = "stopped_by_rule"
-    """The handler that decides ended it."""
+    """The deciding handler stopped it."""
     STOPPED_BY_USER = "stopped_by_user"
-    """A user ended it."""
+    """A user stopped it."""
     TIMED_OUT = "timed_out"
     """It took longer than its timeout."""
     BOARD_LOST = "board_lost"
     """The board was lost during the run."""
     BOARD_ERROR = "board_error"
-    """The board broke the protocol."""
+    """The board violated the protocol."""
     DISTRIBUTOR_LOST = "distributor_lost"
     """The distributor that ran it stopped, died or lost its lease on the board."""
 
     @property
     def is_result(self) -> bool:
-        """Whether the task-set was answered for: such a run is never tried again."""
+        """Whether the run is a result of the task-set, so that there is no further attempt."""
         return self not in FAULTS_OF_THE_LAB
 
 
@@ -44,19 +44,19 @@ FAULTS_OF_THE_LAB = frozenset({Outcome.BOARD_LOST, Outcome.BOARD_ERROR, Outcome.
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562) as text: unique without asking anyone, and sorted by time."""
+    """Return a new UUIDv7 (RFC 9562) as text; such ids sort by time."""
     return str(uuid6.uuid7())
 
 
 def resolve_id(part: str, kinds: Mapping[str, str]) -> str | None:
-    """Find the one id that is this text, or else begins or ends with it; None if there is no such id.
+    """Return the one id that is this text, or else begins or ends with it; None if there is none.
 
     Args:
-        part: as a user gives it; shorter than four characters only a whole id counts.
-        kinds: all ids, each with what it is the id of, such as `run`.
+        part: what a user has written; a part of an id has at least four characters.
+        kinds: all ids, each with what it identifies, such as `run`.
 
     Raises:
-        SettingsError: several ids begin or end so; they are listed.
+        SettingsError: several ids begin or end with it; the text lists them.
     """
     if part in kinds:
         return part
@@ -75,17 +75,16 @@ def resolve_id(part: str, kinds: Mapping[str, str]) -> str | None:
 
 
 def now() -> str:
-    """The host's time as it is stored: UTC, ISO 8601, microseconds."""
+    """Return the host's time as it is stored: UTC, ISO 8601, with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 @dataclass(slots=True)
 class Run:
-    """Where a handler is: `taskset.run`.
+    """The run that a handler is called for: `taskset.run`.
 
-    The fields above the line are fixed when the run is made. `first_seq` and `received_at` describe the
-    profile that is being handled. The last three are set before `__taskset_finish__` or
-    `__taskset_stop__` is called.
+    The fields up to `origin` are fixed when the run begins. `first_seq` and `received_at` describe the
+    profile that is being handled. The rest is set before `__taskset_finish__` or `__taskset_stop__`.
     """
 
     board: str
@@ -93,7 +92,7 @@ class Run:
     run_id: str = field(default_factory=new_id)
     """UUIDv7 of the run."""
     taskset_id: str = field(default_factory=new_id)
-    """Stays the same over all attempts at one variant."""
+    """The same for all attempts at one variant."""
     attempt: int = 1
     """Number of the attempt at this variant, from 1."""
     variant: int = 0
@@ -101,7 +100,7 @@ class Run:
     started_at: str = field(default_factory=now)
     """Host's time, UTC, ISO 8601."""
     origin: Any = None
-    """What the `AssignmentSource` gave along with the task-set; nothing in one process."""
+    """Whatever the `AssignmentSource` has attached to the task-set; None in one process."""
 
     first_seq: int = 0
     """Number, within the run, of the first event of the profile being handled."""
@@ -113,6 +112,6 @@ class Run:
     outcome: Outcome | None = None
     """How it ended; None until then."""
     reason: str = ""
-    """One sentence, where the outcome alone does not say why."""
+    """One sentence, if the outcome alone does not explain it."""
     events: int = 0
-    """How many events the run has in all; known when it has ended."""
+    """Total number of events of the run, once it has ended."""

@@ -25,7 +25,7 @@ def _binary_name(name: str) -> str:
 
 
 def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever a user wrote
-    """Refuse JSON's true and false, which pydantic takes for 1 and 0."""
+    """Refuse JSON's true and false, which pydantic would accept as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("has to be a number")  # noqa: TRY004 - pydantic lets a TypeError through
     return value
@@ -33,14 +33,16 @@ def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever a user wrote
 
 def _amount(quota: str | int) -> str:
     if not re.fullmatch(r"[0-9]+[KMG]?", str(quota)):
-        raise ValueError(f"{quota!r} is no amount of memory; write bytes with K, M or G behind, such as '1M'")
+        raise ValueError(
+            f"{quota!r} is not an amount of memory; write a number, and K, M or G if need be, as in '1M'"
+        )
     return str(quota)
 
 
 def _config(value: Any, depth: int = 0, *, is_inside: bool = False) -> Any:  # noqa: ANN401 - for the binary
-    """Accept what XML can carry: nested mappings of names to text, numbers or choices of them."""
+    """Accept what XML can represent: nested mappings of names to text, numbers or choices of them."""
     if depth > _MAX_CONFIG_DEPTH:
-        raise ValueError(f"nested deeper than {_MAX_CONFIG_DEPTH}")
+        raise ValueError(f"nested more than {_MAX_CONFIG_DEPTH} levels deep")
     if is_inside and isinstance(value, list | range | Iterator):
         raise ValueError("a choice inside a choice or a tuple; write all values into one list")
     if isinstance(value, Mapping):
@@ -62,7 +64,7 @@ def _check_element(name: object, content: object) -> None:
     if not isinstance(name, str) or not _XML_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of an XML element")
     if name[0] in "@#" and isinstance(content, Mapping | tuple):
-        raise ValueError(f"{name!r} is an attribute or text: it cannot hold elements")
+        raise ValueError(f"{name!r} is an attribute or text, which cannot contain elements")
 
 
 _Number = Annotated[int, BeforeValidator(_no_truth)]
@@ -70,7 +72,7 @@ _Milliseconds = Annotated[_Number, Field(ge=0, le=2**32 - 1)]
 _Count = Annotated[_Number, Field(ge=0, le=2**32 - 1)]
 
 _PARAMETERS: Final[dict[str, tuple[Any, Any]]] = {
-    # name: (default, what a value has to be)
+    # name: (default, type of a value)
     "id": (None, Annotated[_Number, Field(ge=0, le=2**31 - 1)]),
     "pkg": (None, Annotated[str, AfterValidator(_binary_name)]),
     "executiontime": (0, _Milliseconds),
@@ -92,12 +94,12 @@ ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
     name: TypeAdapter(kind) for name, (_, kind) in _PARAMETERS.items()
 }
 EDF_PRIORITY: Final = 128
-"""With this priority a task is scheduled by its deadline; 0 (highest) to 127 are fixed priorities."""
+"""A task with this priority is scheduled by its deadline; 0 (highest) to 127 are fixed priorities."""
 
 
 @dataclass(slots=True)
 class Job:
-    """One execution of a task. Times are the board's clock, in ms since its boot; None: not seen."""
+    """One execution of a task. Times are the board's clock, in ms since it booted; None: not seen."""
 
     start: int | None = None
     """Time stamp of its START."""
@@ -113,35 +115,35 @@ class Job:
 
     @property
     def run_time_ms(self) -> int | None:
-        """From start to end, preemptions included; None unless both were seen."""
+        """Time from start to end, including preemption; None unless both were seen."""
         return None if self.start is None or self.end is None else self.end - self.start
 
 
 class Task(dict[str, Any]):
     """A task's parameters, as a dictionary, and its jobs.
 
-    `Task({"pkg": "hey"}, {"priority": 10}, period=100)`: later parameters win over earlier ones, and
-    those not given have these defaults:
+    In `Task({"pkg": "hey"}, {"priority": 10}, period=100)`, later parameters take precedence over earlier
+    ones. The others have these defaults:
 
     | name            | default | meaning                                                         |
     | --------------- | ------- | --------------------------------------------------------------- |
-    | `id`            | `None`  | unique in the task-set; `TaskSet` gives one where it is None    |
-    | `pkg`           | `None`  | name of the binary, at most 15 ASCII characters; has to be given |
+    | `id`            | `None`  | unique in the task-set; None: `TaskSet` assigns one             |
+    | `pkg`           | `None`  | name of the binary, at most 15 ASCII characters; required       |
     | `executiontime` | `0`     | ms; worst case, used by the board's admission test              |
     | `criticaltime`  | `0`     | ms; a job that runs longer is killed; 0: never                  |
     | `priority`      | `127`   | 0 (highest) to 127 (lowest): fixed; 128: EDF by `deadline`      |
     | `deadline`      | `0`     | ms; relative to the release                                     |
     | `period`        | `0`     | ms between two releases; 0: a single job                        |
     | `offset`        | `0`     | ms; delay of the first release                                  |
-    | `numberofjobs`  | `1`     | releases of a periodic task; 0: for ever                        |
-    | `quota`         | `"1M"`  | RAM in bytes, with K, M or G behind                             |
+    | `numberofjobs`  | `1`     | releases of a periodic task; 0: unlimited                       |
+    | `quota`         | `"1M"`  | RAM in bytes, optionally followed by K, M or G                  |
     | `caps`          | `235`   | Genode capabilities                                             |
-    | `config`        | `{}`    | nested elements, handed to the binary                           |
+    | `config`        | `{}`    | nested elements, passed to the binary                           |
     | `cores`         | `1`     | number of the board's cores to use ...                          |
     | `coreoffset`    | `0`     | ... and the first of them                                       |
 
     A list, range or generator as a value, also inside `config`, makes variants: see `TaskSet.variants`.
-    A tuple inside `config` is one value: an element that is repeated.
+    A tuple inside `config` is one value: a repeated element.
     """
 
     jobs: list[Job]
@@ -157,7 +159,7 @@ class Task(dict[str, Any]):
 
     @property
     def id(self) -> int | None:
-        """The task's number in its task-set; None before it is in one."""
+        """The task's number in its task-set; None until it is in one."""
         identity: int | None = self["id"]
         return identity
 
@@ -167,14 +169,14 @@ class Task(dict[str, Any]):
 
     @property
     def expected_jobs(self) -> int | None:
-        """How many jobs the task will have; None: it goes on until `JOBS_DONE`."""
+        """How many jobs the task will have; None: it continues until `JOBS_DONE`."""
         if not int(self["period"]):
             return 1
         return int(self["numberofjobs"]) or None
 
     @property
     def is_terminated(self) -> bool:
-        """Whether no job of it is to come: `JOBS_DONE` was seen, or all its jobs have ended."""
+        """Whether the task has no more jobs: `JOBS_DONE` was seen, or all of its jobs have ended."""
         expected = self.expected_jobs
         return self._is_done or (expected is not None and self._ended >= expected)
 
@@ -184,17 +186,17 @@ class Task(dict[str, Any]):
         return self._is_done
 
     def restore(self, jobs: Iterable[Job], *, is_done: bool) -> None:
-        """Go on from what was kept of the task's jobs, as after a restart."""
+        """Restore the task's jobs, for example after a restart."""
         self.jobs = list(jobs)
         self._ended = sum(not job.is_running for job in self.jobs)
         self._is_done = is_done
 
     def job_started(self, time_stamp: int) -> None:
-        """Take a START; a job still open stays as one whose end was not seen."""
+        """Record a START; if a job is still running, its end was not seen."""
         self.jobs.append(Job(start=time_stamp))
 
     def job_ended(self, time_stamp: int, exit_type: str) -> None:
-        """Take an end; without a START before it, the job's start stays None."""
+        """Record the end of a job; if its START was not seen, its start remains None."""
         if not self.jobs or not self.jobs[-1].is_running:
             self.jobs.append(Job())
         job = self.jobs[-1]
@@ -202,12 +204,12 @@ class Task(dict[str, Any]):
         self._ended += 1
 
     def job_refused(self, time_stamp: int, exit_type: str) -> None:
-        """Take a NOT_SCHEDULED: a job of its own, whose start and end are the same time."""
+        """Record a NOT_SCHEDULED as a job of its own, whose start and end are the same time."""
         job = Job(time_stamp, time_stamp, exit_type)
         is_running = bool(self.jobs) and self.jobs[-1].is_running
         self.jobs.insert(len(self.jobs) - 1 if is_running else len(self.jobs), job)
         self._ended += 1
 
     def jobs_done(self) -> None:
-        """Take a JOBS_DONE: the task has no job left."""
+        """Record a JOBS_DONE: the task has no more jobs."""
         self._is_done = True

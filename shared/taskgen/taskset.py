@@ -1,4 +1,4 @@
-"""A set of tasks, its variants, and how events change it."""
+"""A set of tasks, its variants, and how events update it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from taskgen.variants import (
 )
 
 _MAX_DIGITS: Final = 20
-"""What is longer is no id; not everything is checked yet when one is looked for that is free."""
+"""Longer numbers are not ids; when a free id is sought, the others have not been validated yet."""
 
 Profile = dict[str, Any]
-"""What xmltodict makes of one `<profile>` document, `event` always being a list."""
+"""One `<profile>` document as a dictionary of xmltodict, with `event` always a list."""
 
 
 class TaskSet:
     """Tasks that run together on one board.
 
-    Iterating gives its tasks. Parameters whose value is a list, a range or a generator make variants;
-    only a task-set without such values can be run, and `variants()` yields those one by one.
-    A plain dictionary of parameters becomes a `Task`.
+    Iterating yields its tasks. Parameters whose value is a list, a range or a generator make variants; what
+    is run is one variant at a time, as `variants()` yields them. A plain dictionary of parameters becomes a
+    `Task`.
     """
 
     source: str = "task-set"
-    """Where it was read from; errors begin with this."""
+    """Where it was read from; the texts of errors begin with it."""
     run: Run | None
-    """The run that a handler is called for; None while it is not being run."""
+    """The run in progress; None if there is none."""
 
     def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = ()) -> None:
         self.run = None
@@ -62,14 +62,14 @@ class TaskSet:
         return f"TaskSet({self._tasks!r})"
 
     def append(self, task: Task | Mapping[str, Any]) -> None:
-        """Add a task; it gets the next free id where it has none.
+        """Add a task; without an id, it gets the next free one.
 
         Raises:
-            TaskSetError: it is no task, or its id is taken already.
+            TaskSetError: it is not a task, or its id is already in use.
         """
         if not isinstance(task, Mapping):
             raise TaskSetError(
-                f"{self.source}: task {len(self._tasks)}: {task!r} is no task; "
+                f"{self.source}: task {len(self._tasks)}: {task!r} is not a task; "
                 "write TaskSet([Task({'pkg': 'hey'}), ...])"
             )
         task = task if isinstance(task, Task) else Task(task)
@@ -78,32 +78,33 @@ class TaskSet:
             task.id = max(taken, default=-1) + 1
         if str(task.id) in self._by_id:
             raise TaskSetError(
-                f"{self.source}: task {len(self._tasks)}: id: {task.id} is taken already; "
-                "ids are unique in a task-set"
+                f"{self.source}: task {len(self._tasks)}: id: {task.id} is already in use; "
+                "ids have to be unique in a task-set"
             )
         self._tasks.append(task)
         self._by_id[str(task.id)] = task
 
     def description(self) -> dict[str, Any]:
-        """The task-set as a dictionary of the structure that the Taskloader's XML has."""
+        """Return the task-set as a dictionary with the structure of the Taskloader's XML."""
         return {"taskset": {"periodictask": [dict(task) for task in self._tasks]}}
 
     def xml(self) -> bytes:
-        """The description as the Taskloader reads it: ASCII, no XML declaration."""
+        """Return the description as XML that the Taskloader can read: ASCII, without an XML declaration."""
         return to_xml(self.description())
 
     def binaries(self) -> set[str]:
-        """Names of the binaries that the tasks, with all their variants, need."""
+        """Return the names of the binaries that the tasks need in all variants, as far as they are known."""
         return {name for task in self._tasks for name in known_choices(task["pkg"])}
 
     def variants(self) -> Iterator[TaskSet]:
         """Yield every combination of the values, lazily; each is a task-set of its own.
 
-        The last list varies fastest. One generator among the values is consumed step by step, outermost,
-        and never kept; any further one is kept as far as it was read. A generator can be used once.
+        The last list varies fastest. The first generator among the values is consumed step by step, as the
+        outermost loop, and its values are not kept; those of further generators are. A generator can be used
+        only once.
 
         Raises:
-            TaskSetError: while they are drawn: a choice of nothing, or a user's generator that raises.
+            TaskSetError: while variants are drawn: a choice is empty, or a user's generator raised an error.
         """
         try:
             for tasks in product(self._tasks):
@@ -113,28 +114,28 @@ class TaskSet:
         except TaskSetError:
             raise
         except Exception as error:  # a user's generator may raise anything
-            raise TaskSetError(f"{self.source}: its values could not be drawn: {error!r}") from error
+            raise TaskSetError(f"{self.source}: no more values could be drawn: {error!r}") from error
 
     def count_variants(self) -> int | None:
-        """How many `variants()` yields; None where a generator hides it."""
+        """Return the number of variants; None if a generator hides it."""
         return count(self._tasks)
 
     def without_jobs(self) -> TaskSet:
-        """The same tasks, as before any run."""
+        """Return a copy whose tasks have no jobs yet."""
         fresh = TaskSet(Task(task) for task in self._tasks)
         fresh.source = self.source
         return fresh
 
     def checked(self) -> TaskSet:
-        """The same task-set with every value validated and of the right type; see `validate`.
+        """Return a copy in which every value is validated and of the right type.
 
-        Values of lists are checked now; those of generators when their variant is drawn.
+        The values of lists are checked now, those of generators when their variant is drawn.
 
         Raises:
-            TaskSetError: names source, task and field.
+            TaskSetError: a value is not valid; the text names source, task and field.
         """
         if not self._tasks:
-            raise TaskSetError(f"{self.source}: has no task; give at least one")
+            raise TaskSetError(f"{self.source}: has no tasks; give at least one")
         result = TaskSet()
         result.source = self.source
         for number, task in enumerate(self._tasks):
@@ -144,14 +145,14 @@ class TaskSet:
 
     @property
     def is_terminated(self) -> bool:
-        """Whether every task is terminated: the task-set is finished."""
+        """Whether every task has terminated, so that the task-set is finished."""
         return all(task.is_terminated for task in self._tasks)
 
     def apply(self, profile: Profile) -> None:
-        """Update the jobs of the tasks with a profile's events.
+        """Update the tasks' jobs with a profile's events.
 
-        Within a run a profile is applied once however often this is called with it, so any number of
-        handlers may share the task-set. Events of unknown tasks or types change nothing.
+        Calling it repeatedly for the same profile of a run has no further effect, so any number of handlers
+        may share the task-set. Events of unknown tasks or types change nothing.
         """
         events = profile["profile"]["events"]["event"]
         if self.run is not None:
@@ -165,7 +166,7 @@ class TaskSet:
 
 
 def _apply(task: Task, event_type: str, time_stamp: int) -> None:
-    """The meaning of one event for its task: docs/taskloader.md, section 3."""
+    """Update a task with one event: docs/taskloader.md, section 3."""
     if event_type == EventType.START:
         task.job_started(time_stamp)
     elif event_type in JOB_ENDS:
@@ -177,10 +178,10 @@ def _apply(task: Task, event_type: str, time_stamp: int) -> None:
 
 
 def to_xml(elements: Mapping[str, Any]) -> bytes:
-    """Elements as Genode's XML parser takes them.
+    """Return elements as XML that Genode's parser can read.
 
     Raises:
-        TaskSetError: a value is not ASCII, or XML cannot carry it.
+        TaskSetError: a value is not ASCII, or cannot be represented in XML.
     """
     try:
         document: str = xmltodict.unparse(elements, full_document=False)

@@ -1,27 +1,27 @@
-"""Text from outside, made fit for a terminal, a log or an error: nothing in it acts, and it may be cut."""
+"""Makes text from outside safe for a terminal, a log or an error: escaped, and cut if necessary."""
 
 from __future__ import annotations
 
 from typing import Final
 
 REASON_CHARACTERS: Final = 200
-"""As long a reason may be; what a board or a message says in it could go on for megabytes."""
+"""The maximum length of a reason; what a board or a message puts in it could be megabytes long."""
 _MARK: Final = "…"
 
 
 def printable(text: object, longest: int | None = None) -> str:
-    r"""A text as one line in which every character is seen: ESC as `\x1b`, a line break as `\n`.
+    r"""Return a text as one line in which every character is visible: ESC as `\x1b`, a line break as `\n`.
 
-    That covers control characters, escape sequences, what turns the direction of writing, and surrogates.
-    Doing it again changes nothing.
+    That covers control characters, escape sequences, changes of the writing direction, and surrogates. The
+    function is idempotent.
 
     Args:
-        text: from a board, a message, a file or a user; anything else as its `str`.
-        longest: so many characters are kept, the last of which then says that there were more.
+        text: from a board, a message, a file or a user; of anything else, its `str`.
+        longest: the maximum length; the last character of a text that was cut is an ellipsis.
     """
     found = _text(text)
     if longest is not None:
-        found = found[: longest + 1]  # one more, so that a text that is too long stays so
+        found = found[: longest + 1]  # one more, so that a text that is too long remains too long
     if not found.isprintable():
         found = "".join(map(_visible, found))
     if longest is not None and len(found) > longest:
@@ -30,14 +30,14 @@ def printable(text: object, longest: int | None = None) -> str:
 
 
 def brief(text: object) -> str:
-    """A reason, or what else is said of something from outside: printable, and cut at 200 characters."""
+    """Return a reason, or another text from outside, printable and cut at 200 characters."""
     return printable(text, REASON_CHARACTERS)
 
 
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - an error of a user's own, whose `__str__` fails
+    except Exception:  # noqa: BLE001 - the `__str__` of a user's own error may fail
         return f"<a {type(value).__name__} without a text>"
 
 

@@ -1,4 +1,4 @@
-"""The lazy product of all the choices that a task-set's parameters leave open."""
+"""The lazy product of all open choices among a task-set's parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from taskgen.errors import TaskSetError
 Parameters = Mapping[str, Any]
 
 INSIDE: Final = "a choice inside a choice; write all values into one list"
-NOTHING: Final = "a choice of nothing; give at least one value"
+NOTHING: Final = "an empty choice; give at least one value"
 
 
 class _Open(NamedTuple):
-    """One value left open: which task, the names that lead to it, and what it may be."""
+    """One open choice: its task, the names that lead to it, and its values."""
 
     task: int
     path: tuple[str, ...]
@@ -33,19 +33,19 @@ def has_choices(value: Any) -> bool:  # noqa: ANN401 - any parameter's value
 
 
 def empty_choice(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - any parameter's value
-    """The names that lead to a list or range of nothing within a value; None if there is no such."""
+    """Return the names that lead to an empty list or range within a value; None if there is none."""
     return next((path for path, choices in _choices_within(value) if choices in ([], range(0))), None)
 
 
 def known_choices(value: Any) -> list[Any]:  # noqa: ANN401 - any parameter's value
-    """The values that can be named without consuming anything: none of a generator's."""
+    """Return the values that are known without consuming anything: none of a generator."""
     if isinstance(value, Iterator):
         return []
     return list(value) if is_choice(value) else [value]
 
 
 def count(tasks: Sequence[Parameters]) -> int | None:
-    """How many combinations there are; None where a generator hides it."""
+    """Return the number of combinations; None if a generator hides it."""
     spots = [choices for task in tasks for _, choices in _choices_within(task)]
     if any(isinstance(choices, Iterator) for choices in spots):
         return None
@@ -53,14 +53,13 @@ def count(tasks: Sequence[Parameters]) -> int | None:
 
 
 def product(tasks: Sequence[Parameters]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the tasks' parameters with every combination of the choices among them.
+    """Yield the tasks' parameters with every combination of their choices.
 
-    The last choice varies fastest, but the first generator is outermost, so that it need not be kept:
-    memory does not grow with the number of combinations.
+    The last choice varies fastest, except that the first generator is outermost, so that its values need not
+    be kept: memory does not grow with the number of combinations.
 
     Raises:
-        TaskSetError: a choice of nothing, such as an empty list or a generator that was used before; or a
-            choice inside a choice.
+        TaskSetError: a choice is empty, such as a generator that was used before, or contains a choice.
     """
     found = [
         _Open(number, (name, *path), choices)
@@ -110,7 +109,7 @@ def _combinations(spots: Sequence[_Open]) -> Iterator[tuple[Any, ...]]:
 
 
 def _put(parameters: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401
-    """Set a value deep inside, copying each mapping on the way: the original keeps its choices."""
+    """Set a nested value, copying each mapping on the way so that the original keeps its choices."""
     for name in path[:-1]:
         parameters[name] = dict(parameters[name])
         parameters = parameters[name]
@@ -118,7 +117,7 @@ def _put(parameters: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 class _Kept:
-    """An iterator that can be gone through again: what was read of it is kept."""
+    """An iterator that can be iterated over repeatedly, because the values read from it are kept."""
 
     def __init__(self, source: Iterator[Any]) -> None:
         self._source = source

@@ -9,7 +9,7 @@ import pytest
 from taskgen.boards.address import Address, parse_addresses
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.errors import BoardLostError
-from taskgen.loading.session_loader import load_session
+from taskgen.loading.import_string import load_session
 from taskgen.simulation import Dialect, run_boards
 from taskgen.taskset import TaskSet
 from tests.support.board_sessions import (

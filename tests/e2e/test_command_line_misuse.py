@@ -54,8 +54,8 @@ def board() -> Iterator[str]:
     ("command", "said"),
     [
         ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "--sqlite and --csv name the same file"),
-        ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is taken already"),
-        ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is no amount"),
+        ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is already in use"),
+        ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is not an amount"),
         ("run bad_path.json --board BOARD", "bad_path.json: task 0 (id 0): pkg: 'bin/hey' is not a binary's"),
         (
             "run too_long.json --board BOARD",
@@ -64,7 +64,7 @@ def board() -> Iterator[str]:
         ("run unknown.json --board BOARD", "unknown.json: task 0: prio: no such parameter; there are caps,"),
         ("run broken.json --board BOARD", "broken.json: not JSON: line 2, column 4"),
         ("run gone.json --board BOARD", "gone.json: cannot be read: No such file"),
-        ("run good.yaml --board BOARD", "good.yaml: is no task-set; give a .xml or .json file"),
+        ("run good.yaml --board BOARD", "good.yaml: is not a task-set; give a .xml or .json file"),
         ("run good.json same_id.json --board BOARD", "same_id.json: task 1"),
         ("run mine:failing --board BOARD", "mine:failing: OSError: no disk"),
         ("run other_binary.json --binaries binaries --board BOARD", "pkg: there is no binary 'gone'"),
@@ -81,10 +81,10 @@ def board() -> Iterator[str]:
         ("run --board BOARD", "Missing argument"),
         (
             "run good.json --board BOARD --handler mine:NoHandler",
-            "mine:NoHandler: it gives NoHandler, not an event",
+            "mine:NoHandler: its result, of class NoHandler, is not an event",
         ),
-        ("run good.json --board BOARD --handler gone:Class", "gone:Class: no module 'gone' in "),
-        ("run good.json --board BOARD --handler mine.py", "write one such as mine:NAME"),
+        ("run good.json --board BOARD --handler gone:Class", "gone:Class: there is no module 'gone'"),
+        ("run good.json --board BOARD --handler mine.py", "write, for example, mine:NAME"),
         (
             "run good.json --board BOARD --session mine:NoHandler",
             "is not a session class; write MODULE:CLASS",
@@ -102,8 +102,11 @@ def board() -> Iterator[str]:
         ("run good.json --board BOARD --sqlite text.db", "text.db: "),
         ("run good.json --board BOARD --csv good.json", "good.json: "),
         ("run good.json --board BOARD --admission-control broken.json", "broken.json: not JSON"),
-        ("run good.json --board BOARD --admission-control good.json", "good.json: is a task-set; admission"),
         ("run good.json --board BOARD --admission-control gone.xml", "gone.xml: cannot be read"),
+        (
+            "run good.json --board BOARD --admission-control good.json",
+            "good.json: <taskset> is a task-set, not admission control data",
+        ),
         ("demo --boards 0", "--boards"),
         ("demo --out good.json", "cannot create good.json"),
         ("show gone.db", "gone.db: there is no such file"),

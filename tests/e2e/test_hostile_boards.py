@@ -114,7 +114,7 @@ def test_a_session_that_quotes_a_board_in_its_error_gives_short_reasons(tmp_path
         "configure_logs()\n"
         "with Distributor(sys.argv[1], session=Session, max_attempts=1) as distributor:\n"
         "    campaign = distributor.start(TaskSet([Task(pkg='hey')]))\n"
-        "print(max(len(reason) for bad in campaign.bad for reason in bad.reasons))\n"
+        "print(max(len(reason) for bad in campaign.failed for reason in bad.reasons))\n"
     )
     with scripted_board(hostile_board) as address:
         done = run_python(tmp_path, "own.py", address)
@@ -145,6 +145,6 @@ def test_a_distributor_says_little_of_such_a_board_and_publishes_short_reasons(
         lab.wait_for(EndedMessage)
         assert max(map(len, reasons)) == REASON_CHARACTERS
         assert service.stop() == 0
-        assert "quarantined in all" in service.log
+        assert "quarantined in total" in service.log
         assert_harmless(service.log)
         assert len(service.log) < FEW_BYTES

@@ -130,7 +130,7 @@ def run_with(folder: Path, binaries: Path, faults: tuple[str, ...], dialect: str
         campaign = distributor.start(tasks())
     found = result(folder, campaign)
     assert campaign.results == len(_BINARIES)
-    assert campaign.bad == []
+    assert campaign.failed == []
     assert found.stored == found.said()
     return found
 

@@ -100,7 +100,7 @@ def test_a_run_that_a_board_floods_without_end_ends_when_its_time_is_up() -> Non
     ):
         campaign = distributor.start(one_task())
     assert campaign.outcomes == {Outcome.BOARD_LOST: 1, Outcome.FINISHED: 1}
-    assert log.ended[0].reason.startswith("not over within 0.5 s, and not to be stopped: the board sent ")
+    assert log.ended[0].reason.startswith("not over within 0.5 s, and could not be stopped: the board sent ")
     assert log.ended[0].reason.endswith(" bytes of frames after STOP")
 
 
@@ -153,7 +153,7 @@ def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> 
         distributor.stop()
     assert [run.outcome for run in log.ended] == [outcome]
     if outcome is Outcome.BOARD_ERROR:
-        assert log.ended[0].reason == "no profile came for 1 s, only frames that are none"
+        assert log.ended[0].reason == "for 1 s the board sent only frames that are not profiles"
 
 
 def test_a_slow_handler_does_not_make_frames_that_are_none_a_silence() -> None:

@@ -68,7 +68,7 @@ def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> 
     ]
     assert log.ended[0].taskset_id == log.ended[1].taskset_id
     assert log.ended[0].run_id != log.ended[1].run_id
-    assert campaign.bad == []
+    assert campaign.failed == []
 
 
 def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
@@ -116,7 +116,7 @@ def test_a_variant_that_loses_every_board_is_bad_with_all_reasons_and_the_rest_g
     ):
         campaign = distributor.start(one_task(priority=[1, 2, 3, 4]))
     assert campaign.outcomes == {Outcome.FINISHED: 3, Outcome.BOARD_LOST: 3}
-    (bad,) = campaign.bad
+    (bad,) = campaign.failed
     assert bad.variant == 1
     assert len(bad.reasons) == 3
     assert {reason.split(" on ")[0] for reason in bad.reasons} == {f"attempt {n}" for n in (1, 2, 3)}

@@ -86,7 +86,7 @@ def test_what_an_idle_board_says_is_quarantined_without_blaming_a_run() -> None:
         wait_until(lambda: bool(log.quarantined), 20, "the stray frame")
     (stray,) = log.quarantined
     assert (stray.data, stray.board, stray.run_id) == (late, address, None)
-    assert stray.reason == "came while no run was on"
+    assert stray.reason == "received while no run was in progress"
 
 
 def test_an_idle_board_is_kept_however_long_it_says_nothing() -> None:

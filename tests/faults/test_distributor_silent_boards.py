@@ -56,7 +56,7 @@ def test_a_board_that_freezes_in_a_run_is_lost_when_the_run_times_out_and_cannot
     ):
         campaign = distributor.start(one_task())
     assert campaign.outcomes == {Outcome.FINISHED: 1, Outcome.BOARD_LOST: 1}
-    assert log.ended[0].reason.startswith("not over within 0.5 s, and not to be stopped: ")
+    assert log.ended[0].reason.startswith("not over within 0.5 s, and could not be stopped: ")
 
 
 def test_the_time_for_a_run_begins_when_the_board_was_told_to_start_it() -> None:
@@ -102,7 +102,7 @@ def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dia
             assert log.begun == []
         distributor.wait_finished()
     assert campaign.outcomes == {Outcome.FINISHED: 1}
-    assert campaign.bad == []
+    assert campaign.failed == []
     assert log.quarantined == []
 
 

@@ -54,6 +54,6 @@ def test_a_thread_that_cannot_begin_is_told_where_the_campaign_is_started() -> N
 def test_a_thread_that_dies_later_is_told_to_whoever_waits_for_the_campaign() -> None:
     with run_boards() as boards, Distributor(boards, session=Fatal) as distributor:
         for wait in (lambda: distributor.start(two_tasks()), distributor.wait_finished, distributor.stop):
-            with pytest.raises(DistributorError, match="the thread of the boards has died: _FatalError"):
+            with pytest.raises(DistributorError, match="the boards' thread has died: _FatalError"):
                 wait()
     assert distributor.wait_closed(0)

@@ -40,7 +40,7 @@ def test_boards_that_the_hard_limit_forbids_are_refused_in_one_line(tmp_path: Pa
     )
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.count("\n") == 1
-    assert "boards: 126; they need 382 open files, and this process may have 64" in ended.stderr
+    assert "126 boards need 382 open files, but this process may open only 64" in ended.stderr
     assert "ulimit -n 382" in ended.stderr
 
 
@@ -55,4 +55,4 @@ def test_the_service_refuses_them_too(tmp_path: Path) -> None:
         TASKGEN_HTTP_PORT="0",
     )
     assert ended.returncode == 2, ended.stderr
-    assert "distributor: boards: 126; they need 382 open files" in ended.stderr.splitlines()[-1]
+    assert "distributor: 126 boards need 382 open files" in ended.stderr.splitlines()[-1]

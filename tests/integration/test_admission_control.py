@@ -14,7 +14,17 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 
 
-@pytest.mark.parametrize("wrong", ["fairness", ["fairness"], {"goal": "fairn\xe4ss"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "fairness",
+        ["fairness"],
+        {"goal": "fairn\xe4ss"},
+        TaskSet([Task(pkg="hey")]),
+        Task(pkg="hey"),
+        TaskSet([Task(pkg="hey")]).description(),
+    ],
+)
 def test_wrong_admission_control_data_is_refused_at_the_start(wrong: Any) -> None:
     with Distributor("127.0.10.1:1") as distributor:
         with pytest.raises(TaskSetError, match=r"admission control|ASCII XML"):
@@ -34,5 +44,5 @@ def test_admission_control_data_of_any_length_leaves_boards_of_every_generation_
         Distributor(address, max_attempts=1, silence_timeout_s=5, probe_timeout_s=0.5) as distributor,
     ):
         campaign = distributor.start(taskset, {"optimize": {"goal": goal}})
-    assert campaign.bad == []
+    assert campaign.failed == []
     assert campaign.outcomes == {Outcome.FINISHED: 2}

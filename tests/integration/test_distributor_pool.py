@@ -5,8 +5,7 @@ import asyncio
 from taskgen.boards.address import parse_addresses
 from taskgen.boards.limits import Limits
 from taskgen.execution.assignment import Assignment
-from taskgen.execution.board import BoardSettings
-from taskgen.execution.board_pool import BoardPool
+from taskgen.execution.board import BoardPool, BoardSettings
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.run import Outcome, Run
 from taskgen.simulation import run_boards

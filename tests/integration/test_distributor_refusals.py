@@ -60,7 +60,7 @@ def test_a_wrong_argument_is_refused_when_the_distributor_is_made(
         ({}, "pkg: missing"),
         ({"pkg": "hey", "quota": "1 MB"}, "quota:"),
         ({"pkg": "hey", "period": -1}, "period:"),
-        ({"pkg": "hey", "period": []}, "period: a choice of nothing"),
+        ({"pkg": "hey", "period": []}, "period: an empty choice"),
         ({"pkg": "hey", "perriod": 1}, "perriod: no such parameter"),
         ({"pkg": "hey", "config": {"@a": {"b": 1}}}, "config:"),
     ],
@@ -80,7 +80,12 @@ def test_a_task_set_that_cannot_run_is_refused_before_any_board_is_touched(
             board.accept()
 
 
-@pytest.mark.parametrize("given", [None, 3, "tasks.json", Task(pkg="hey"), [Task(pkg="hey")], []])
+@pytest.mark.parametrize(
+    "given", [None, 3, "tasks.json", Task(pkg="hey"), [Task(pkg="hey")], [], iter([]), iter([3])]
+)
 def test_what_is_no_task_set_is_refused_with_what_to_give(given: Any) -> None:
-    with Distributor("127.0.10.1") as distributor, pytest.raises(TaskSetError, match="no task-set"):
+    with (
+        Distributor("127.0.10.1") as distributor,
+        pytest.raises(TaskSetError, match=r"is not a task-set; give|no task-set given"),
+    ):
         distributor.start(given)

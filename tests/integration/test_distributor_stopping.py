@@ -54,7 +54,7 @@ def test_a_stop_at_once_after_a_start_leaves_nothing_running(board: str) -> None
 def test_a_second_start_while_a_campaign_goes_on_is_refused(board: str) -> None:
     with Distributor(board) as distributor:
         distributor.start(endless_task(), wait=False)
-        with pytest.raises(DistributorError, match="still going on"):
+        with pytest.raises(DistributorError, match="still in progress"):
             distributor.start(two_tasks())
 
 

@@ -75,7 +75,7 @@ class SinkContract:
             _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "unusual event",
             _with_tasks([{"pkg": "hey", "id": 0, "period": [10, 20]}]): "choice",
             b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
-            _with_tasks([{"pkg": "hey", "id": 0}] * 2): "taken already",
+            _with_tasks([{"pkg": "hey", "id": 0}] * 2): "already in use",
             _changed(ended_message(run_head(), 0), events=2**53): "events",
             _changed(ended_message(run_head(), 0), reason="a \0 in it"): "NUL",
         }

@@ -11,7 +11,7 @@ from taskgen.boards.address import Address
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.distributor import Distributor
 from taskgen.errors import ProfileError
-from taskgen.loading.session_loader import load_session
+from taskgen.loading.import_string import load_session
 from taskgen.messages.codec import EventsMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.task import Task

@@ -67,7 +67,7 @@ def test_it_is_done_when_every_variant_has_ended() -> None:
     end(one, second, Outcome.STOPPED_BY_RULE)
     assert one.is_done
     assert one.results == 2
-    assert one.bad == []
+    assert one.failed == []
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.is_result])
@@ -100,7 +100,7 @@ def test_a_variant_is_bad_after_all_attempts_with_the_reason_of_each() -> None:
     first = take(one)
     end(one, first, Outcome.BOARD_LOST, "a:1", "it went dark")
     end(one, take(one, "b:1"), Outcome.BOARD_ERROR, "b:1", "it talked rubbish")
-    (bad,) = one.bad
+    (bad,) = one.failed
     assert bad.variant == 0
     assert bad.reasons == ("attempt 1 on a:1: it went dark", "attempt 2 on b:1: it talked rubbish")
     assert priority(take(one)) == 2
@@ -123,14 +123,14 @@ def test_a_stopped_campaign_gives_nothing_more_and_is_done_with_its_last_run() -
     assert not one.is_done
     end(one, second, Outcome.BOARD_LOST)
     assert one.is_done
-    assert one.bad == []
+    assert one.failed == []
 
 
 def test_a_wrong_variant_is_bad_and_the_rest_goes_on() -> None:
     one = campaign(iter([1, 999, 2]))
     assert [priority(take(one)) for _ in range(2)] == [1, 2]
     assert one.take("a:1", nobody) is None
-    ((bad,)) = one.bad
+    ((bad,)) = one.failed
     assert bad.variant == 1
     assert "priority" in str(bad)
 
@@ -142,28 +142,28 @@ def test_an_error_of_the_users_generator_ends_its_task_set_and_not_the_others() 
 
     one = campaign(values(), 7)
     assert [priority(take(one)) for _ in range(2)] == [1, 7]
-    (bad,) = one.bad
+    (bad,) = one.failed
     assert "no more measurements" in str(bad)
 
 
 def test_a_task_set_whose_every_variant_is_wrong_leaves_a_campaign_that_is_done() -> None:
     one = campaign(iter([999, 1000]))
     assert one.is_done
-    assert len(one.bad) == 2
+    assert len(one.failed) == 2
 
 
 @pytest.mark.timeout(60)
 def test_values_that_are_refused_for_ever_end_their_task_set_and_not_the_others() -> None:
     one = campaign(count(127), 7)
     assert [priority(take(one)) for _ in range(3)] == [127, 128, 7]
-    assert one.bad[-1].variant == len(one.bad) + 1
-    assert "10,000 refused one after the other: no more of it is drawn" in str(one.bad[-1])
+    assert one.failed[-1].variant == len(one.failed) + 1
+    assert "10,000 refused in a row, no more are drawn" in str(one.failed[-1])
 
 
 def test_many_refusals_with_good_values_between_them_end_nothing() -> None:
     one = campaign(iter([*[999] * 6000, 1, *[999] * 6000, 2]))
     assert [priority(take(one)) for _ in range(2)] == [1, 2]
-    assert len(one.bad) == 12000
+    assert len(one.failed) == 12000
 
 
 def test_results_can_be_asked_for_while_another_thread_counts_the_first_of_a_kind() -> None:
@@ -201,5 +201,14 @@ def test_whatever_happens_every_variant_has_one_result_or_is_bad_once(
         end(one, assignment, Outcome.FINISHED if what == "end" else Outcome.BOARD_LOST)
         results += [assignment.variant] if what == "end" else []
     assert one.is_done
-    assert sorted(results + [bad.variant for bad in one.bad]) == list(range(variants))
-    assert all(len(bad.reasons) == max_attempts for bad in one.bad)
+    failed = [bad.variant for bad in one.failed if bad.variant is not None]
+    assert sorted(results + failed) == list(range(variants))
+    assert all(len(bad.reasons) == max_attempts for bad in one.failed)
+
+
+@pytest.mark.timeout(60)
+def test_task_sets_whose_every_variant_is_refused_do_not_go_on_for_ever() -> None:
+    endless = (TaskSet([Task(pkg="hey", priority=iter([999]))]) for _ in count())
+    one = Campaign(endless, (), RetryPolicy(), TaskSet.checked)
+    assert one.is_done
+    assert "10,000 in a row without a valid variant; no more are drawn" in str(one.failed[-1])

@@ -168,7 +168,7 @@ def test_a_store_that_cannot_now_is_asked_until_it_can(caplog: pytest.LogCapture
     calls.commit()
     (batch,) = store.written
     assert len(batch.events) == 1
-    assert caplog.text.count("disk full; trying again") == 2
+    assert caplog.text.count("disk full; retrying") == 2
     assert calls.failures == {}
 
 
@@ -221,7 +221,7 @@ def test_a_pause_ends_when_the_process_is_asked_to_end(
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
     committing = threading.Thread(target=calls.commit, daemon=True)
     committing.start()
-    wait_until(lambda: "trying again in " in caplog.text, 20, "the first refusal")
+    wait_until(lambda: "retrying in " in caplog.text, 20, "the first refusal")
     time.sleep(0.2)  # so that it pauses
     calls.patience.end_by(Deadline(3600))
     committing.join(20)

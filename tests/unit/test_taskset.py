@@ -31,7 +31,7 @@ def test_a_plain_dictionary_of_parameters_becomes_a_task() -> None:
 
 @pytest.mark.parametrize("wrong", [[5], ["pkg"], [None], Task(pkg="a"), {"pkg": "a"}])
 def test_what_is_no_task_is_refused_with_what_to_write(wrong: Any) -> None:
-    with pytest.raises(TaskSetError, match=r"task-set: task 0: .* is no task; write TaskSet\(\[Task\("):
+    with pytest.raises(TaskSetError, match=r"task-set: task 0: .* is not a task; write TaskSet\(\[Task\("):
         TaskSet(wrong)
 
 
@@ -43,13 +43,13 @@ def test_an_id_that_is_no_number_is_told_by_the_check_and_not_by_the_next_task(w
 
 
 def test_a_duplicate_id_is_refused() -> None:
-    with pytest.raises(TaskSetError, match="task 1: id: 3 is taken already"):
+    with pytest.raises(TaskSetError, match="task 1: id: 3 is already in use"):
         TaskSet([Task(pkg="a", id=3), Task(pkg="b", id=3)])
 
 
 @pytest.mark.parametrize(("first", "second"), [(3, "3"), ("3", "03")])
 def test_a_duplicate_id_in_another_spelling_is_refused(first: Any, second: Any) -> None:
-    with pytest.raises(TaskSetError, match="id: 3 is taken already"):
+    with pytest.raises(TaskSetError, match="id: 3 is already in use"):
         TaskSet([Task(pkg="a", id=first), Task(pkg="b", id=second)]).checked()
 
 
@@ -94,15 +94,15 @@ def test_what_xml_cannot_carry_is_an_error(elements: dict[str, Any]) -> None:
         ({"priority": range(100, 130)}, "priority: .*129"),
         ({"period": 1.5}, "period: .*1.5"),
         ({"period": 2**32}, "period: "),
-        ({"quota": "1 MB"}, "quota: .*'1 MB' is no amount of memory.*'1M'"),
+        ({"quota": "1 MB"}, "quota: .*'1 MB' is not an amount of memory.*'1M'"),
         ({"quota": "1T"}, "quota: "),
         ({"quota": -1}, "quota: "),
         ({"quota": True}, "quota: has to be a number .*True"),
         ({"period": False}, "period: has to be a number .*False"),
         ({"priority": [1, True]}, "priority: has to be a number .*True"),
-        ({"period": []}, "period: a choice of nothing"),
-        ({"period": range(0)}, "period: a choice of nothing"),
-        ({"config": {"a": {"b": []}}}, "config.a.b: a choice of nothing"),
+        ({"period": []}, "period: an empty choice"),
+        ({"period": range(0)}, "period: an empty choice"),
+        ({"config": {"a": {"b": []}}}, "config.a.b: an empty choice"),
         ({"cores": 0}, "cores: "),
         ({"offset": None}, "offset: "),
         ({"id": [1, 2]}, "id: has to be one number"),

@@ -116,19 +116,19 @@ def test_python_names_an_object_a_class_or_a_function(here: Path, name: str) -> 
     ("spec", "said"),
     [
         ("mine:number", r"mine:number: 5 is neither"),
-        ("mine:numbers", r"mine:numbers: task 0: 5 is no task; write TaskSet\(\[Task\("),
+        ("mine:numbers", r"mine:numbers: task 0: 5 is not a task; write TaskSet\(\[Task\("),
         ("mine:described", r"mine:described: .* is neither"),
-        ("mine:nothing", r"mine:nothing: .*'nothing'; there are .*taskset"),
+        ("mine:nothing", r"mine:nothing: .*'nothing'; the module has .*taskset"),
         ("mine:failing", r"mine:failing: ValueError: no such\sluck \(.*mine.py:\d+\)"),
         ("mine:broken", r"mine:broken: KeyError: 'half way' \(.*mine.py:\d+\)"),
-        ("nowhere:taskset", r"nowhere:taskset: no module 'nowhere' in "),
+        ("nowhere:taskset", r"nowhere:taskset: there is no module 'nowhere'"),
         ("mine.inner:taskset", r"mine.inner:taskset: "),
         ("importing:taskset", r"importing:taskset: ModuleNotFoundError: .*'not_there'"),
         ("unfinished:taskset", r"unfinished:taskset: SyntaxError: .*unfinished.py, line 1"),
         ("leaving:taskset", r"leaving:taskset: SystemExit: 0"),
-        ("folder/mine.py:taskset", r"write one such as folder\.mine:taskset"),
-        ("mine:", r"'mine:' is not of the form MODULE:NAME"),
-        ("mine", r"mine: is no task-set; give a \.xml or \.json file, or MODULE:NAME"),
+        ("folder/mine.py:taskset", r"write, for example, folder\.mine:taskset"),
+        ("mine:", r"'mine:' is not MODULE:NAME"),
+        ("mine", r"mine: is not a task-set; give a \.xml or \.json file, or MODULE:NAME"),
     ],
 )
 def test_a_fault_of_python_is_told_with_its_own_text(here: Path, spec: str, said: str) -> None:
@@ -161,16 +161,16 @@ def test_a_fault_of_python_is_told_with_its_own_text(here: Path, spec: str, said
         ),
         (described({"pkg": "hey", "period": "x"}), r"a\.json: task 0 \(id 0\): period: .*'x'"),
         (described({"pkg": "hey", "period": [1, -1]}), r"a\.json: task 0 \(id 0\): period: .*-1"),
-        (described({"pkg": "hey", "quota": "1T"}), r"quota: '1T' is no amount of memory"),
+        (described({"pkg": "hey", "quota": "1T"}), r"quota: '1T' is not an amount of memory"),
         (described({"pkg": "../hey"}), r"pkg: .*'\.\./hey'"),
         (described({"pkg": "a-name-of-sixteen"}), r"pkg: .*at most 15"),
         (described({}), r"pkg: missing"),
-        (described({"pkg": "a", "id": 1}, {"pkg": "a", "id": 1}), r"task 1: id: 1 is taken"),
+        (described({"pkg": "a", "id": 1}, {"pkg": "a", "id": 1}), r"task 1: id: 1 is already in use"),
         (described({"pkg": "a", "id": "x"}, {"pkg": "a"}), r"task 0: id: has to be one number, not 'x'"),
         (described({"pkg": "a", "id": [1, 2]}), r"task 0: id: has to be one number"),
-        ('{"taskset": {"periodictask": {"pkg": "a", "pkg": "b"}}}', r"'pkg' stands twice"),
+        ('{"taskset": {"periodictask": {"pkg": "a", "pkg": "b"}}}', r"'pkg' occurs twice"),
         ("\ufeff" + described({"pkg": 5}), r"pkg: "),
-        ('{"taskset": ' + "9" * 5000 + "}", r"a\.json: a number in it has too many digits"),
+        ('{"taskset": ' + "9" * 5000 + "}", r"a\.json: contains a number with too many digits"),
     ],
 )
 def test_a_fault_in_json_names_file_task_and_field(here: Path, text: str, said: str) -> None:
@@ -194,11 +194,11 @@ def xml(*parameters: str) -> str:
         ('<taskset a="1"><periodictask><pkg>hey</pkg></periodictask></taskset>', r"nothing else, not @a"),
         (
             xml("<pkg>a</pkg><pkg>b</pkg>"),
-            r"a\.xml: task 0: pkg: stands 2 times; variants are written in JSON",
+            r"a\.xml: task 0: pkg: occurs 2 times; write variants in JSON",
         ),
         (xml("<pkg>a</pkg><prio>1</prio>"), r"task 0: prio: no such parameter"),
         (xml("<pkg>a</pkg><period/>"), r"period: .*None"),
-        (xml("<pkg>a</pkg><config>" + "<a>" * 100 + "</a>" * 100 + "</config>"), r"config: nested deeper"),
+        (xml("<pkg>a</pkg><config>" + "<a>" * 100 + "</a>" * 100 + "</config>"), r"config: nested more than"),
         ("<taskset><periodictask/></taskset>", r"task 0: has to be an object of parameters, not None"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_read_is_named(here: Path) -> None:
     for spec, said in [
         ("gone.json", "gone.json: cannot be read: No such file or directory"),
         ("folder.json", "folder.json: cannot be read: Is a directory"),
-        ("latin.xml", "latin.xml: is no UTF-8 text: invalid continuation byte at byte 3"),
+        ("latin.xml", "latin.xml: is not UTF-8 text: invalid continuation byte at byte 3"),
     ]:
         with pytest.raises(TaskSetError, match=re.escape(said)):
             read_taskset(spec)
@@ -235,6 +235,21 @@ def test_admission_control_is_any_nested_dictionary(here: Path) -> None:
 def test_admission_control_that_no_board_could_read_is_refused(here: Path, text: str) -> None:
     (here / "a.json").write_text(text)
     with pytest.raises(SettingsError, match=r"^a\.json: "):
+        read_admission_control(Path("a.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"taskset": {"periodictask": [{"pkg": "hey"}]}}', "<taskset> is a task-set, not admission control"),
+        ('{"periodictask": {"pkg": "hey"}}', "<periodictask> is a task, not admission control"),
+        ('{"id": 1, "pkg": "hey"}', "<pkg> is a parameter of a task, not admission control"),
+        ('{"profile": null}', "<profile> is a profile, not admission control"),
+    ],
+)
+def test_another_document_in_place_of_admission_control_is_refused(here: Path, text: str, said: str) -> None:
+    (here / "a.json").write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(f"a.json: {said}")):
         read_admission_control(Path("a.json"))
 
 

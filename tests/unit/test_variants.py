@@ -108,7 +108,7 @@ def test_the_first_generator_is_outermost_and_further_ones_are_combined_with_it(
 @pytest.mark.parametrize("nothing", [[], range(0), iter(())])
 def test_a_choice_of_nothing_is_an_error_that_names_task_and_field(nothing: Any) -> None:
     tasks = TaskSet([Task(pkg="hey"), Task(pkg="hey", config={"a": {"b": nothing}})])
-    with pytest.raises(TaskSetError, match=r"task 1: config\.a\.b: a choice of nothing"):
+    with pytest.raises(TaskSetError, match=r"task 1: config\.a\.b: an empty choice"):
         next(tasks.variants())
 
 

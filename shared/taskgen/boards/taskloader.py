@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -19,7 +19,19 @@ from taskgen.boards.protocol import Answer, Command
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader_protocol import TaskloaderProtocol, seconds
 from taskgen.errors import BoardLostError, BoardSilentError, TaskSetError
+from taskgen.task import Task
 from taskgen.taskset import TaskSet, to_xml
+from taskgen.untrusted_text import brief
+
+_OTHER_DOCUMENTS: Final = {
+    "taskset": "a task-set",
+    "periodictask": "a task",
+    "pkg": "a parameter of a task",
+    "profile": "a profile",
+    "live": "a board's answer",
+}
+"""Root elements of what is easily mistaken for admission control data."""
+_EXPECTED: Final = 'a dictionary such as {"optimize": {"goal": ...}}'
 
 
 @dataclass(slots=True)
@@ -48,13 +60,17 @@ class TaskloaderSession(AbstractSession):
     @override
     @classmethod
     def check(cls, *session_params: Any) -> None:
-        for admission_control in session_params:
-            if not isinstance(admission_control, Mapping | None):
-                raise TaskSetError(
-                    f"admission control data has to be a dictionary, not {admission_control!r}"
-                )
-            if admission_control:
-                to_xml(admission_control)
+        for data in session_params:
+            if not isinstance(data, Mapping | None) or isinstance(data, Task):
+                raise TaskSetError(f"admission control data has to be {_EXPECTED}, not {brief(repr(data))}")
+            for root in data or ():
+                if root in _OTHER_DOCUMENTS:
+                    raise TaskSetError(
+                        f"<{root}> is {_OTHER_DOCUMENTS[root]}, not admission control data, which has to be "
+                        f"{_EXPECTED}"
+                    )
+            if data:
+                to_xml(data)
 
     @override
     async def connect(self) -> None:

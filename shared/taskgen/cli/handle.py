@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskgen.cli.broker import AmqpUrl, amqp_extra
-from taskgen.loading.handler_loader import load_handler
+from taskgen.loading.import_string import load_handler
 
 
 def handle(

@@ -22,8 +22,7 @@ from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
 from taskgen.events.csv import CsvHandler
 from taskgen.events.sql import SqliteHandler
-from taskgen.loading.handler_loader import load_handler
-from taskgen.loading.session_loader import DEFAULT_SESSION, load_session
+from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
@@ -187,9 +186,9 @@ def run_campaign(
                 distributor.stop(wait=False)
             now = Snapshot(
                 tuple((board.name, board.state, board.reason) for board in distributor.boards),
-                done=campaign.results + len(campaign.bad),
+                done=campaign.results + len(campaign.failed),
                 total=total,
-                failed=len(campaign.bad),
+                failed=len(campaign.failed),
                 events=distributor.counters.events,
                 stopping=interruption.signal if is_stopping else None,
             )
@@ -197,7 +196,7 @@ def run_campaign(
     return Summary(
         variants=total,
         outcomes={outcome.value: count for outcome, count in campaign.outcomes.items()},
-        failed=list(campaign.bad),
+        failed=list(campaign.failed),
         counters=distributor.counters,
         handler_failures=distributor.handler_failures,
         stored=stored,

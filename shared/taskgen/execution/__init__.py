@@ -1,1 +1,1 @@
-"""One process's engine: boards in a loop, runs, campaigns, and handlers in their thread."""
+"""Runs task-sets on boards in one process: boards, runs, campaigns, and the handlers' thread."""

@@ -1,4 +1,4 @@
-"""What boards are given to run, and where it comes from."""
+"""What boards are given to run, and the interface of where it comes from."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from taskgen.taskset import TaskSet
 
 @dataclass(slots=True)
 class Assignment:
-    """One variant of a task-set, waiting for a board."""
+    """One variant of a task-set, to be run by a board."""
 
     taskset: TaskSet
-    """Without open choices, validated."""
+    """Validated, without open choices."""
     session_params: tuple[Any, ...] = ()
+    """Passed to `AbstractSession.start`."""
     variant: int = 0
+    """Number of the variant in `TaskSet.variants()`, from 0."""
     attempt: Attempt = field(default_factory=Attempt)
+    """Which attempt this is, and what happened in the earlier ones."""
     taskset_id: str = field(default_factory=new_id)
+    """The same for all attempts at one variant."""
     origin: Any = None
-    """Travels with the run, for whoever made the assignment."""
+    """Stored in the run for the `AssignmentSource`, which may put anything here."""
 
 
 class AssignmentSource(Protocol):
-    """Where a distributor's boards get their work; all calls come from its asyncio loop."""
+    """Where a distributor's boards get their work; all methods are called in its asyncio loop."""
 
     async def take(self, board: str) -> Assignment:
         """Wait for work for this board. A cancelled call has taken nothing."""
 
     def give_back(self, assignment: Assignment) -> None:
-        """Take back, unchanged, what was not begun."""
+        """Take back, unchanged, an assignment that was not begun."""
 
     def begun(self, assignment: Assignment, run: Run) -> None:
-        """Hear that a run of it begins."""
+        """A run of the assignment begins."""
 
     def ended(self, assignment: Assignment, run: Run) -> None:
-        """Hear that a run of it has ended, and how; whether there is another attempt is decided here."""
+        """A run of the assignment has ended; the source decides whether there is another attempt."""
 
     def boards_changed(self) -> None:
-        """Hear that a board came or went."""
+        """A board became available or was lost."""

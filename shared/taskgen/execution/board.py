@@ -1,11 +1,11 @@
-"""One board of the pool: reached again and again, given one run after the other."""
+"""Serves boards: reconnects to each when it is lost, and gives it one run after the other."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,31 +28,32 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _LEASED_PAUSE_S: Final = 4.0
+"""Between attempts to acquire a lease that another distributor holds."""
 
 
 class BoardState(StrEnum):
-    """What a board is doing, as far as the distributor knows."""
+    """What a board is doing, as far as this distributor knows."""
 
     LEASED_ELSEWHERE = "leased_elsewhere"
     """Another distributor holds its lease."""
     LOST = "lost"
-    """It cannot be reached, or does not answer."""
+    """It cannot be reached or does not answer."""
     IDLE = "idle"
-    """It is connected and waits for a task-set."""
+    """It is connected and waiting for a task-set."""
     RUNNING = "running"
-    """It runs a task-set."""
+    """It is running a task-set."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """How boards are reached, used and waited for."""
+    """How boards are connected to, used and waited for."""
 
     session: SessionSettings = field(default_factory=SessionSettings)
     session_class: type[AbstractSession] = TaskloaderSession
     run_timeout_s: float | None = None
-    """For a whole run, from START on; None: a run may take as long as it takes."""
+    """For a whole run, from START on; None: no limit."""
     longest_pause_s: float = 60.0
-    """A lost board is asked again after pauses that grow up to this."""
+    """A lost board is retried with exponential back-off up to this pause."""
     power: PowerCommands = field(default_factory=PowerCommands)
 
 
@@ -64,11 +65,11 @@ class Board:
 
     Args:
         address: where it is; as text, its name.
-        settings: how it is reached and used.
-        source: gives it work.
-        dispatcher: takes what it says.
+        settings: how it is connected to and used.
+        source: provides its work.
+        dispatcher: receives what it sends.
         on_change: called in the loop with the board whenever its state has changed.
-        lease: entered before the board is reached, left after; for boards that several distributors share.
+        lease: entered before connecting and left after disconnecting, for boards that distributors share.
     """
 
     def __init__(
@@ -83,40 +84,41 @@ class Board:
         self.name = str(address)
         self.state = BoardState.LOST
         self.since = now()
-        """When it came into its state; host's time, UTC, ISO 8601."""
-        self.reason = "not reached yet"
+        """When it entered its state; host's time, UTC, ISO 8601."""
+        self.reason = "not connected yet"
         """Why it is lost."""
         self.inbox: RunInbox | None = None
-        """The run it is executing."""
+        """Of the run in progress."""
         self._address = address
         self._settings = settings
         self._source = source
         self._dispatcher = dispatcher
         self._on_change = on_change
         self._lease = lease
-        self._strays = Allowance(settings.session.limits)
+        self._unsolicited = Allowance(settings.session.limits)
         self._session: AbstractSession | None = None
-        self._is_called_off = False
-        self._was_there = False
-        self._runs, self._is_in_run = 0, False
+        self._is_cancelled = False
+        self._was_reached = False
+        self._runs = 0
+        self._is_in_run = False
         self._power_due = time.monotonic() + settings.power.after_s
 
     async def serve(self) -> None:
-        """Reach the board, give it runs, and begin again when it is lost; for ever."""
+        """Connect to the board and give it runs, indefinitely; reconnect when it is lost."""
         backoff = Backoff(self._settings.longest_pause_s)
         try:
             while True:
-                if await self._was_of_use():
+                if await self._serve_until_lost():
                     backoff.reset()
                     self._power_due = time.monotonic() + self._settings.power.after_s
                 await self._use_power()
                 is_leased = self.state is BoardState.LEASED_ELSEWHERE
                 await asyncio.sleep(_LEASED_PAUSE_S if is_leased else backoff.next_pause_s())
         finally:
-            self._tell_strays()
+            self._log_unsolicited()
 
-    async def _was_of_use(self) -> bool:
-        """Serve the board until it is lost; returns whether it is not to blame, as it did what it should."""
+    async def _serve_until_lost(self) -> bool:
+        """Serve the board until it is lost; return whether it had worked, so that back-off starts over."""
         began = time.monotonic()
         self._runs, self._is_in_run = 0, False
         try:
@@ -127,7 +129,7 @@ class Board:
         except (SessionError, TaskSetError) as error:
             self._set(BoardState.LOST, str(error))
         except Exception as error:  # a session may be a user's own
-            log.exception("%s: its session failed", self.name, extra={"board": self.name})
+            log.exception("%s: the session failed", self.name, extra={"board": self.name})
             self._set(BoardState.LOST, repr(error))
         has_stood = time.monotonic() - began > self._settings.longest_pause_s
         return bool(self._runs) or (has_stood and not self._is_in_run)
@@ -136,7 +138,7 @@ class Board:
         async with self._lease(self._address), self._connection() as session:
             while True:
                 assignment = await self._take(session)
-                if self._is_called_off:
+                if self._is_cancelled:
                     self._source.give_back(assignment)
                     continue
                 self._is_in_run = True
@@ -144,16 +146,16 @@ class Board:
                 self._runs, self._is_in_run = self._runs + 1, False
 
     def stop_run(self, outcome: Outcome, reason: str = "") -> None:
-        """End the run that is on; a task-set that was just taken goes back instead of being run."""
+        """End the run in progress; a task-set that was taken but not begun is given back."""
         if self.inbox is not None:
             self.inbox.decide(outcome, reason)
-        self._is_called_off = True
+        self._is_cancelled = True
 
     async def reboot(self) -> None:
-        """Start the board anew; a run on it is lost.
+        """Reboot the board; a run in progress is lost.
 
         Raises:
-            SessionError: it is not there.
+            SessionError: the board is not connected.
         """
         if self._session is None:
             raise SessionError(f"{self.name} is not connected")
@@ -163,25 +165,25 @@ class Board:
         return self._settings.session_class(self._address, self._settings.session)
 
     async def _take(self, session: AbstractSession) -> Assignment:
-        """Wait for work, and for the board to break off meanwhile."""
-        self._session, self._was_there, self._is_called_off = session, True, False
+        """Wait for work; raises what breaks the connection meanwhile."""
+        self._session, self._was_reached, self._is_cancelled = session, True, False
         self._set(BoardState.IDLE)
         taking = asyncio.create_task(self._source.take(self.name))
-        watching = asyncio.create_task(self._watch(session))
+        listening = asyncio.create_task(self._listen(session))
         try:
-            await asyncio.wait({taking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({taking, listening}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            watching.cancel()
+            listening.cancel()
             taking.cancel()
-            await asyncio.wait({taking, watching})
-        if not watching.cancelled():
+            await asyncio.wait({taking, listening})
+        if not listening.cancelled():
             if not taking.cancelled():
                 self._source.give_back(taking.result())
-            watching.result()
+            listening.result()
         return taking.result()
 
-    async def _watch(self, session: AbstractSession) -> None:
-        """Keep what an idle board says; ends only by an error."""
+    async def _listen(self, session: AbstractSession) -> None:
+        """Quarantine what an idle board sends; returns only by raising an error."""
         allowance = Allowance(self._settings.session.limits)
         while True:
             try:
@@ -189,10 +191,10 @@ class Board:
             except BoardProtocolError as error:
                 self._quarantine([error.data], str(error))
                 raise
-            self._quarantine(frames, "came while no run was on")
+            self._quarantine(frames, "received while no run was in progress")
             await self._dispatcher.caught_up()
             if not all(map(allowance.take, frames)):
-                raise BoardProtocolError(f"{allowance.reason}, while no run was on")
+                raise BoardProtocolError(f"{allowance.reason}, while no run was in progress")
 
     async def _run(self, session: AbstractSession, assignment: Assignment) -> None:
         run = Run(
@@ -214,24 +216,24 @@ class Board:
         finally:
             self.inbox = None
             unsolicited, session.unsolicited = session.unsolicited, []
-            self._quarantine(unsolicited, "came before the start of a run, late from an earlier one")
-            self._tell_strays()
-            if run.outcome is None:  # the distributor is being ended
+            self._quarantine(unsolicited, "received before a run began, late from an earlier one")
+            self._log_unsolicited()
+            if run.outcome is None:  # the distributor is being closed
                 run.outcome = Outcome.STOPPED_BY_USER
             self._source.ended(assignment, run)
 
     def _quarantine(self, frames: list[bytes], reason: str) -> None:
         for frame in frames:
-            if self._strays.take(frame):
+            if self._unsolicited.take(frame):
                 self._dispatcher.quarantine_unsolicited(frame, self.name, reason)
 
-    def _tell_strays(self) -> None:
-        """Say how much of what came since the last run's end was not kept, and count anew."""
-        if self._strays.remainder:
+    def _log_unsolicited(self) -> None:
+        """Log how much was not kept of what came since the end of the last run, and start counting again."""
+        if self._unsolicited.remainder:
             log.warning(
-                "%s: between two runs: %s", self.name, self._strays.remainder, extra={"board": self.name}
+                "%s: between two runs: %s", self.name, self._unsolicited.remainder, extra={"board": self.name}
             )
-        self._strays = Allowance(self._settings.session.limits)
+        self._unsolicited = Allowance(self._settings.session.limits)
 
     def _set(self, state: BoardState, reason: str = "") -> None:
         reason = brief(reason)
@@ -245,7 +247,62 @@ class Board:
         self._on_change(self)
 
     async def _use_power(self) -> None:
-        """Run the lab's command for a board that stays lost, or is lost in every run that it is given."""
+        """Run the power command for a board that stays lost, or is lost in every run."""
         if self.state is BoardState.LOST and time.monotonic() >= self._power_due:
-            await self._settings.power.run(self._address, was_there=self._was_there)
+            await self._settings.power.run(self._address, was_reached=self._was_reached)
             self._power_due = time.monotonic() + self._settings.power.after_s
+
+
+class BoardPool:
+    """All boards of a distributor, in one asyncio loop.
+
+    Args:
+        addresses: of the boards.
+        settings: the same for all.
+        source: provides their work.
+        dispatcher: receives what they send.
+        on_change: called with a board whenever its state has changed.
+        lease: see `Board`.
+    """
+
+    def __init__(
+        self,
+        addresses: Iterable[Address],
+        settings: BoardSettings,
+        source: AssignmentSource,
+        dispatcher: Dispatcher,
+        on_change: Callable[[Board], None] = lambda _: None,
+        lease: Callable[[Address], AbstractAsyncContextManager[object]] = lambda _: nullcontext(),
+    ) -> None:
+        self._source = source
+        self._on_change = on_change
+        self.boards = {
+            str(address): Board(address, settings, source, dispatcher, self._changed, lease)
+            for address in addresses
+        }
+
+    async def serve(self) -> None:
+        """Serve all boards until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for board in self.boards.values():
+                group.create_task(board.serve(), name=board.name)
+
+    def run_inboxes(self) -> list[RunInbox]:
+        """Return the inboxes of the runs in progress."""
+        return [board.inbox for board in self.boards.values() if board.inbox is not None]
+
+    def stop_runs(self, outcome: Outcome, reason: str = "") -> None:
+        """End all runs in progress or about to begin."""
+        for board in self.boards.values():
+            board.stop_run(outcome, reason)
+
+    def has_others(self, tried: Collection[str]) -> bool:
+        """Whether a board is available besides those given."""
+        return any(
+            board.state in {BoardState.IDLE, BoardState.RUNNING} and board.name not in tried
+            for board in self.boards.values()
+        )
+
+    def _changed(self, board: Board) -> None:
+        self._source.boards_changed()
+        self._on_change(board)

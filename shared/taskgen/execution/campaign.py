@@ -1,46 +1,52 @@
-"""All variants of some task-sets, each until it has a result or is given up."""
+"""The variants of some task-sets, given to boards until each has a result or has failed."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
+from typing_extensions import override
+
 from taskgen.errors import TaskSetError
-from taskgen.execution.assignment import Assignment
+from taskgen.execution.assignment import Assignment, AssignmentSource
 from taskgen.retry_policy import RetryPolicy
 from taskgen.run import Outcome, Run
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
 _MAX_REFUSED: Final = 10_000
-"""Of one task-set, one after the other: half a second, in which no board is served."""
+"""In a row; checking them takes half a second, during which no board is served."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedTaskSet:
-    """A variant that was given up."""
+    """A variant that has failed, or a task-set that could not be run at all."""
 
     source: str
-    """Where the task-set was read from."""
-    variant: int
-    """Number of the variant in `TaskSet.variants()`, from 0."""
+    """Where the task-set came from."""
+    variant: int | None
+    """Number of the variant in `TaskSet.variants()`, from 0; None: the task-set itself was refused."""
     reasons: tuple[str, ...]
-    """Of every attempt, with its board; or why it was refused before any."""
+    """Why each attempt had no result, with its board; or why there was no attempt."""
 
     def __str__(self) -> str:
-        return f"{self.source}, variant {self.variant}: {'; '.join(self.reasons)}"
+        name = self.source if self.variant is None else f"{self.source}, variant {self.variant}"
+        return f"{name}: {'; '.join(self.reasons)}"
 
 
 class Campaign:
-    """What `Distributor.start` returns: what is still to be run, and what has become of the rest.
+    """What `Distributor.start` returns: the variants still to be run, and what became of the others.
 
     Args:
-        tasksets: each with all its variants, drawn one by one as boards become free.
-        session_params: for the session, with every variant.
+        tasksets: drawn one by one as boards become free, as are the variants of each.
+        session_params: passed to the session with every variant.
         retry_policy: how often a variant is attempted.
-        check: validates a variant, or raises `TaskSetError`.
+        check: returns a validated task-set or variant, or raises `TaskSetError`.
     """
 
     def __init__(
@@ -51,62 +57,67 @@ class Campaign:
         check: Callable[[TaskSet], TaskSet],
     ) -> None:
         self.outcomes: Counter[Outcome] = Counter()
-        """How many runs have ended, by their outcome; attempts without a result included."""
-        self.bad: list[FailedTaskSet] = []
-        """Variants that were given up."""
+        """Number of ended runs by outcome, including attempts without a result."""
+        self.failed: list[FailedTaskSet] = []
+        """The variants that failed, and the task-sets that were refused."""
         self.running = 0
-        """How many variants are with a board now."""
+        """How many variants boards have now."""
         self.is_stopped = False
-        """Whether variants that had not begun were cancelled."""
+        """Whether the variants that had not begun were cancelled."""
         self._retry_policy = retry_policy
         self._check = check
-        self._again: deque[Assignment] = deque()
-        self._fresh = self._draw(list(tasksets), session_params)
-        self._ahead = next(self._fresh, None)
+        self._requeued: deque[Assignment] = deque()
+        self._drawn = self._draw(iter(tasksets), session_params)
+        self._next = next(self._drawn, None)
+
+    @property
+    def bad(self) -> list[FailedTaskSet]:
+        """The former name of `failed`."""
+        return self.failed
 
     @property
     def is_done(self) -> bool:
-        """Whether every variant has a result or was given up, or the rest was called off."""
+        """Whether every variant has a result, has failed or was cancelled."""
         return not self.running and not self.has_work
 
     @property
     def results(self) -> int:
         """How many variants have a result."""
-        outcomes = self.outcomes.copy()  # another thread counts on meanwhile
+        outcomes = self.outcomes.copy()  # another thread may be counting
         return sum(count for outcome, count in outcomes.items() if outcome.is_result)
 
     @property
     def has_work(self) -> bool:
-        """Whether there is a variant that no board has."""
-        return not self.is_stopped and (self._ahead is not None or bool(self._again))
+        """Whether a variant is waiting for a board."""
+        return not self.is_stopped and (self._next is not None or bool(self._requeued))
 
     def take(self, board: str, has_others: Callable[[Collection[str]], bool]) -> Assignment | None:
-        """The next variant for this board, those that lost theirs first; None if there is none now.
+        """Return the next variant for this board, requeued ones first; None if there is none now.
 
         Args:
-            board: who asks.
-            has_others: whether a board is there now besides the ones given.
+            board: the board that is free.
+            has_others: whether a board is available besides those given.
         """
         if self.is_stopped:
             return None
-        for assignment in self._again:
+        for assignment in self._requeued:
             if assignment.attempt.accepts(board, has_others):
-                self._again.remove(assignment)
+                self._requeued.remove(assignment)
                 self.running += 1
                 return assignment
-        drawn = self._ahead
-        if drawn is not None:
-            self._ahead = next(self._fresh, None)
+        taken = self._next
+        if taken is not None:
+            self._next = next(self._drawn, None)
             self.running += 1
-        return drawn
+        return taken
 
     def give_back(self, assignment: Assignment) -> None:
-        """Put it in front again: it was not begun."""
+        """Requeue, at the front, a variant that was not begun."""
         self.running -= 1
-        self._again.appendleft(assignment)
+        self._requeued.appendleft(assignment)
 
     def ended(self, assignment: Assignment, run: Run) -> None:
-        """Count a run; without a result its variant goes to the front again, or is given up."""
+        """Count a run; without a result, its variant is requeued at the front or has failed."""
         self.running -= 1
         outcome = run.outcome or Outcome.BOARD_LOST
         self.outcomes[outcome] += 1
@@ -114,47 +125,125 @@ class Campaign:
             return
         assignment.attempt = assignment.attempt.next(run.board, run.reason or outcome)
         if self._retry_policy.allows(assignment.attempt):
-            self._again.appendleft(assignment)
+            self._requeued.appendleft(assignment)
         else:
-            self._give_up(assignment)
+            source, reasons = assignment.taskset.source, assignment.attempt.reasons
+            self.failed.append(FailedTaskSet(source, assignment.variant, reasons))
 
     def stop(self) -> None:
-        """Call off what has not begun."""
+        """Cancel the variants that have not begun."""
         self.is_stopped = True
-        self._again.clear()
+        self._requeued.clear()
 
-    def _give_up(self, assignment: Assignment) -> None:
-        failed = FailedTaskSet(assignment.taskset.source, assignment.variant, assignment.attempt.reasons)
-        self.bad.append(failed)
+    def _draw(self, tasksets: Iterator[TaskSet], session_params: tuple[Any, ...]) -> Iterator[Assignment]:
+        fruitless = 0
+        for number, taskset in self._accepted(tasksets):
+            fruitless += 1
+            for variant, drawn in self._accepted(map(self._check, taskset.variants()), taskset.source):
+                fruitless = 0
+                yield Assignment(drawn, session_params, variant)
+            if fruitless == _MAX_REFUSED:
+                reason = f"the last of {fruitless:,} in a row without a valid variant; no more are drawn"
+                self.failed.append(FailedTaskSet(f"task-set {number}", None, (reason,)))
+                return
 
-    def _draw(self, tasksets: list[TaskSet], session_params: tuple[Any, ...]) -> Iterator[Assignment]:
-        for taskset in tasksets:
+    def _accepted(self, drawn: Iterator[TaskSet], source: str | None = None) -> Iterator[tuple[int, TaskSet]]:
+        """Number what is drawn, from 0; whatever raises `TaskSetError` has failed, and the rest follows.
+
+        Args:
+            drawn: task-sets, or the variants of one.
+            source: of the task-set whose variants they are.
+        """
+        refused = 0
+        for number in count():
+            try:
+                found = next(drawn, None)
+            except TaskSetError as error:
+                reason, refused = brief(error), refused + 1
+                if refused == _MAX_REFUSED:  # boards are waiting, and the generator may be infinite
+                    reason += f"; {refused:,} refused in a row, no more are drawn"
+                failed = FailedTaskSet(f"task-set {number}", None, (reason,))
+                if source is not None:
+                    failed = FailedTaskSet(source, number, (reason,))
+                self.failed.append(failed)
+                if refused == _MAX_REFUSED:
+                    return
+                continue
+            if found is None:
+                return
             refused = 0
-            for number, variant in enumerate(_drawn(taskset)):
-                try:
-                    assignment = self._assignment(variant, session_params, number)
-                except TaskSetError as error:
-                    reason, refused = brief(error), refused + 1
-                    if refused == _MAX_REFUSED:  # boards wait, and its generator may go on for ever
-                        reason += f"; {refused:,} refused one after the other: no more of it is drawn"
-                    self.bad.append(FailedTaskSet(taskset.source, number, (reason,)))
-                    if refused == _MAX_REFUSED:
-                        break
-                else:
-                    refused = 0
-                    yield assignment
-
-    def _assignment(
-        self, variant: TaskSet | TaskSetError, session_params: tuple[Any, ...], number: int
-    ) -> Assignment:
-        if isinstance(variant, TaskSetError):
-            raise variant
-        return Assignment(self._check(variant), session_params, number)
+            yield number, found
 
 
-def _drawn(taskset: TaskSet) -> Iterator[TaskSet | TaskSetError]:
-    """The variants; an error of the user's own generator ends them and stands last."""
-    try:
-        yield from taskset.variants()
-    except TaskSetError as error:
-        yield error
+class CampaignSource(AssignmentSource):
+    """The work of a distributor in one process: one campaign after the other.
+
+    Args:
+        has_others: whether a board is available besides those given.
+    """
+
+    def __init__(self, has_others: Callable[[Collection[str]], bool]) -> None:
+        self._has_others = has_others
+        self._campaign: Campaign | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.done = threading.Event()
+        """Set while no campaign is in progress; other threads wait for it."""
+        self.done.set()
+
+    def begin(self, campaign: Campaign) -> None:
+        """Give the boards this campaign; the previous one is done."""
+        self._campaign = campaign
+        self._changed()
+
+    def stop(self) -> None:
+        """Cancel the variants of the campaign that have not begun."""
+        if self._campaign is not None:
+            self._campaign.stop()
+            self._changed()
+
+    @override
+    async def take(self, board: str) -> Assignment:
+        while self._campaign is None or (found := self._campaign.take(board, self._has_others)) is None:
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(woken)
+            try:
+                await woken
+            finally:
+                self._waiting.discard(woken)
+        return found
+
+    @override
+    def give_back(self, assignment: Assignment) -> None:
+        self._current.give_back(assignment)
+        self._changed()
+
+    @override
+    def begun(self, assignment: Assignment, run: Run) -> None:
+        pass  # counted when it was taken
+
+    @override
+    def ended(self, assignment: Assignment, run: Run) -> None:
+        self._current.ended(assignment, run)
+        self._changed()
+
+    @override
+    def boards_changed(self) -> None:
+        self._changed()
+
+    @property
+    def _current(self) -> Campaign:
+        if self._campaign is None:
+            raise RuntimeError("no campaign was begun")
+        return self._campaign
+
+    def _changed(self) -> None:
+        """Wake the boards if there may be work for them, and whoever waits for the end of the campaign."""
+        if self._campaign is None:
+            return
+        if self._campaign.is_done:
+            self.done.set()
+        else:
+            self.done.clear()
+        for woken in self._waiting if self._campaign.has_work else ():
+            if not woken.done():
+                woken.set_result(None)

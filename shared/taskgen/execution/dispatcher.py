@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,6 @@ from taskgen.boards.limits import Limits
 from taskgen.errors import DistributorError
 from taskgen.event import AbstractEventHandler, Quarantined
 from taskgen.execution.handler_chain import HandlerChain
-from taskgen.execution.quarantine_log import QuarantineLog
 from taskgen.run import Run, now
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _BATCH_CALLS: Final = 1_000
 _BATCH_S: Final = 0.5
 _BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Of frames: parsed, they take many times their size until they are committed."""
+"""Of frames: once parsed, they take many times their size until they are committed."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Counters:
 class Dispatcher:
     """Calls the handlers, one call at a time, in the order in which each board sent its frames.
 
-    The first handler decides; the others watch. Handlers that store commit as soon as nothing more is
+    The first handler decides; the others observe. Handlers that store commit as soon as nothing more is
     waiting, or when a batch has grown large or old.
 
     Args:
@@ -58,7 +58,7 @@ class Dispatcher:
         self.counters = Counters()
         self.handlers = HandlerChain(handlers)
         self.limits = limits
-        self._quarantine_log = QuarantineLog()
+        self._quarantine_log = _QuarantineLog()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._after_commit: list[Callable[[], None]] = []
         self._batch_bytes = 0
@@ -77,7 +77,7 @@ class Dispatcher:
             DistributorError: the caller is in the handlers' thread.
         """
         if threading.current_thread() is self._thread:
-            raise DistributorError("a handler cannot wait for the end of its own run: write wait=False")
+            raise DistributorError("a handler cannot wait for the end of its own run; write wait=False")
 
     def submit(self, call: Callable[[], None]) -> None:
         """Have a function called in the handlers' thread, after those submitted before it."""
@@ -104,12 +104,12 @@ class Dispatcher:
     def quarantine(self, quarantined: Quarantined, taskset: TaskSet | None = None) -> None:
         """Count, log and keep bytes that are not events."""
         self.counters.quarantined += 1
-        self._quarantine_log.tell(quarantined)
+        self._quarantine_log.log(quarantined)
         self.handlers.quarantine(taskset, quarantined)
 
     def end_run(self, taskset: TaskSet, run: Run, on_committed: Callable[[], None]) -> None:
         """Report the end of a run whose outcome is set; `on_committed` is called after the commit."""
-        self._quarantine_log.tell_total(run.board)
+        self._quarantine_log.log_total(run.board)
         self.handlers.end(taskset)
         self._after_commit.append(on_committed)
 
@@ -147,7 +147,7 @@ class Dispatcher:
         self.handlers.begin()
 
     def _mark_closed(self) -> None:
-        self._quarantine_log.tell_totals()
+        self._quarantine_log.log_totals()
         self._is_closed = True
 
     def _commit(self) -> None:
@@ -156,6 +156,54 @@ class Dispatcher:
         callbacks, self._after_commit = self._after_commit, []
         for callback in callbacks:
             callback()
+
+
+class _QuarantineLog:
+    """Logs the first quarantined piece of each kind per run, and counts the others.
+
+    A board that floods its lab must not fill the log too. A kind is the part of a reason before its colon,
+    because the board may vary the rest indefinitely.
+    """
+
+    def __init__(self) -> None:
+        self._run_ids: dict[str, str | None] = {}
+        """By board: the run whose pieces are being counted, or None between two runs."""
+        self._counts: dict[str, Counter[str]] = {}
+
+    def log(self, quarantined: Quarantined) -> None:
+        """Log it if it is the first of its kind, or count it."""
+        board, run_id = quarantined.board, quarantined.run_id
+        if board in self._counts and self._run_ids[board] != run_id:
+            self.log_total(board)
+        self._run_ids[board] = run_id
+        kind = quarantined.reason.partition(":")[0]
+        counts = self._counts.setdefault(board, Counter())
+        counts[kind] += 1
+        if counts[kind] == 1:
+            log.warning(
+                "%s: quarantined %d bytes: %s; others of this kind are only counted until the end of the run",
+                board,
+                len(quarantined.data),
+                quarantined.reason,
+                extra={"board": board, "run_id": run_id},
+            )
+
+    def log_total(self, board: str) -> None:
+        """Log how many pieces of each kind there were; call it at the end of a run."""
+        counts, run_id = self._counts.pop(board, Counter()), self._run_ids.pop(board, None)
+        repeated = [f"{count:,} times {kind}" for kind, count in counts.items() if count > 1]
+        if repeated:
+            log.warning(
+                "%s: quarantined in total: %s",
+                board,
+                ", ".join(repeated),
+                extra={"board": board, "run_id": run_id},
+            )
+
+    def log_totals(self) -> None:
+        """Call `log_total` for every board."""
+        for board in list(self._counts):
+            self.log_total(board)
 
 
 def resolve_threadsafe(future: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""The thread that holds every board of one process, and the ways into it from outside."""
+"""The thread in which one process serves its boards, and how other threads use it."""
 
 from __future__ import annotations
 
@@ -11,44 +11,42 @@ from typing import NamedTuple
 from taskgen.boards.address import Address
 from taskgen.errors import DistributorError, first_error
 from taskgen.event import AbstractEventHandler
-from taskgen.execution.board import BoardSettings, BoardState
-from taskgen.execution.board_pool import BoardPool
-from taskgen.execution.campaign import Campaign
-from taskgen.execution.campaign_source import CampaignSource
+from taskgen.execution.board import BoardPool, BoardSettings, BoardState
+from taskgen.execution.campaign import Campaign, CampaignSource
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.file_limit import allow_boards
 from taskgen.run import Outcome
 
 
 class BoardStatus(NamedTuple):
-    """What a board is doing."""
+    """The state of a board."""
 
     name: str
     """`host:port`."""
     state: BoardState
     """What it is doing."""
     since: str
-    """When that began; host's time, UTC, ISO 8601."""
+    """When it entered this state; host's time, UTC, ISO 8601."""
     reason: str
     """Why it is lost."""
 
 
 class Engine:
-    """An asyncio loop in a thread of its own, in which a pool works through campaigns.
+    """An asyncio loop in a thread of its own, in which a pool of boards runs campaigns.
 
     All methods may be called from any other thread.
 
     Raises:
-        SettingsError: there are more boards than this process may have open files.
-        DistributorError: the thread could not begin.
+        SettingsError: there are more boards than files that this process may open.
+        DistributorError: the thread could not start.
     """
 
     def __init__(self, addresses: Sequence[Address], settings: BoardSettings) -> None:
         allow_boards(len(addresses))
         self.dispatcher = Dispatcher(settings.session.limits)
         self._closing = asyncio.Event()
-        self._workload = CampaignSource(self._has_others)
-        self._pool = BoardPool(addresses, settings, self._workload, self.dispatcher)
+        self._source = CampaignSource(self._has_others)
+        self._pool = BoardPool(addresses, settings, self._source, self.dispatcher)
         self._failure: BaseException | None = None
         self._is_ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="taskgen-boards", daemon=True)
@@ -57,7 +55,7 @@ class Engine:
         self._check_alive()
 
     def begin(self, campaign: Campaign, handlers: Sequence[AbstractEventHandler]) -> None:
-        """Have the boards work on a campaign; the one before is done.
+        """Begin a campaign; the previous one is done.
 
         Raises:
             DistributorError: the thread has died.
@@ -67,32 +65,32 @@ class Engine:
         asyncio.run_coroutine_threadsafe(self._begin(campaign), self._loop).result()
 
     def stop(self) -> None:
-        """End the runs that are on, and give out no more of the campaign."""
+        """End the runs in progress, and cancel the variants that have not begun."""
         self._call(self._stop)
 
     def close(self) -> None:
-        """Stop, let go of the boards, end the threads."""
+        """Stop, disconnect from the boards, and end the threads."""
         self._call(self._closing.set)
 
     def wait_done(self, timeout_s: float | None) -> bool:
-        """Wait for the end of the campaign; False if it does not come in time.
+        """Wait for the end of the campaign; return False if the time is up before.
 
         Raises:
-            DistributorError: the thread has died; or the caller is a handler.
+            DistributorError: the thread has died, or the caller is a handler.
         """
         self.dispatcher.check_may_wait()
-        is_done = self._workload.done.wait(timeout_s)
+        is_done = self._source.done.wait(timeout_s)
         self._check_alive()
         return is_done
 
     def wait_closed(self, timeout_s: float | None) -> bool:
-        """Wait for the end of the threads; False if it does not come in time."""
+        """Wait for the end of the threads; return False if the time is up before."""
         self.dispatcher.check_may_wait()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def boards(self) -> list[BoardStatus]:
-        """What each board is doing."""
+        """Return the state of each board."""
         return [
             BoardStatus(board.name, board.state, board.since, board.reason)
             for board in self._pool.boards.values()
@@ -101,17 +99,17 @@ class Engine:
     def _check_alive(self) -> None:
         if self._failure is not None:
             reason = first_error(self._failure)
-            raise DistributorError(f"the thread of the boards has died: {reason!r}") from self._failure
+            raise DistributorError(f"the boards' thread has died: {reason!r}") from self._failure
 
     def _run(self) -> None:
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - raised where others wait for this thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the threads that wait
             self._failure = error
         finally:
             self.dispatcher.close()
-            self._workload.done.set()
+            self._source.done.set()
             self._is_ready.set()
 
     async def _main(self) -> None:
@@ -119,10 +117,10 @@ class Engine:
         try:
             await self._serve()
         except BaseException as error:
-            self._failure = error  # before those wake who wait for `done`
+            self._failure = error  # before the threads that wait for `done` wake up
             raise
         finally:
-            self._workload.done.set()
+            self._source.done.set()
             await asyncio.to_thread(self.dispatcher.close)
 
     async def _serve(self) -> None:
@@ -131,20 +129,20 @@ class Engine:
             self._is_ready.set()
             await self._closing.wait()
             self._stop()
-            await asyncio.to_thread(self._workload.done.wait)
+            await asyncio.to_thread(self._source.done.wait)
             serving.cancel()
 
     async def _begin(self, campaign: Campaign) -> None:
-        self._workload.begin(campaign)
+        self._source.begin(campaign)
 
     def _has_others(self, tried: Collection[str]) -> bool:
         return self._pool.has_others(tried)
 
     def _stop(self) -> None:
-        self._workload.stop()
+        self._source.stop()
         self._pool.stop_runs(Outcome.STOPPED_BY_USER)
 
     def _call(self, call: Callable[[], None]) -> None:
         if self._thread.is_alive():
-            with suppress(RuntimeError):  # its loop has ended just now
+            with suppress(RuntimeError):  # its loop has just ended
                 self._loop.call_soon_threadsafe(call)

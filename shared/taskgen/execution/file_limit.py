@@ -1,4 +1,4 @@
-"""How many files this process may have open: each board takes one, and what is without one dies."""
+"""How many files this process may open: each board needs one."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Final
 from taskgen.errors import SettingsError
 
 OTHER_FILES: Final = 256
-"""Enough for all but boards: modules, stores, logs, power commands, connections to the broker."""
+"""For everything but boards: modules, stores, logs, power commands, connections to the broker."""
 
 
 def allow_boards(count: int) -> None:
-    """See that so many boards can be connected at once; the soft limit is raised for them.
+    """Make sure that this many boards can be connected at once; the soft limit is raised if necessary.
 
     Raises:
-        SettingsError: the hard limit forbids it.
+        SettingsError: the hard limit is too low.
     """
     wanted = count + OTHER_FILES
     allowed = allow_open_files(wanted)
     if allowed < wanted:
         raise SettingsError(
-            f"boards: {count}; they need {wanted} open files, and this process may have {allowed}; raise "
-            f"that limit (as root: ulimit -n {wanted}), or give fewer boards"
+            f"{count} boards need {wanted} open files, but this process may open only {allowed}; raise the "
+            f"limit (as root: ulimit -n {wanted}), or give fewer boards"
         )
 
 
 def allow_open_files(wanted: int) -> int:
-    """Raise this process's soft limit towards the hard one, if that is needed; returns what may be open."""
+    """Raise the soft limit towards the hard one if necessary; return how many files may be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted

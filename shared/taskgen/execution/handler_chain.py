@@ -1,4 +1,4 @@
-"""Calling several handlers so that none can hurt the others, the run, or what was received."""
+"""Calls several handlers, so that the failure of one affects neither the others nor the run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _RAISED: Final = BaseException
-"""What a user's code may raise: `sys.exit()` or asyncio's `CancelledError` too would end the thread that
-serves every run. A Ctrl-C of the user is told in another thread."""
+"""What a user's code may raise: `sys.exit()` and asyncio's `CancelledError` would also end the thread that
+serves every run. Ctrl-C is raised in another thread."""
 
 
 class HandlerChain:
-    """The handlers of a distributor; the first decides, the others watch.
+    """The handlers of a distributor; the first decides, the others observe.
 
-    Those that store are called before the others, so that what is stored is what the board said, whatever
-    a user's handler does to the dictionary that they share. One that raises is reported with its traceback
-    once per kind of failure, and counted always.
+    Those that store are called before the others, so that what is stored is what the board sent, whatever
+    a user's handler does to the dictionary that they share. Every failure is counted; the first of each kind
+    is logged with its traceback.
     """
 
     def __init__(self, handlers: Sequence[AbstractEventHandler]) -> None:
@@ -37,17 +37,17 @@ class HandlerChain:
         others = [handler for handler in handlers if not isinstance(handler, CommittingHandler)]
         self._handlers = (*self._stores, *others)
         self.failures: Counter[str] = Counter()
-        """How often which kind of failure happened."""
+        """How often each kind of failure occurred."""
         self.patience = Patience()
-        """With stores that cannot keep something now."""
+        """How long unavailable stores are retried."""
 
     def start(self, taskset: TaskSet) -> None:
-        """Tell all that a run begins."""
+        """Call every handler for the start of a run."""
         for handler in self._handlers:
             self._guarded(handler, partial(handler.__taskset_start__, taskset))
 
     def event(self, taskset: TaskSet, profile: Profile) -> bool:
-        """Give all a profile; returns the first one's word on whether the run continues."""
+        """Pass a profile to every handler; return the first one's decision on whether the run continues."""
         decision: bool | None = None
         for handler in self._handlers:
             answer = self._answer(handler, taskset, profile)
@@ -56,36 +56,36 @@ class HandlerChain:
         return self._default_decision(taskset, profile) if decision is None else decision
 
     def end(self, taskset: TaskSet) -> None:
-        """Tell all that the run whose outcome is set has ended."""
+        """Call every handler for the end of a run, whose outcome is set."""
         is_finished = taskset.run is not None and taskset.run.outcome is Outcome.FINISHED
         for handler in self._handlers:
             call = handler.__taskset_finish__ if is_finished else handler.__taskset_stop__
             self._guarded(handler, partial(call, taskset))
 
     def quarantine(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
-        """Give all what was received and is no event."""
+        """Pass bytes that are not events to every handler."""
         for handler in self._handlers:
             self._guarded(handler, partial(handler.__taskset_quarantine__, taskset, quarantined))
 
     def report(self, name: str, error: BaseException) -> None:
-        """Count a failure, and tell the first one of its kind; with the traceback if it was not foreseen."""
+        """Count a failure; log the first of its kind, with a traceback unless it is a `TaskgenError`."""
         last = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{name} raised {type(error).__name__} at {last.filename}:{last.lineno}"
         self.failures[kind] += 1
         if self.failures[kind] == 1:
-            told = None if isinstance(error, TaskgenError) else error
-            log.error("%s; it goes on, and this kind is only counted from now on", kind, exc_info=told)
+            shown = None if isinstance(error, TaskgenError) else error
+            log.error("%s; continuing, further failures of this kind are only counted", kind, exc_info=shown)
 
     def begin(self) -> None:
-        """From now on the stores collect."""
+        """Begin a batch in every store."""
         for store in self._stores:
             store.begin()
 
     def commit(self) -> None:
-        """Have the stores keep what they collected; one that cannot now is tried again until it can.
+        """Commit the batch in every store; a store that is unavailable is retried with exponential back-off.
 
-        What cannot be kept before the process has to end, or never, is given up, with all that follows of
-        its runs.
+        If the store refuses the batch, or is still unavailable when the process has to end, the batch and the
+        rest of its runs are given up.
         """
         for store in self._stores:
             backoff = Backoff()
@@ -93,26 +93,26 @@ class HandlerChain:
                 self.patience.pause(pause_s)
 
     def _pause_after_commit(self, store: CommittingHandler, backoff: Backoff) -> float | None:
-        """Commit once; how long to pause before the next attempt, or None where none is to follow."""
+        """Commit once; return how long to pause before the next attempt, or None if there is to be none."""
         try:
             store.commit()
         except StoreUnavailableError as error:
             if not self.patience.is_over:
                 pause_s = self.patience.next_pause_s(backoff.next_pause_s())
-                log.warning("%s: %s; trying again in %.1f s", type(store).__name__, brief(error), pause_s)
+                log.warning("%s: %s; retrying in %.1f s", type(store).__name__, brief(error), pause_s)
                 return pause_s
             self._lose(store, error)
-        except _RAISED as error:  # one broken store must not end the others
+        except _RAISED as error:  # a broken store must not affect the others
             self._lose(store, error)
         return None
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self._report(store, error)
-        log.error("%s: a batch could not be stored and is lost there: %s", type(store).__name__, brief(error))
+        log.error("%s: could not store a batch, which is lost there: %s", type(store).__name__, brief(error))
         self._guarded(store, partial(store.give_up, brief(error)))
 
     def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
-        """What the deciding handler says to a profile; None if it raised, and of those that watch."""
+        """Call a handler; return the decision of the first, or None if it raised or only observes."""
         try:
             answer: object = handler.__taskset_event__(taskset, profile)
             if handler is not self._decider:
@@ -126,17 +126,17 @@ class HandlerChain:
         return None
 
     def _default_decision(self, taskset: TaskSet, profile: Profile) -> bool:
-        """The default's decision, where the deciding handler raised or forgot to return one."""
+        """Decide as `DefaultEventHandler` does, if the first handler raised or returned nothing."""
         taskset.apply(profile)
         return not taskset.is_terminated
 
     def _report_no_decision(self, handler: AbstractEventHandler) -> None:
-        kind = f"{type(handler).__name__} gave no decision"
+        kind = f"{type(handler).__name__} returned no decision"
         self.failures[kind] += 1
         if self.failures[kind] == 1:
             log.error(
-                "%s.__taskset_event__ has to return True or False; until it does, a run ends when all its "
-                "tasks are terminated",
+                "%s.__taskset_event__ has to return True or False; until it does, a run ends when all of its "
+                "tasks have terminated",
                 type(handler).__name__,
             )
 

@@ -1,4 +1,4 @@
-"""Command lines of the lab that switch a board on, or off and on again."""
+"""The lab's command lines that switch a board on, or power-cycle it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _MAX_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class PowerCommands:
-    """Run for a board that stays lost; `{host}`, `{port}` and `{board}` stand for the board's."""
+    """Run for a board that stays lost; the board's `{host}`, `{port}` and `{board}` are filled in."""
 
     cycle: str | None = None
-    """For a board that was there before."""
+    """For a board that was reachable before."""
     on: str | None = None
-    """For a board that was never there."""
+    """For a board that was never reachable."""
     after_s: float = 120.0
-    """How long a board has to be lost, and how long there is between two tries."""
+    """How long a board has to be lost before the command is run, and how long before it is run again."""
 
     def __post_init__(self) -> None:
         for line in (self.cycle, self.on):
             if line is not None:
                 _words(line, Address("host", 1))
 
-    async def run(self, address: Address, *, was_there: bool) -> None:
-        """Run the one that fits; what it prints when it fails goes to the log."""
-        line = self.cycle if was_there else self.on
+    async def run(self, address: Address, *, was_reached: bool) -> None:
+        """Run the command that applies; if it fails, its output is logged."""
+        line = self.cycle if was_reached else self.on
         if line is None:
             return
         words = _words(line, address)
-        log.warning("%s: stays lost; running %s", address, shlex.join(words), extra={"board": str(address)})
+        log.warning("%s: still lost; running %s", address, shlex.join(words), extra={"board": str(address)})
         try:
             await _run(words, address)
         except OSError:
@@ -75,8 +75,8 @@ def _words(line: str, address: Address) -> list[str]:
         ]
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise SettingsError(
-            f"power command {line!r}: {error}; it may hold {{host}}, {{port}} and {{board}}"
+            f"power command {line!r}: {error}; it may contain {{host}}, {{port}} and {{board}}"
         ) from error
     if not words:
-        raise SettingsError("a power command is empty; give a program and its arguments")
+        raise SettingsError("a power command is empty; write a program and its arguments")
     return words

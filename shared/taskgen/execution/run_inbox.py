@@ -1,4 +1,4 @@
-"""One run's way into the handlers: `RunInbox` in the asyncio loop, `RunWorker` in the handlers' thread."""
+"""Passes one run to the handlers: `RunInbox` in the asyncio loop, `RunWorker` in the handlers' thread."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _MAX_PENDING_BYTES: Final = 256 * 1024
-"""Of one run: above it the board's socket is not read until the handlers have caught up."""
+"""Of one run: above this, the board's socket is not read until the handlers have caught up."""
 _FRAME_OVERHEAD_BYTES: Final = 64
-"""Counted for every frame: an empty one costs memory and time too, though the board sends four bytes."""
+"""Added to every frame: an empty one costs memory and time too, although the board sends only four bytes."""
 
 
 Decode = Callable[[bytes], tuple[Profile, list[Rejected]]]

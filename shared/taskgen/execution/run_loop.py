@@ -16,7 +16,7 @@ from taskgen.taskset import TaskSet
 log = logging.getLogger(__name__)
 
 _SHORTEST_WAIT_S: Final = 0.1
-"""So that what has come already is looked at, however long the process was stopped."""
+"""So that whatever has already arrived is read, however long the process was suspended."""
 
 
 async def execute(
@@ -26,17 +26,17 @@ async def execute(
     session_params: tuple[Any, ...],
     run_timeout_s: float | None,
 ) -> None:
-    """Start the task-set, hand over what the board says until the run is over, stop it, close the run.
+    """Start the task-set, pass on what the board sends until the run is over, stop it, and end the run.
 
     Args:
-        session: connected, with no run on.
-        inbox: takes the frames, and holds the decision.
+        session: connected, with no run in progress.
+        inbox: takes the frames, and has the decision.
         taskset: its `run` is set.
         session_params: for `AbstractSession.start`.
-        run_timeout_s: for the run, from the moment when the board was told to start it.
+        run_timeout_s: for the run, from the moment at which START was sent.
 
     Raises:
-        SessionError: the session is of no further use; the run is closed all the same.
+        SessionError: the session cannot be used any further; the run has been ended nevertheless.
     """
     started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     driving = asyncio.create_task(_drive(session, inbox, taskset, session_params, started))
@@ -50,11 +50,11 @@ async def execute(
     failure = None if driving.cancelled() else driving.exception()
     outcome, reason = await _outcome(inbox, failure, run_timeout_s)
     if failure is None and not started.done():
-        failure = BoardLostError("called off while it was being handed over")
+        failure = BoardLostError("cancelled while it was being sent to the board")
     if failure is None:
-        failure = await _wind_up(session, inbox, outcome)
-        if failure is not None and outcome is Outcome.TIMED_OUT:  # the time may have passed in a dead board
-            outcome, reason = Outcome.BOARD_LOST, f"{reason}, and not to be stopped: {failure}"
+        failure = await _stop(session, inbox, outcome)
+        if failure is not None and outcome is Outcome.TIMED_OUT:  # the board may have been dead all the time
+            outcome, reason = Outcome.BOARD_LOST, f"{reason}, and could not be stopped: {failure}"
     if isinstance(failure, BoardProtocolError) and failure.data:
         inbox.quarantine(str(failure), failure.data)
     await inbox.end(outcome, reason)
@@ -75,10 +75,10 @@ async def _drive(
 
 
 async def _listen(session: AbstractSession, inbox: RunInbox, taskset: TaskSet) -> None:
-    """Hand over what the board says; ends only by an error.
+    """Pass on what the board sends; returns only by raising an error.
 
-    The board is given up after `silence_timeout_s` without a profile: a frame that is none does not break
-    the silence. Only waiting counts, not the time of slow handlers, nor that of a board that is asleep.
+    The board is lost after `silence_timeout_s` without a profile; other frames do not count. Only the time
+    spent waiting counts, not that of slow handlers or of a board that is asleep.
     """
     silence_s, waited_s, spoke_s = session.settings.silence_timeout_s, 0.0, 0.0
     while True:
@@ -93,15 +93,15 @@ async def _listen(session: AbstractSession, inbox: RunInbox, taskset: TaskSet) -
                 continue
         await inbox.flush()
         if taskset.is_terminated:
-            inbox.mark_heard(waited_s)  # the board has nothing left to say, and the decision is late
+            inbox.mark_heard(waited_s)  # the board has nothing left to send; only the decision is late
         elif inbox.heard_s == heard_s and spoke_s > heard_s:
-            raise BoardProtocolError(f"no profile came for {silence_s:g} s, only frames that are none")
+            raise BoardProtocolError(f"for {silence_s:g} s the board sent only frames that are not profiles")
         elif inbox.heard_s == heard_s:
             raise BoardSilentError(f"the board said nothing for {silence_s:g} s")
 
 
 async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
-    """What has come; nothing if the board was silent for so long."""
+    """Return what has arrived; nothing if the board was silent until the timeout."""
     try:
         return await session.receive(timeout_s)
     except BoardSilentError:
@@ -111,7 +111,7 @@ async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
 async def _outcome(
     inbox: RunInbox, failure: BaseException | None, run_timeout_s: float | None
 ) -> tuple[Outcome, str]:
-    """What the run came to, once the handlers have seen all: their word counts more than a late fault."""
+    """Return the outcome once the handlers have seen everything: their decision outranks a late fault."""
     await inbox.flush()
     if inbox.decided.done():
         return inbox.decided.result()
@@ -122,8 +122,8 @@ async def _outcome(
     return Outcome.BOARD_ERROR, str(failure) if isinstance(failure, TaskgenError) else repr(failure)
 
 
-async def _wind_up(session: AbstractSession, inbox: RunInbox, outcome: Outcome) -> SessionError | None:
-    """Stop the board and take what it still reports of this run; returns why that failed."""
+async def _stop(session: AbstractSession, inbox: RunInbox, outcome: Outcome) -> SessionError | None:
+    """Stop the board and pass on what it still sends; return the error if that failed."""
     try:
         await session.stop(is_finished=outcome is Outcome.FINISHED)
         while frames := await session.receive(session.settings.silence_timeout_s):

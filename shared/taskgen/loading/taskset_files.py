@@ -1,4 +1,4 @@
-"""Task-sets from where users keep them: Taskloader XML, JSON of the same structure, Python objects."""
+"""Reads task-sets from where users keep them: Taskloader XML, JSON of the same structure, Python objects."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from xml.parsers.expat import ExpatError
 import xmltodict
 from pydantic import ValidationError
 
+from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import SettingsError, TaskgenError, TaskSetError
-from taskgen.loading.import_string import called, named_object
+from taskgen.loading.import_string import called, called_without_arguments, named_object
 from taskgen.task import ADAPTERS, Task
-from taskgen.taskset import TaskSet, to_xml
+from taskgen.taskset import TaskSet
 
 _MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 32
 _MAX_SHOWN: Final = 60
-_TASK_SET_NAMES: Final = frozenset({"taskset", "periodictask"})
 _DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")
 
 
@@ -29,12 +29,12 @@ def read_taskset(spec: str) -> TaskSet:
 
     Args:
         spec: path of a `.xml` or `.json` file of the structure in docs/taskloader.md, section 2, or
-            `module:name` of a `TaskSet`, an iterable of `Task`s, or what gives one when it is called.
-            In JSON a list as a value makes variants. In XML repeated elements inside `<config>` are one
+            `module:name` of a `TaskSet`, an iterable of `Task`s, or a function that returns one.
+            In JSON, a list as a value makes variants. In XML, repeated elements inside `<config>` are one
             value, a tuple.
 
     Raises:
-        TaskSetError: names file, task and field.
+        TaskSetError: it cannot be read; the text names file, task and field.
     """
     kind = Path(spec).suffix.lower()
     if kind == ".json":
@@ -44,16 +44,16 @@ def read_taskset(spec: str) -> TaskSet:
     elif ":" in spec:
         taskset = _of_python(spec)
     else:
-        raise TaskSetError(f"{spec}: is no task-set; give a .xml or .json file, or MODULE:NAME of Python")
+        raise TaskSetError(f"{spec}: is not a task-set; give a .xml or .json file, or MODULE:NAME of Python")
     taskset.source = spec
     return taskset.checked()
 
 
 def read_admission_control(path: Path) -> dict[str, Any]:
-    """Read the admission control's data: any nested elements, from a `.json` or `.xml` file.
+    """Read the data for a board's admission control, nested elements, from a `.json` or `.xml` file.
 
     Raises:
-        SettingsError: it cannot be read, or is not nested elements.
+        SettingsError: it cannot be read, or is something else, such as a task-set.
     """
     kind = path.suffix.lower()
     if kind not in {".json", ".xml"}:
@@ -61,12 +61,8 @@ def read_admission_control(path: Path) -> dict[str, Any]:
     data = (_read_json if kind == ".json" else _read_xml)(path, SettingsError)
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: has to be an object of nested elements, not {_shown(data)}")
-    if _TASK_SET_NAMES & data.keys():
-        raise SettingsError(
-            f"{path}: is a task-set; admission control takes its settings, the elements of <optimize>"
-        )
     try:
-        to_xml(data)
+        TaskloaderSession.check(data)
     except TaskSetError as error:
         raise SettingsError(f"{path}: {error}") from error
     return data
@@ -80,16 +76,16 @@ def _read_json(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - 
         raise error(f"{path}: not JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}") from fault
     except _RepeatedError as fault:
         raise error(f"{path}: {fault}") from fault
-    except ValueError as fault:  # Python converts no integer of more than 4,300 digits
-        raise error(f"{path}: a number in it has too many digits") from fault
+    except ValueError as fault:  # Python refuses integers of more than 4,300 digits
+        raise error(f"{path}: contains a number with too many digits") from fault
     except RecursionError as fault:
-        raise error(f"{path}: nested too deep") from fault
+        raise error(f"{path}: nested too deeply") from fault
 
 
 def _read_xml(path: Path, error: type[TaskgenError]) -> Any:  # noqa: ANN401 - whatever the file holds
     text = _read_text(path, error)
     if _DECLARATION.search(text):
-        raise error(f"{path}: has a declaration (<!...), such as a DOCTYPE or an entity; take it out")
+        raise error(f"{path}: has a declaration (<!...), such as a DOCTYPE or an entity; remove it")
     try:
         return xmltodict.parse(text)
     except (ExpatError, ValueError) as fault:
@@ -104,24 +100,24 @@ def _read_text(path: Path, error: type[TaskgenError]) -> str:
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     except UnicodeDecodeError as fault:
-        raise error(f"{path}: is no UTF-8 text: {fault.reason} at byte {fault.start}") from fault
+        raise error(f"{path}: is not UTF-8 text: {fault.reason} at byte {fault.start}") from fault
 
 
 class _RepeatedError(ValueError):
-    """A name stands twice in one JSON object: one of the values would be lost."""
+    """A JSON object contains a name twice, so one of the values would be lost."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _RepeatedError(f"{name!r} stands twice in one object; a list of values makes variants")
+            raise _RepeatedError(f"{name!r} occurs twice in one object; a list of values makes variants")
         found[name] = value
     return found
 
 
 def _described(spec: str, description: Any) -> TaskSet:  # noqa: ANN401 - whatever the file holds
-    """The task-set of a description, from either kind of file."""
+    """Build the task-set that a file of either kind describes."""
     tasks = _only_child(
         spec, _only_child(spec, description, "at its root", "taskset"), "in taskset", "periodictask"
     )
@@ -132,12 +128,13 @@ def _described(spec: str, description: Any) -> TaskSet:  # noqa: ANN401 - whatev
         where = f"{spec}: task {number}"
         if not isinstance(parameters, Mapping):
             raise TaskSetError(f"{where}: has to be an object of parameters, not {_shown(parameters)}")
-        taskset.append(Task(_from_xml(parameters, where) if is_xml else _known(parameters, where)))
+        _check_parameters(parameters, where)
+        taskset.append(Task(_from_xml(parameters, where) if is_xml else parameters))
     return taskset
 
 
 def _only_child(spec: str, parent: Any, place: str, name: str) -> Any:  # noqa: ANN401 - as above
-    """The one thing that stands in an element."""
+    """Return the only child of an element."""
     if not isinstance(parent, Mapping) or set(parent) != {name}:
         found = ", ".join(parent) if isinstance(parent, Mapping) else _shown(parent)
         raise TaskSetError(
@@ -146,8 +143,8 @@ def _only_child(spec: str, parent: Any, place: str, name: str) -> Any:  # noqa: 
     return parent[name]
 
 
-def _known(parameters: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The parameters, if they are such, with an id that others can be numbered after."""
+def _check_parameters(parameters: Mapping[str, Any], where: str) -> None:
+    """Check the names, and the id, because `TaskSet` numbers the tasks without one after it."""
     for name in parameters:
         if name not in ADAPTERS:
             raise TaskSetError(f"{where}: {name}: no such parameter; there are {', '.join(sorted(ADAPTERS))}")
@@ -155,22 +152,21 @@ def _known(parameters: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         ADAPTERS["id"].validate_python(parameters.get("id") or 0)
     except ValidationError as error:
         raise TaskSetError(f"{where}: id: has to be one number, not {_shown(parameters['id'])}") from error
-    return parameters
 
 
 def _from_xml(parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """One task's parameters; an element that is repeated is no choice of values in XML."""
-    for name, value in _known(parameters, where).items():
+    """Return one task's parameters; in XML, repeating an element does not make variants."""
+    for name, value in parameters.items():
         if isinstance(value, list):
-            raise TaskSetError(f"{where}: {name}: stands {len(value)} times; variants are written in JSON")
+            raise TaskSetError(f"{where}: {name}: occurs {len(value)} times; write variants in JSON")
     config = parameters.get("config") or {}
     return {**parameters, "config": _one_value(config, where, _MAX_DEPTH)}
 
 
 def _one_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - any value of a config
-    """Repeated elements as a tuple, which is one value, at every depth."""
+    """Turn repeated elements into a tuple, which is one value, at every depth."""
     if not depth:
-        raise TaskSetError(f"{where}: config: nested deeper than {_MAX_DEPTH}")
+        raise TaskSetError(f"{where}: config: nested more than {_MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
         return {name: _one_value(inner, where, depth - 1) for name, inner in value.items()}
     if isinstance(value, list):
@@ -181,7 +177,7 @@ def _one_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - any
 def _of_python(spec: str) -> TaskSet:
     found = named_object(spec, TaskSetError)
     if callable(found):
-        found = called(spec, found, TaskSetError)
+        found = called_without_arguments(spec, found, TaskSetError)
     if isinstance(found, TaskSet):
         return found
     if isinstance(found, Task):

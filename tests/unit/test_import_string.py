@@ -1,4 +1,4 @@
-"""A handler is loaded by its name, and a wrong name is told with what to write instead."""
+"""A handler is loaded by its name; the error for a wrong name says what to write instead."""
 
 import sys
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import taskgen
 from taskgen.errors import HandlerError
 from taskgen.event import AbstractEventHandler
-from taskgen.loading.handler_loader import load_handler
+from taskgen.loading.import_string import load_handler
 
 MODULE = """
 from taskgen.event import AbstractEventHandler, DefaultEventHandler
@@ -23,6 +24,10 @@ class Needy(DefaultEventHandler):
 class Failing(DefaultEventHandler):
     def __init__(self):
         raise OSError("no disk")
+
+class Breaking(DefaultEventHandler):
+    def __init__(self):
+        self.missing.name
 
 class Other:
     pass
@@ -53,20 +58,29 @@ def test_a_class_a_factory_or_an_object_gives_a_handler(name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("own_handlers:Other", r"it gives Other, not an event handler; write MODULE:CLASS"),
+        ("own_handlers:Other", r"its result, of class Other, is not an event handler; write MODULE:CLASS"),
         ("own_handlers:number", r"5 is not an event handler; write MODULE:CLASS"),
         (
             "own_handlers:Needy",
-            r"Needy is called without arguments: missing .* 'path'; give",
+            r"Needy requires arguments \(path\) .* name a function without parameters",
         ),
+        ("own_handlers:Breaking", r"AttributeError: .*'missing' \(.*own_handlers.py:\d+\)"),
         ("own_handlers:Failing", r"OSError: no disk \(.*own_handlers.py:\d+\)"),
-        ("own_handlers:Gone", r"'Gone'; there are .*Mine"),
-        ("gone:Mine", r"no module 'gone' in "),
-        ("taskgen.event:AbstractEventHandler", r"does not implement __taskset_event__"),
-        ("own_handlers", r"'own_handlers' is not of the form MODULE:NAME; write one such as"),
-        ("own_handlers.py:Mine", r"write one such as own_handlers:Mine"),
+        ("own_handlers:Gone", r"'Gone'; the module has .*Mine"),
+        ("gone:Mine", r"there is no module 'gone'"),
+        ("taskgen.event:AbstractEventHandler", r"AbstractEventHandler does not implement __taskset_event__"),
+        ("own_handlers", r"'own_handlers' is not MODULE:NAME; write, for example,"),
+        ("own_handlers.py:Mine", r"write, for example, own_handlers:Mine"),
     ],
 )
-def test_a_wrong_name_is_told_with_what_to_write(spec: str, said: str) -> None:
+def test_the_error_for_a_wrong_name_says_what_to_write(spec: str, said: str) -> None:
     with pytest.raises(HandlerError, match=said):
         load_handler(spec)
+
+
+@pytest.mark.parametrize("name", ["Other", "Needy", "Breaking", "Failing", "Gone"])
+def test_no_error_blames_a_line_of_ours(name: str) -> None:
+    with pytest.raises(HandlerError) as raised:
+        load_handler(f"own_handlers:{name}")
+    assert str(raised.value).startswith(f"own_handlers:{name}: ")
+    assert str(Path(taskgen.__file__).parent) not in str(raised.value)
