@@ -89,7 +89,7 @@ def board() -> Iterator[str]:
             "run good.json --board BOARD --session mine:NoHandler",
             "is not a session class; write MODULE:CLASS",
         ),
-        ("run good.json --board BOARD --session gone:Class", "gone:Class: no module 'gone' in "),
+        ("run good.json --board BOARD --session gone:Class", "gone:Class: there is no module 'gone'"),
         (
             "run good.json --board BOARD --session mine:Half",
             "mine:Half: Half does not implement close, reboot",
