@@ -1,9 +1,8 @@
-"""The `taskgen` command: each of its commands is a module of its own, registered here."""
+"""The `taskgen` command: each of its commands is a module of its own, imported when it is used."""
 
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import os
 import sys
 from io import TextIOWrapper
@@ -11,37 +10,22 @@ from typing import Annotated, Final
 
 import typer
 
-from taskgen.cli.board import board
-from taskgen.cli.dead_letters import app as dead_letters
-from taskgen.cli.demo import demo
-from taskgen.cli.handle import handle
 from taskgen.cli.interruption import EXIT_CODE
-from taskgen.cli.reboot import reboot
-from taskgen.cli.run import run
-from taskgen.cli.setup import setup
-from taskgen.cli.show import show
-from taskgen.cli.status import status
-from taskgen.cli.stop import stop
-from taskgen.cli.submit import submit
-from taskgen.cli.verify import verify
+from taskgen.cli.lazy_commands import LazyCommands
 from taskgen.errors import BrokerError, StoreUnavailableError, TaskgenError
 from taskgen.redaction import without_password
-from taskgen.runtime.logs import configure_logs
 from taskgen.untrusted_text import printable
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 app = typer.Typer(
     name="taskgen",
+    cls=LazyCommands,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Run real-time task-sets on many boards and keep every event.",
 )
-for command in (run, board, demo, show, verify, submit, status, stop, reboot, setup, handle):
-    app.command()(command)
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(dead_letters, name="parked", hidden=True)  # its former name
 
 
 def main() -> None:
@@ -103,6 +87,8 @@ def _help_of(error: typer.TyperException) -> str:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        import importlib.metadata  # noqa: PLC0415 - not needed for --help
+
         typer.echo(f"taskgen {importlib.metadata.version('taskgen-events')}")
         raise typer.Exit
 
@@ -117,6 +103,8 @@ def _begin(
         ),
     ] = False,
 ) -> None:
+    from taskgen.runtime.logs import configure_logs  # noqa: PLC0415 - not needed for --help
+
     configure_logs("console")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -24,7 +24,7 @@ def verify(
         list[str], typer.Argument(metavar="STORE...", help="sqlite:PATH, csv:DIR or postgresql://...")
     ],
 ) -> None:
-    """Look at every run that ended: each store has all its events exactly once, and the stores agree.
+    """Check that stores have every event of every ended run exactly once, and that they agree.
 
     Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use or a damaged store.
     """
