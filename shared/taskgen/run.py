@@ -84,7 +84,7 @@ class Run:
     """The run that a handler is called for: `taskset.run`.
 
     The fields up to `origin` are fixed when the run begins. `first_seq` and `received_at` describe the
-    profile that is being handled. The rest is set before `__taskset_finish__` or `__taskset_stop__`.
+    profile being handled. The rest is set before `__taskset_finish__` or `__taskset_stop__` is called.
     """
 
     board: str

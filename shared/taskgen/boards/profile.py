@@ -1,4 +1,4 @@
-"""Parses the bytes of a frame into the dictionary that handlers get, as xmltodict makes it."""
+"""Parses the bytes of a frame into the dictionary that handlers receive, as xmltodict makes it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TAG: Final = re.compile(rb"""<(/?)[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)
 _SHORTEST_ATTRIBUTE: Final = len(' a=""')
 _CLOSING: Final = b"</profile>"
 _REFERENCE: Final = b"&"
-"""The only way to get digits of other scripts into an ASCII document."""
+"""The only way to write digits of other scripts in an ASCII document."""
 _MAX_TIME_STAMP: Final = 2**64
 _USUAL_DIGITS: Final = 18
-"""Every number of this many digits fits into 64 bits."""
+"""A number of this many digits fits into 64 bits."""
 _DEFAULT_LIMITS: Final = Limits()
 _SPACE: Final = r"[ \t\r\n]*"
 _USUAL_EVENT: Final = r'<event type="([A-Za-z0-9_-]+)" task-id="([0-9]{1,18})" time-stamp="([0-9]{1,18})"/>'
@@ -45,12 +45,12 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
     """Parse one frame.
 
     Args:
-        frame: the body of a frame; NULs and left-over bytes after the document are cut off.
+        frame: the body of a frame; NULs and leftover bytes after the document are cut off.
         limits: for its size and structure.
 
     Returns:
         `{"profile": {"events": {"event": [{"@type": ..., "@task-id": ..., "@time-stamp": ...}, ...]}}}`,
-        with whatever else the board sent, and the parts that were taken out: invalid or misplaced events, and
+        with whatever else the board sent; and the parts that were removed: invalid or misplaced events, and
         text.
 
     Raises:
@@ -110,12 +110,12 @@ def _document(frame: bytes) -> bytes:
 
 
 def _check_limits(document: bytes, limits: Limits) -> None:
-    """Refuse what is expensive to parse; an ordinary frame costs a few scans in C."""
+    """Refuse what is expensive to parse; an ordinary frame costs only a few scans in C."""
     if len(document) > limits.frame_bytes:
         raise ProfileError(f"{len(document)} bytes, over the limit of {limits.frame_bytes}")
     if not document.isascii():
         raise ProfileError("not ASCII")
-    if b"!" in document and b"<!" in document:  # one character is found twenty times faster than two
+    if b"!" in document and b"<!" in document:  # finding one character is twenty times as fast as finding two
         raise ProfileError("has a declaration (<!...), such as a DOCTYPE or an entity; boards send none")
     if b"?" in document and document.count(b"<?") > _has_declaration(document):
         raise ProfileError("has a processing instruction (<?...); boards send none")
@@ -163,14 +163,14 @@ def _with_valid_events(parsed: dict[str, Any], *, is_plain: bool) -> tuple[Profi
     return parsed, rejected
 
 
-def _events_of(events: Any) -> list[Any]:  # noqa: ANN401 - whatever stands in <events>
+def _events_of(events: Any) -> list[Any]:  # noqa: ANN401 - whatever is in <events>
     if isinstance(events, list):
         return [event for part in events for event in _events_of(part)]
     found = events.get("event", []) if isinstance(events, dict) else []
     return found if isinstance(found, list) else [found]
 
 
-def _is_usual(profile: dict[str, Any], events: Any) -> bool:  # noqa: ANN401 - whatever stands in <events>
+def _is_usual(profile: dict[str, Any], events: Any) -> bool:  # noqa: ANN401 - whatever is in <events>
     """Whether there is at most one `<events>`, all events are in it, and there is no text."""
     if isinstance(events, dict):
         return "#text" not in events and "#text" not in profile and "event" not in profile
@@ -178,7 +178,7 @@ def _is_usual(profile: dict[str, Any], events: Any) -> bool:  # noqa: ANN401 - w
 
 
 def _misplaced(profile: dict[str, Any], events: Any) -> Iterator[Rejected]:  # noqa: ANN401 - as above
-    """Take out what handlers would not see."""
+    """Remove what handlers would not see."""
     if "event" in profile:
         yield _rejected("an event outside of <events>", {"profile": {"event": profile.pop("event")}})
     if "#text" in profile:
@@ -225,15 +225,15 @@ def _has_fault(events: list[Any]) -> bool:
     return False
 
 
-def _is_rejected(event: Any, rejected: list[Rejected]) -> bool:  # noqa: ANN401 - whatever stands for an event
+def _is_rejected(event: Any, rejected: list[Rejected]) -> bool:  # noqa: ANN401 - whatever is in place of an event
     fault = _fault(event)
     if fault:
         rejected.append(_rejected(fault, {"event": event}))
     return bool(fault)
 
 
-def _fault(event: Any) -> str:  # noqa: ANN401 - whatever stands for an event
-    """What is wrong with an event; empty if it is valid."""
+def _fault(event: Any) -> str:  # noqa: ANN401 - whatever is in place of an event
+    """Return what is wrong with an event; empty if it is valid."""
     if not isinstance(event, dict):
         return "an event without attributes"
     for name in ("@type", "@task-id", "@time-stamp"):

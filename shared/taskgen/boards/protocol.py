@@ -35,7 +35,7 @@ _COMMANDS: Final = frozenset(Command)
 
 
 class Answer(IntEnum):
-    """What a board sends besides frames. Both values are also valid frame sizes: see `framing`."""
+    """What a board sends besides frames. Both values are also valid frame sizes (`taskloader_protocol`)."""
 
     GO_SEND = 0x90
     AVAILABLE = 0xAAAAA

@@ -78,7 +78,9 @@ class TaskloaderSession(AbstractSession):
         await self._request_available()
         try:
             await self._wait_for(Answer.AVAILABLE, self.settings.probe_timeout_s)
-        except BoardSilentError:  # an older board, or one that serves another client: it accepts all the same
+        except (
+            BoardSilentError
+        ):  # an older board, or one that serves another client, which accepts connections too
             await self._wait_for_live()
         self._is_newer = not self._protocol.is_pending(Answer.AVAILABLE)
 
@@ -89,7 +91,7 @@ class TaskloaderSession(AbstractSession):
         self._protocol.reset_limit()
         self._set_unsolicited_aside()
         await self._send(protocol.command(Command.CLEAR))
-        if self._is_newer:  # older boards cannot tell when they are done
+        if self._is_newer:  # older boards do not say when they are done
             await self._request_available()
             await self._wait_for(Answer.AVAILABLE, self._answer_timeout_s)
         for admission_control in session_params:
@@ -132,12 +134,12 @@ class TaskloaderSession(AbstractSession):
 
     @override
     async def reboot(self) -> None:
-        """REBOOT (newer boards): the connection breaks and the binaries are lost."""
+        """Send REBOOT (newer boards); the connection breaks and the binaries are lost."""
         await self._send(protocol.command(Command.REBOOT))
 
     @override
     async def close(self) -> None:
-        """Close the connection; whatever runs on the board goes on until the next CLEAR."""
+        """Close the connection; the board continues its task-set until the next CLEAR."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from taskgen.amqp.dead_letters import DeadLetter
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, show, requeue or delete messages that a consumer could not process."
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, show, requeue or delete messages that a consumer could not process.",
 )
 
 _SUFFIX: Final = ".parked"
