@@ -53,7 +53,12 @@ def board() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "--sqlite and --csv name the same file"),
+        ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "two stores name the same file, one.x;"),
+        ("run good.json --board BOARD --sqlite a.db --store sqlite:b.db", "two stores of the kind sqlite;"),
+        (
+            "run good.json --board BOARD --store nosuch:a",
+            "'nosuch:a' is not a store; write sqlite:PATH, csv:PATH",
+        ),
         ("run same_id.json --board BOARD", "same_id.json: task 1: id: 1 is already in use"),
         ("run bad_unit.json --board BOARD", "bad_unit.json: task 0 (id 0): quota: '1 MiB' is not an amount"),
         ("run bad_path.json --board BOARD", "bad_path.json: task 0 (id 0): pkg: 'bin/hey' is not a binary's"),

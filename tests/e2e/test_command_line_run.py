@@ -257,6 +257,21 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert "ended at once" in errors
 
 
+@pytest.mark.servers
+def test_any_kind_of_store_can_be_written_and_they_agree(tmp_path: Path, postgres_database: str) -> None:
+    stores = ["sqlite:a.db", "csv:a.csv", postgres_database]
+    options = [word for store in stores for word in ("--store", store)]
+    with boards(1) as addresses:
+        path = write_taskset(tmp_path, QUICK | {"priority": [1, 2]})
+        ended = run_taskgen("run", path, *board_options(addresses), *options, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "a.db (sqlite)" in ended.stdout
+    assert ":***@" in ended.stdout
+    verified = run_taskgen("verify", *stores, cwd=tmp_path)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert "2 looked at" in verified.stdout
+
+
 def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     with boards(1, speed=0.2) as addresses:
         ended = run_taskgen("run", write_taskset(tmp_path, QUICK), *board_options(addresses), cwd=tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.events.readers import open_store
+from taskgen.events.stores import open_store
 from taskgen.events.verify import verify
 from tests.support.store_events import end_run, give, taskset
 from tests.support.store_writer import STORES, numbered_event

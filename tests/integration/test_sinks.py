@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from taskgen.amqp.topology import sink_queue
-from taskgen.events.readers import open_store
+from taskgen.events.stores import open_store
 from taskgen.events.verify import verify
 from taskgen.messages.codec import Message, QuarantinedMessage
 from taskgen.run import Outcome, now

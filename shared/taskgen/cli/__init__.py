@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "submit": "Submit all variants of task-sets to the lab; distributors run them as boards become free.",
     "status": "Show boards, runs, campaigns and queues; takes about 3 s to hear from all services.",
     "stop": "Stop runs on their boards, and cancel task-sets that wait for a board.",
-    "reboot": "Reboot a board through its distributor; a run on it is lost and tried again elsewhere.",
+    "reboot": "Reboot a board through its distributor; a run on it is lost and retried elsewhere.",
     "setup": "Declare exchanges and queues and set the queues' limits. Safe to repeat.",
     "handle": "Call an event handler for all runs of the lab until Ctrl-C or SIGTERM.",
     "dead-letters": "List, show, requeue or delete messages that a consumer could not process.",

@@ -20,15 +20,16 @@ from taskgen.cli.terminal import progress_console, result_console
 from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
-from taskgen.events.csv import CsvHandler
-from taskgen.events.sql import SqliteHandler
+from taskgen.events.stores import open_handler, scheme_of
 from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.redaction import without_password
 from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
-from taskgen.untrusted_text import printable
 
 _DEFAULT_SQLITE: Final = Path("events.db")
+_FILES: Final = frozenset({"sqlite", "csv"})
+"""Schemes of stores that are files."""
 
 
 TaskSets = Annotated[
@@ -54,6 +55,13 @@ def run(
         Path | None, typer.Option(metavar="PATH", help="Store events in this SQLite database.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="PATH", help="Store events in this CSV file.")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STORE",
+            help="Store events in sqlite:PATH, csv:PATH or postgresql://... Can be repeated.",
+        ),
+    ] = None,
     handler: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,19 +133,20 @@ def run(
         power_on_command=power_on_command,
         session=load_session(session),
     )
-    if not (sqlite or csv or handler):
-        sqlite = _DEFAULT_SQLITE
-        typer.echo(f"events go to {printable(sqlite)}; choose with --sqlite, --csv or --handler", err=True)
-    if sqlite and csv and sqlite.resolve() == csv.resolve():
-        raise SettingsError(f"--sqlite and --csv name the same file, {sqlite}; give two different paths")
-    with Interruption() as interruption, _handlers(handler or [], sqlite, csv) as handlers, distributor:
+    stores = [*([f"sqlite:{sqlite}"] if sqlite else []), *([f"csv:{csv}"] if csv else []), *(store or [])]
+    if not (stores or handler):
+        stores = [f"sqlite:{_DEFAULT_SQLITE}"]
+        typer.echo(
+            f"events go to {_DEFAULT_SQLITE}; choose with --sqlite, --csv, --store or --handler", err=True
+        )
+    _check_stores(stores)
+    with Interruption() as interruption, _handlers(handler or [], stores) as handlers, distributor:
         distributor.event_handler = handlers
-        stored = {"sqlite": sqlite, "csv": csv}
         summary = run_campaign(
             distributor,
             read,
             *params,
-            stored={kind: str(path) for kind, path in stored.items() if path},
+            stored={scheme_of(spec): _place_of(spec) for spec in stores},
             interruption=interruption,
         )
     if as_json:
@@ -147,13 +156,27 @@ def run(
     raise typer.Exit(summary.exit_code)
 
 
+def _check_stores(specs: Sequence[str]) -> None:
+    """Refuse two stores of a kind, and two in one file, before any file is created."""
+    schemes = [scheme_of(spec) for spec in specs]
+    if twice := [scheme for scheme in schemes if schemes.count(scheme) > 1]:
+        raise SettingsError(f"there are two stores of the kind {twice[0]}; give one of each kind")
+    files = [Path(spec.partition(":")[2]).resolve() for spec in specs if scheme_of(spec) in _FILES]
+    if len(set(files)) < len(files):
+        raise SettingsError(f"two stores name the same file, {files[0].name}; give two different paths")
+
+
+def _place_of(spec: str) -> str:
+    """Where a store is, without its scheme and without a password."""
+    return spec.partition(":")[2] if scheme_of(spec) in _FILES else without_password(spec)
+
+
 @contextmanager
-def _handlers(own: list[str], sqlite: Path | None, csv: Path | None) -> Iterator[list[AbstractEventHandler]]:
+def _handlers(own: list[str], stores: Sequence[str]) -> Iterator[list[AbstractEventHandler]]:
     """The user's handlers first, because the first one decides; then the stores, closed at the end."""
     handlers = [load_handler(spec) for spec in own]
-    stores: list[tuple[Any, Path | None]] = [(SqliteHandler, sqlite), (CsvHandler, csv)]
     with ExitStack() as stack:
-        handlers += [stack.enter_context(store(path)) for store, path in stores if path]
+        handlers += [stack.enter_context(open_handler(spec)) for spec in stores]
         yield handlers
 
 

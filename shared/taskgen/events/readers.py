@@ -1,20 +1,13 @@
-"""What every store can be asked for, whichever it is."""
+"""What can be read from every kind of store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
-from taskgen.errors import StoreError
 from taskgen.event import Quarantined
 from taskgen.events.accounts import Account, Progress
 from taskgen.events.base import EventRow
-from taskgen.events.csv_file import translated
-from taskgen.events.csv_parts import open_parts
-from taskgen.events.csv_reader import CsvReader, Part
-from taskgen.events.sql import SqliteReader
-from taskgen.redaction import without_password
 from taskgen.run import Run
 
 
@@ -51,37 +44,3 @@ class StoreReader(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
-
-
-def open_store(spec: str) -> StoreReader:
-    """Open a store for reading.
-
-    Args:
-        spec: `sqlite:PATH`, `csv:PATH` (a file, or the folder of a csv sink) or `postgresql://...`.
-
-    Raises:
-        StoreError: there is no such store.
-        CredentialsError: the database refuses this user.
-    """
-    kind, _, place = spec.partition(":")
-    if kind == "sqlite" and place:
-        return SqliteReader(place)
-    if kind == "csv" and place:
-        path = Path(place)
-        with translated(path, StoreError):
-            is_folder = path.is_dir()
-        return open_parts(place) if is_folder else CsvReader(spec, Part(path))
-    if kind in ("postgresql", "postgres"):
-        return _open_postgres(spec)
-    raise StoreError(
-        f"{without_password(spec)!r} is no store; write sqlite:PATH, csv:PATH or "
-        "postgresql://user:password@host/name"
-    )
-
-
-def _open_postgres(dsn: str) -> StoreReader:
-    try:
-        from taskgen.events.postgres import PostgresReader  # noqa: PLC0415 - an extra, not always there
-    except ImportError as error:
-        raise StoreError("to read PostgreSQL install taskgen-events[postgres]") from error
-    return PostgresReader(dsn)

@@ -14,7 +14,8 @@ from taskgen.events.base import EventRow
 from taskgen.events.decoding import shown
 from taskgen.events.findings import Finding, Problem, Report
 from taskgen.events.ranges import Spans
-from taskgen.events.readers import StoreReader, open_store
+from taskgen.events.readers import StoreReader
+from taskgen.events.stores import open_store
 from taskgen.run import Run
 
 __all__ = ["Finding", "Problem", "Report", "compare", "verify"]
