@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from taskgen.event import JOB_ENDS
 from taskgen.events.base import StoringHandler
 from taskgen.events.postgres import PostgresHandler, PostgresReader
-from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteHandler, SqliteReader
+from taskgen.events.tables import JobRow
 from taskgen.taskset import TaskSet
 from tests.support.profiles import event
 from tests.support.store_events import give, run_id, taskset

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgen.cli.gantt import ASCII_STROKES, gantt
-from taskgen.events.rows import JobRow
+from taskgen.events.tables import JobRow
 
 
 def job(task: int, start: int | None, end: int | None, exit_type: str | None = "EXIT") -> JobRow:

@@ -13,7 +13,7 @@ from typing import Final
 from rich.text import Text
 
 from taskgen.event_type import EventType
-from taskgen.events.rows import JobRow
+from taskgen.events.tables import JobRow
 from taskgen.untrusted_text import printable
 
 _NOT_SEEN: Final = "end not seen"

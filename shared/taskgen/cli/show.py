@@ -17,8 +17,8 @@ from taskgen.cli.gantt import ASCII_STROKES, Strokes, gantt
 from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
-from taskgen.events.rows import JobRow
 from taskgen.events.sql import SqliteReader
+from taskgen.events.tables import JobRow
 from taskgen.run import Outcome, Run, resolve_id
 from taskgen.untrusted_text import printable
 

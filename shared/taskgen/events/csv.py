@@ -17,8 +17,8 @@ from taskgen.events.csv_file import CsvFile, lines
 from taskgen.events.csv_records import CsvRecords, Line
 from taskgen.events.decoding import number
 from taskgen.events.ranges import Ranges
-from taskgen.events.rows import quarantine_digest
 from taskgen.events.sqlite_file import check_place
+from taskgen.events.tables import quarantine_digest
 from taskgen.run import Run
 
 COLUMNS: Final = (

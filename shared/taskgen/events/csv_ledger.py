@@ -12,7 +12,9 @@ from taskgen.event import Quarantined
 from taskgen.events.base import Batch
 from taskgen.events.decoding import decoded, number, shown, text
 from taskgen.events.ranges import Ranges
-from taskgen.events.rows import (
+from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS
+from taskgen.events.sqlite_file import Kind, SqliteFile
+from taskgen.events.tables import (
     end_values,
     ended_runs,
     known_runs,
@@ -20,8 +22,6 @@ from taskgen.events.rows import (
     run_from,
     run_values,
 )
-from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS
-from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.run import Run
 
 NAME: Final = "ledger.db"

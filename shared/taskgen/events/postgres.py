@@ -25,7 +25,8 @@ from taskgen.events.accounts import (
 from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
-from taskgen.events.rows import (
+from taskgen.events.sql import STRAYS
+from taskgen.events.tables import (
     JobRow,
     end_values,
     ended_runs,
@@ -40,7 +41,6 @@ from taskgen.events.rows import (
     task_of_run,
     task_values,
 )
-from taskgen.events.sql import STRAYS
 from taskgen.run import Run
 
 _T = TypeVar("_T")

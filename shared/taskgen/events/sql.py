@@ -22,7 +22,8 @@ from taskgen.events.accounts import (
     holding_of,
 )
 from taskgen.events.base import Batch, EventRow, StoredEvent, StoringHandler, event_rows
-from taskgen.events.rows import (
+from taskgen.events.sqlite_file import Kind, SqliteFile
+from taskgen.events.tables import (
     SQLITE_MAX,
     JobRow,
     end_values,
@@ -38,10 +39,9 @@ from taskgen.events.rows import (
     task_of_run,
     task_values,
 )
-from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.run import Run
 
-_KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "sqlite.sql", "jobs.sql"))
+_KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "events.sql", "jobs.sql"))
 
 KNOW_RUN: Final = (
     "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at) "

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
 from taskgen.events.decoding import decoded, shown
-from taskgen.events.rows import schema
+from taskgen.events.tables import schema
 from taskgen.redaction import without_password
 
 _T = TypeVar("_T")

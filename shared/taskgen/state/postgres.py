@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from taskgen.errors import StoreError
 from taskgen.events.postgres_server import Connection, PostgresServer
-from taskgen.events.rows import schema
+from taskgen.events.tables import schema
 from taskgen.state.database import Database, Values, Writer
 
 _VERSION: Final = 2

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from taskgen.events.rows import SQLITE_MAX
 from taskgen.events.sqlite_file import Kind, SqliteFile
+from taskgen.events.tables import SQLITE_MAX
 from taskgen.state.database import Database, Values, Writer
 
 _KIND: Final = Kind(
