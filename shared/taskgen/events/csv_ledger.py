@@ -12,9 +12,11 @@ from taskgen.event import Quarantined
 from taskgen.events.base import Batch
 from taskgen.events.decoding import decoded, number, shown, text
 from taskgen.events.ranges import Ranges
-from taskgen.events.sql import END_RUN, KNOW_RUN, RUNS
 from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.events.tables import (
+    END_RUN,
+    INSERT_RUN,
+    SELECT_RUNS,
     end_values,
     ended_runs,
     known_runs,
@@ -47,7 +49,7 @@ class Ledger:
 
     def runs(self) -> Iterator[Run]:
         """All runs that are known, ordered by id."""
-        return self._file.read("runs", run_from, RUNS)
+        return self._file.read("runs", run_from, f"{SELECT_RUNS} ORDER BY run_id")
 
     def check_writable(self) -> None:
         """See `SqliteFile.check_writable`."""
@@ -66,7 +68,7 @@ class Entry:
 
     def know_runs(self, batch: Batch) -> None:
         """Note which runs a batch tells of, and how they ended."""
-        self._connection.executemany(KNOW_RUN, map(run_values, known_runs(batch)))
+        self._connection.executemany(INSERT_RUN, map(run_values, known_runs(batch)))
         self._connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
 
     def stored(self, run_id: str, first: int, end: int) -> Ranges:

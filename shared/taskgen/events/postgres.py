@@ -25,8 +25,18 @@ from taskgen.events.accounts import (
 from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
-from taskgen.events.sql import STRAYS
 from taskgen.events.tables import (
+    END_RUN,
+    EVENT,
+    INSERT_QUARANTINED,
+    INSERT_RUN,
+    INSERT_TASK,
+    SELECT_EVENTS,
+    SELECT_JOBS,
+    SELECT_QUARANTINED,
+    SELECT_RUNS,
+    SELECT_STRAYS,
+    SELECT_TASKS,
     JobRow,
     end_values,
     ended_runs,
@@ -48,25 +58,6 @@ _T = TypeVar("_T")
 _VERSION: Final = 1
 _LOCK: Final = 0x7461736B67656E
 """Of those who make the tables; any number that others do not use."""
-_KNOW_RUN: Final = (
-    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at) "
-    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
-_END_RUN: Final = (
-    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
-    "events) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (run_id) DO UPDATE SET "
-    "ended_at = excluded.ended_at, outcome = excluded.outcome, reason = excluded.reason, "
-    "events = excluded.events WHERE runs.outcome IS NULL"
-)
-_TASK: Final = (
-    "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
-    '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
-_QUARANTINE: Final = (
-    "INSERT INTO quarantine (digest, received_at, board, run_id, reason, data) "
-    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
 _TRY_TO_WRITE: Final = (
     *(
         f"INSERT INTO {table} SELECT * FROM {table} WHERE false".encode()  # noqa: S608 - names of our own
@@ -75,19 +66,27 @@ _TRY_TO_WRITE: Final = (
     b"UPDATE taskgen_schema SET version = version",
 )
 """Takes the locks that a batch takes, with the same rights, and waits for the disk; changes nothing."""
-_EVENTS: Final = "SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM events"
-_TASKS: Final = (
-    "SELECT run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
-    '"offset", numberofjobs, quota, caps, cores, coreoffset, config FROM tasks'
-)
+_SPELLINGS: Final = {
+    "?": "%s",
+    "time_stamp NOT NULL": "time_stamp numeric(20) NOT NULL",
+    " INTEGER": " bigint",
+    " BLOB": " bytea",
+    " WITHOUT ROWID": "",
+}
 _FETCHED_ROWS: Final = 20
 """At once; an event can be as large as a frame."""
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
-_COLUMNS: Final = "(run_id, seq, task_id, type, time_stamp, received_at, attributes)"
 _TAKE: Final = (
-    f"INSERT INTO events {_COLUMNS} SELECT * FROM pg_temp.incoming "  # noqa: S608 - of our own
+    f"INSERT INTO events ({EVENT}) SELECT * FROM pg_temp.incoming "  # noqa: S608 - of our own
     "ORDER BY run_id, seq ON CONFLICT DO NOTHING"
 )
+
+
+def _spelled(statement: str) -> bytes:
+    """A statement that is written for SQLite, as PostgreSQL spells it."""
+    for sqlite, postgres in _SPELLINGS.items():
+        statement = statement.replace(sqlite, postgres)
+    return statement.encode()
 
 
 class PostgresHandler(StoringHandler):
@@ -122,12 +121,14 @@ class PostgresHandler(StoringHandler):
         tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
         tasks.sort(key=lambda values: values[:2])
         with self._server.transaction(connection) as cursor:
-            cursor.executemany(_KNOW_RUN, map(run_values, known_runs(batch)))
-            cursor.executemany(_TASK, tasks)
+            cursor.executemany(_spelled(INSERT_RUN), map(run_values, known_runs(batch)))
+            cursor.executemany(_spelled(INSERT_TASK), tasks)
             if batch.events:
                 _take(cursor, batch)
-            cursor.executemany(_END_RUN, map(end_values, ended_runs(batch)))
-            cursor.executemany(_QUARANTINE, sorted(map(quarantine_values, batch.quarantined)))
+            cursor.executemany(_spelled(END_RUN), map(end_values, ended_runs(batch)))
+            cursor.executemany(
+                _spelled(INSERT_QUARANTINED), sorted(map(quarantine_values, batch.quarantined))
+            )
 
     def _release(self) -> None:
         self._connection.close()
@@ -153,9 +154,9 @@ def _take(cursor: psycopg.Cursor[tuple[Any, ...]], batch: Batch) -> None:
     batch.events.sort(key=lambda one: (one[0].run_id, one[1].first_seq))
     try:
         with cursor.connection.transaction():
-            _copy(cursor, f"COPY events {_COLUMNS} FROM STDIN", batch)
+            _copy(cursor, f"COPY events ({EVENT}) FROM STDIN", batch)
     except psycopg.errors.UniqueViolation:
-        _copy(cursor, f"COPY pg_temp.incoming {_COLUMNS} FROM STDIN", batch)
+        _copy(cursor, f"COPY pg_temp.incoming ({EVENT}) FROM STDIN", batch)
         cursor.execute(_TAKE)
 
 
@@ -170,8 +171,9 @@ def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> None:
     """Make the tables unless they are there; one at a time, as replicas start at the same moment."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     if not _is_made(cursor, name):
-        cursor.execute(schema("postgres.sql").encode())
-        cursor.execute(schema("jobs.sql").encode())
+        cursor.execute("CREATE TABLE taskgen_schema (version integer NOT NULL)")
+        for file in ("runs.sql", "events.sql", "jobs.sql"):
+            cursor.execute(_spelled(schema(file)))
         cursor.execute("INSERT INTO taskgen_schema (version) VALUES (%s)", (_VERSION,))
 
 
@@ -215,48 +217,39 @@ class PostgresReader:
 
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
-        query = (
-            "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
-            'events FROM runs ORDER BY run_id COLLATE "C"'
-        )
-        return self._read("runs", run_from, query)
+        return self._read("runs", run_from, f'{SELECT_RUNS} ORDER BY run_id COLLATE "C"')
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq."""
-        return self._read("events", _event_from, f"{_EVENTS} WHERE run_id = %s ORDER BY seq", run_id)
+        return self._read("events", _event_from, f"{SELECT_EVENTS} WHERE run_id = ? ORDER BY seq", run_id)
 
     def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
-        query = f"{_TASKS} WHERE run_id = %s ORDER BY task_id"
+        query = f"{SELECT_TASKS} WHERE run_id = ? ORDER BY task_id"
         return (task for _, task in self._read("tasks", task_of_run, query, run_id))
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
         """A run's jobs, ordered by task and number."""
-        query = (
-            "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
-            "FROM jobs WHERE run_id = %s ORDER BY task_id, job"
-        )
-        return self._read("jobs", job_from, query, run_id)
+        return self._read("jobs", job_from, SELECT_JOBS, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event, ordered by time."""
-        query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
-        return self._read("quarantine", quarantined_from, query)
+        return self._read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
         """What there is of each run, ordered by id."""
 
         def scan(of: Callable[[str], Holding | None]) -> None:
             # Closed here and now: until then the driver lets nothing else use the connection.
-            with closing(self._copied(_EVENTS)) as rows:
+            with closing(self._copied(SELECT_EVENTS)) as rows:
                 events = decoded(rows, _event_from, lambda row: self._where("events", row))
                 for event in counted(events, progress):
                     holding = of(event.run_id)
                     if holding is not None:
                         holding.add(event)
 
-        tasks = self._read("tasks", task_of_run, f'{_TASKS} ORDER BY run_id COLLATE "C", task_id')
-        unsolicited = self._read("events", stray_from, f'{STRAYS} ORDER BY run_id COLLATE "C", seq')
+        tasks = self._read("tasks", task_of_run, f'{SELECT_TASKS} ORDER BY run_id COLLATE "C", task_id')
+        unsolicited = self._read("events", stray_from, f'{SELECT_STRAYS} ORDER BY run_id COLLATE "C", seq')
         return accounts(
             self.name,
             accounts_of_runs(self.runs()),
@@ -285,7 +278,7 @@ class PostgresReader:
         """The rows of a query, fetched little by little; any number of such queries may be on."""
         with self._server.translated(), self._connection.cursor(next(self._names)) as cursor:
             cursor.itersize = _FETCHED_ROWS
-            cursor.execute(query.encode(), values)
+            cursor.execute(_spelled(query), values)
             yield from cursor
 
     def _copied(self, query: str) -> Generator[tuple[Any, ...], None, None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from taskgen.event import Quarantined
-from taskgen.event_type import EventType
 from taskgen.events.accounts import (
     Account,
     Progress,
@@ -24,6 +23,17 @@ from taskgen.events.accounts import (
 from taskgen.events.base import Batch, EventRow, StoredEvent, StoringHandler, event_rows
 from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.events.tables import (
+    END_RUN,
+    INSERT_EVENT,
+    INSERT_QUARANTINED,
+    INSERT_RUN,
+    INSERT_TASK,
+    SELECT_EVENTS,
+    SELECT_JOBS,
+    SELECT_QUARANTINED,
+    SELECT_RUNS,
+    SELECT_STRAYS,
+    SELECT_TASKS,
     SQLITE_MAX,
     JobRow,
     end_values,
@@ -42,41 +52,6 @@ from taskgen.events.tables import (
 from taskgen.run import Run
 
 _KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "events.sql", "jobs.sql"))
-
-KNOW_RUN: Final = (
-    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-END_RUN: Final = (
-    "INSERT INTO runs (run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
-    "events) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
-    "ended_at = excluded.ended_at, outcome = excluded.outcome, reason = excluded.reason, "
-    "events = excluded.events WHERE runs.outcome IS NULL"
-)
-RUNS: Final = (
-    "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, events "
-    "FROM runs ORDER BY run_id"
-)
-_OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
-STRAYS: Final = (
-    f"SELECT run_id, seq FROM events WHERE type IN ({_OF_A_TASK}) AND NOT EXISTS "  # noqa: S608 - of our own
-    "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
-    "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id)"
-)
-"""Events of tasks that their run does not have, though it has some; an `EXTERNAL` is no task's."""
-_TASK: Final = (
-    "INSERT INTO tasks (run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "
-    '"offset", numberofjobs, quota, caps, cores, coreoffset, config) '
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_EVENT: Final = (
-    "INSERT INTO events (run_id, seq, task_id, type, time_stamp, received_at, attributes) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_QUARANTINE: Final = (
-    "INSERT INTO quarantine (digest, received_at, board, run_id, reason, data) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
 
 
 class SqliteHandler(StoringHandler):
@@ -102,12 +77,12 @@ class SqliteHandler(StoringHandler):
     def _write(self, batch: Batch) -> None:
         tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
         with self._file.transaction() as connection:
-            connection.executemany(KNOW_RUN, map(run_values, known_runs(batch)))
-            connection.executemany(_TASK, tasks)
+            connection.executemany(INSERT_RUN, map(run_values, known_runs(batch)))
+            connection.executemany(INSERT_TASK, tasks)
             for run, events in batch.events:
-                connection.executemany(_EVENT, _stored(event_rows(run, events), events.time_stamps))
+                connection.executemany(INSERT_EVENT, _stored(event_rows(run, events), events.time_stamps))
             connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
-            connection.executemany(_QUARANTINE, map(quarantine_values, batch.quarantined))
+            connection.executemany(INSERT_QUARANTINED, map(quarantine_values, batch.quarantined))
 
     def _release(self) -> None:
         self._file.close()
@@ -137,7 +112,7 @@ class SqliteReader:
 
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
-        return self._runs(RUNS)
+        return self._runs(f"{SELECT_RUNS} ORDER BY run_id")
 
     def count_runs(self) -> int:
         """How many runs there are."""
@@ -146,14 +121,12 @@ class SqliteReader:
 
     def last_runs(self, count: int) -> list[Run]:
         """So many of the latest runs, ordered by id."""
-        return list(self._runs(f"{RUNS} DESC LIMIT ?", count))[::-1]
+        return list(self._runs(f"{SELECT_RUNS} ORDER BY run_id DESC LIMIT ?", count))[::-1]
 
     def matching_runs(self, part: str) -> list[Run]:
         """The first runs whose id begins or ends with a text."""
         query = (
-            "SELECT run_id, taskset_id, board, attempt, variant, started_at, ended_at, outcome, reason, "
-            "events FROM runs WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? "
-            "ORDER BY run_id LIMIT 100"
+            f"{SELECT_RUNS} WHERE substr(run_id, 1, ?) = ? OR substr(run_id, ?) = ? ORDER BY run_id LIMIT 100"
         )
         return list(self._runs(query, len(part), part, -len(part), part))
 
@@ -167,16 +140,11 @@ class SqliteReader:
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
         """A run's jobs, ordered by task and number."""
-        query = (
-            "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms "
-            "FROM jobs WHERE run_id = ? ORDER BY task_id, job"
-        )
-        return self._file.read("jobs", job_from, query, run_id)
+        return self._file.read("jobs", job_from, SELECT_JOBS, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was received that is no event, ordered by time."""
-        query = "SELECT received_at, board, run_id, reason, data FROM quarantine ORDER BY received_at, digest"
-        return self._file.read("quarantine", quarantined_from, query)
+        return self._file.read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
         """What there is of each run, ordered by id."""
@@ -186,22 +154,19 @@ class SqliteReader:
             accounts_of_runs(self.runs()),
             ((run_id, {"events": holding_of(rows)}) for run_id, rows in groupby(events, itemgetter(0))),
             accounts_of_tasks(self._tasks("ORDER BY run_id, task_id")),
-            accounts_of_strays(self._file.read("events", stray_from, f"{STRAYS} ORDER BY run_id, seq")),
+            accounts_of_strays(
+                self._file.read("events", stray_from, f"{SELECT_STRAYS} ORDER BY run_id, seq")
+            ),
         )
 
     def _runs(self, query: str, *values: str | int) -> Iterator[Run]:
         return self._file.read("runs", run_from, query, *values)
 
     def _events(self, which: str, *values: str) -> Iterator[EventRow]:
-        query = f"SELECT run_id, seq, task_id, type, time_stamp, received_at, attributes FROM events {which}"  # noqa: S608 - of our own
-        return self._file.read("events", event_from, query, *values)
+        return self._file.read("events", event_from, f"{SELECT_EVENTS} {which}", *values)
 
     def _tasks(self, which: str, *values: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        query = (
-            "SELECT run_id, task_id, pkg, executiontime, criticaltime, priority, deadline, period, "  # noqa: S608 - of our own
-            f'"offset", numberofjobs, quota, caps, cores, coreoffset, config FROM tasks {which}'
-        )
-        return self._file.read("tasks", task_of_run, query, *values)
+        return self._file.read("tasks", task_of_run, f"{SELECT_TASKS} {which}", *values)
 
     def close(self) -> None:
         """Let go of the file."""

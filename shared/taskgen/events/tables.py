@@ -1,4 +1,6 @@
-"""What the tables of the SQL stores hold: the columns' values of runs, tasks and quarantine, and back."""
+"""The tables of the SQL stores: statements, and what the values of their columns mean."""
+
+# ruff: noqa: S608 - the parts of these statements are constants
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from taskgen.event import Quarantined
 from taskgen.event_columns import one_line
+from taskgen.event_type import EventType
 from taskgen.events.base import Batch, EventRow
 from taskgen.events.decoding import number, or_none, shown, text
 from taskgen.run import Outcome, Run
@@ -31,6 +34,43 @@ _TASK_COLUMNS: Final = (
     "cores",
     "coreoffset",
 )
+_RUN: Final = "run_id, taskset_id, board, attempt, variant, started_at"
+_ENDED_RUN: Final = f"{_RUN}, ended_at, outcome, reason, events"
+_TASK: Final = f"run_id, task_id, {', '.join(_TASK_COLUMNS)}, config".replace("offset,", '"offset",', 1)
+EVENT: Final = "run_id, seq, task_id, type, time_stamp, received_at, attributes"
+_QUARANTINE: Final = "received_at, board, run_id, reason, data"
+
+
+def _insert(table: str, columns: str) -> str:
+    marks = ", ".join("?" for _ in columns.split(","))
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT"
+
+
+# In SQLite's spelling, and in the order of the values that the functions below make and take.
+INSERT_RUN: Final = f"{_insert('runs', _RUN)} DO NOTHING"
+END_RUN: Final = (
+    f"{_insert('runs', _ENDED_RUN)} (run_id) DO UPDATE SET ended_at = excluded.ended_at, "
+    "outcome = excluded.outcome, reason = excluded.reason, events = excluded.events "
+    "WHERE runs.outcome IS NULL"
+)
+INSERT_TASK: Final = f"{_insert('tasks', _TASK)} DO NOTHING"
+INSERT_EVENT: Final = f"{_insert('events', EVENT)} DO NOTHING"
+INSERT_QUARANTINED: Final = f"{_insert('quarantine', f'digest, {_QUARANTINE}')} DO NOTHING"
+SELECT_RUNS: Final = f"SELECT {_ENDED_RUN} FROM runs"
+SELECT_TASKS: Final = f"SELECT {_TASK} FROM tasks"
+SELECT_EVENTS: Final = f"SELECT {EVENT} FROM events"
+SELECT_JOBS: Final = (
+    "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms FROM jobs "
+    "WHERE run_id = ? ORDER BY task_id, job"
+)
+SELECT_QUARANTINED: Final = f"SELECT {_QUARANTINE} FROM quarantine ORDER BY received_at, digest"
+_OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
+SELECT_STRAYS: Final = (
+    f"SELECT run_id, seq FROM events WHERE type IN ({_OF_A_TASK}) AND NOT EXISTS "
+    "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
+    "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id)"
+)
+"""Events of tasks that their run does not have, though it has some; an `EXTERNAL` is no task's."""
 
 _USUAL_EVENTS: Final = {(str, int, int, str, int, str, more) for more in (str, type(None))}
 
