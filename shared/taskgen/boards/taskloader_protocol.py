@@ -13,7 +13,6 @@ It cannot be mistaken for the body, because an answer is not text.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,8 +43,6 @@ class TaskloaderProtocol:
     def __init__(self, max_frame_bytes: int, frame_timeout_s: float) -> None:
         self._deframer = Deframer(max_frame_bytes)
         self._frame_timeout_s = frame_timeout_s
-        self._expected: Counter[Answer] = Counter()
-        self._received: Counter[Answer] = Counter()
         self._is_live_expected = False
         self._has_received = False
         self._incomplete_since: float | None = None
@@ -54,7 +51,6 @@ class TaskloaderProtocol:
 
     def expect(self, answer: Answer) -> None:
         """Expect one more such answer."""
-        self._expected[answer] += 1
         self._deframer.expect(answer)
 
     def expect_live(self) -> None:
@@ -63,7 +59,7 @@ class TaskloaderProtocol:
 
     def is_pending(self, answer: Answer) -> bool:
         """Whether an expected answer is still missing."""
-        return self._received[answer] < self._expected[answer]
+        return self._deframer.is_expected(answer)
 
     @property
     def is_ambiguous(self) -> bool:
@@ -132,9 +128,7 @@ class TaskloaderProtocol:
             BoardLostError: the rest of a frame is missing.
             BoardSilentError: the board said nothing at all.
         """
-        answer = self._deframer.resolve_ambiguity()
-        if answer is not None:
-            self._received[answer] += 1
+        if self._deframer.resolve_ambiguity() is not None:
             self._incomplete_since = None
         elif self._incomplete_since is not None:
             raise BoardLostError(f"the rest of a frame did not arrive within {self._frame_timeout_s:g} s")
@@ -142,11 +136,9 @@ class TaskloaderProtocol:
             raise BoardSilentError(f"the board said nothing for {seconds(waited_s or 0)}")
 
     def _take(self, item: Item) -> None:
-        if isinstance(item, MisreadAnswer):
-            self._received[item.answer] -= 1
-        elif isinstance(item, Answer):
-            self._received[item] += 1
-        elif self._is_live_expected and item.lstrip().startswith(b"<live"):
+        if isinstance(item, Answer | MisreadAnswer):
+            return  # the deframer knows what is still expected
+        if self._is_live_expected and item.lstrip().startswith(b"<live"):
             self._is_live_expected = False
         else:
             self._frame_bytes += _FRAME_OVERHEAD_BYTES + len(item)
@@ -182,6 +174,10 @@ class Deframer:
     def expect(self, answer: Answer) -> None:
         """Accept one such word as an answer from now on; unexpected ones are sizes."""
         self._expected.append(answer)
+
+    def is_expected(self, answer: Answer) -> bool:
+        """Whether such an answer is still missing."""
+        return answer in self._expected
 
     @property
     def is_incomplete(self) -> bool:

@@ -135,7 +135,8 @@ class Board:
         return bool(self._runs) or (has_stood and not self._is_in_run)
 
     async def _serve_connected(self) -> None:
-        async with self._lease(self._address), self._connection() as session:
+        session_class, settings = self._settings.session_class, self._settings.session
+        async with self._lease(self._address), session_class(self._address, settings) as session:
             while True:
                 assignment = await self._take(session)
                 if self._is_cancelled:
@@ -160,9 +161,6 @@ class Board:
         if self._session is None:
             raise SessionError(f"{self.name} is not connected")
         await self._session.reboot()
-
-    def _connection(self) -> AbstractSession:
-        return self._settings.session_class(self._address, self._settings.session)
 
     async def _take(self, session: AbstractSession) -> Assignment:
         """Wait for work; raises what breaks the connection meanwhile."""

@@ -71,10 +71,13 @@ class HandlerChain:
         """Count a failure; log the first of its kind, with a traceback unless it is a `TaskgenError`."""
         last = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{name} raised {type(error).__name__} at {last.filename}:{last.lineno}"
-        self.failures[kind] += 1
-        if self.failures[kind] == 1:
-            shown = None if isinstance(error, TaskgenError) else error
-            log.error("%s; continuing, further failures of this kind are only counted", kind, exc_info=shown)
+        if self._is_first(kind):
+            is_ours = isinstance(error, TaskgenError)
+            log.error(
+                "%s; continuing, further failures of this kind are only counted",
+                kind,
+                exc_info=None if is_ours else error,
+            )
 
     def begin(self) -> None:
         """Begin a batch in every store."""
@@ -107,7 +110,7 @@ class HandlerChain:
         return None
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
-        self._report(store, error)
+        self.report(type(store).__name__, error)
         log.error("%s: could not store a batch, which is lost there: %s", type(store).__name__, brief(error))
         self._guarded(store, partial(store.give_up, brief(error)))
 
@@ -120,7 +123,7 @@ class HandlerChain:
             if answer is not None:
                 return bool(answer)  # an array of several elements raises here
         except _RAISED as error:
-            self._report(handler, error)
+            self.report(type(handler).__name__, error)
             return None
         self._report_no_decision(handler)
         return None
@@ -131,9 +134,7 @@ class HandlerChain:
         return not taskset.is_terminated
 
     def _report_no_decision(self, handler: AbstractEventHandler) -> None:
-        kind = f"{type(handler).__name__} returned no decision"
-        self.failures[kind] += 1
-        if self.failures[kind] == 1:
+        if self._is_first(f"{type(handler).__name__} returned no decision"):
             log.error(
                 "%s.__taskset_event__ has to return True or False; until it does, a run ends when all of its "
                 "tasks have terminated",
@@ -144,7 +145,9 @@ class HandlerChain:
         try:
             call()
         except _RAISED as error:
-            self._report(handler, error)
+            self.report(type(handler).__name__, error)
 
-    def _report(self, handler: AbstractEventHandler, error: BaseException) -> None:
-        self.report(type(handler).__name__, error)
+    def _is_first(self, kind: str) -> bool:
+        """Count a failure; return whether it is the first of its kind."""
+        self.failures[kind] += 1
+        return self.failures[kind] == 1
