@@ -178,7 +178,7 @@ class Publisher:
         if not new:
             return
         for kinds in new:
-            log.warning("no queue takes messages of %s: they stay in the outbox", _names(kinds))
+            log.warning("no queue accepts messages of %s: they stay in the outbox", _names(kinds))
         self._held |= new
         self._is_due.set()
         self._next_try = self._loop.time() + _RETRY_PAUSE_S
@@ -192,7 +192,7 @@ class Publisher:
 
     def _tell(self) -> None:
         missed: _Kinds = frozenset().union(*self._held) - _FOR_SINKS_ONLY
-        reason = f"no queue takes messages of {_names(missed)}; run `taskgen setup` or start the controller"
+        reason = f"no queue accepts messages of {_names(missed)}; run `taskgen setup` or start the controller"
         self._health.set("publishing", is_ok=not missed, reason=reason if missed else "")
 
 

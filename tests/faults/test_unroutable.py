@@ -64,7 +64,7 @@ def test_what_no_queue_takes_holds_up_no_run_and_is_published_when_one_does(
         lab.wait_for(EndedMessage, 2)
         wait_until(lambda: waiting(service) == 1_500, 30, "all else to be published")
         assert service.get("/healthz")[0] == 200
-        assert service.log.count("no queue takes messages of quarantined") == 1
+        assert service.log.count("no queue accepts messages of quarantined") == 1
         lab.receive_only("quarantined")
         assert len(lab.wait_for(QuarantinedMessage, 1_500)) == 1_500
         wait_until(lambda: waiting(service) == 0, 30, "the outbox to be empty")
@@ -84,7 +84,7 @@ def test_a_run_that_no_queue_takes_makes_unhealthy_and_is_published_in_its_order
         lab.submit(TWO_SHORT_RUNS)
         wait_until(lambda: waiting(service) >= 3, 30, "a start and events to wait")
         wait_until(lambda: service.get("/healthz")[0] == 503, 30, "the distributor to miss its readers")
-        assert "no queue takes messages of events, " in service.health()["parts"]["publishing"]["reason"]
+        assert "no queue accepts messages of events, " in service.health()["parts"]["publishing"]["reason"]
         lab.receive_only(*OF_RUNS)
         service.wait_healthy()
         (started,) = lab.wait_for(StartedMessage)

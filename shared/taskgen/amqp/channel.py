@@ -252,7 +252,7 @@ class Channel:
         done = self._unconfirmed.get(self._tag_by_message_id.get(properties.message_id, -1))
         if done is not None and not done.done():
             where = f"exchange {method.exchange!r}, key {method.routing_key!r}"
-            done.set_exception(UnroutableError(f"no queue takes messages of {where}"))
+            done.set_exception(UnroutableError(f"no queue accepts messages of {where}"))
 
     def _on_cancel(self, _: object) -> None:
         self._break(BrokerUnavailableError("the broker cancelled a consumer"))
