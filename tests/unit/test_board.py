@@ -65,7 +65,7 @@ def test_a_task_set_taken_in_the_moment_when_the_board_breaks_off_goes_back() ->
     async def main(dispatcher: Dispatcher) -> None:
         source = OneTaskSet()
         settings = BoardSettings(session_class=BreakingOff)
-        board = Board(Address("somewhere", 1), settings, source, dispatcher, lambda _: None)
+        board = Board(Address("somewhere", 1), settings, source, dispatcher)
         serving = asyncio.create_task(board.serve())
         try:
             async with asyncio.timeout(20):

@@ -68,7 +68,6 @@ class Board:
         settings: how it is connected to and used.
         source: provides its work.
         dispatcher: receives what it sends.
-        on_change: called in the loop with the board whenever its state has changed.
         lease: entered before connecting and left after disconnecting, for boards that distributors share.
     """
 
@@ -78,7 +77,6 @@ class Board:
         settings: BoardSettings,
         source: AssignmentSource,
         dispatcher: Dispatcher,
-        on_change: Callable[[Board], None],
         lease: Callable[[Address], AbstractAsyncContextManager[object]] = nullcontext,
     ) -> None:
         self.name = str(address)
@@ -93,7 +91,6 @@ class Board:
         self._settings = settings
         self._source = source
         self._dispatcher = dispatcher
-        self._on_change = on_change
         self._lease = lease
         self._unsolicited = Allowance(settings.session.limits)
         self._session: AbstractSession | None = None
@@ -131,8 +128,8 @@ class Board:
         except Exception as error:  # a session may be a user's own
             log.exception("%s: the session failed", self.name, extra={"board": self.name})
             self._set(BoardState.LOST, repr(error))
-        has_stood = time.monotonic() - began > self._settings.longest_pause_s
-        return bool(self._runs) or (has_stood and not self._is_in_run)
+        was_stable = time.monotonic() - began > self._settings.longest_pause_s
+        return bool(self._runs) or (was_stable and not self._is_in_run)
 
     async def _serve_connected(self) -> None:
         session_class, settings = self._settings.session_class, self._settings.session
@@ -242,7 +239,7 @@ class Board:
         if state is not self.state:
             self.since = now()
         self.state, self.reason = state, reason
-        self._on_change(self)
+        self._source.boards_changed()
 
     async def _use_power(self) -> None:
         """Run the power command for a board that stays lost, or is lost in every run."""
@@ -259,7 +256,6 @@ class BoardPool:
         settings: the same for all.
         source: provides their work.
         dispatcher: receives what they send.
-        on_change: called with a board whenever its state has changed.
         lease: see `Board`.
     """
 
@@ -269,15 +265,10 @@ class BoardPool:
         settings: BoardSettings,
         source: AssignmentSource,
         dispatcher: Dispatcher,
-        on_change: Callable[[Board], None] = lambda _: None,
-        lease: Callable[[Address], AbstractAsyncContextManager[object]] = lambda _: nullcontext(),
+        lease: Callable[[Address], AbstractAsyncContextManager[object]] = nullcontext,
     ) -> None:
-        self._source = source
-        self._on_change = on_change
-        self.boards = {
-            str(address): Board(address, settings, source, dispatcher, self._changed, lease)
-            for address in addresses
-        }
+        boards = [Board(address, settings, source, dispatcher, lease) for address in addresses]
+        self.boards = {board.name: board for board in boards}
 
     async def serve(self) -> None:
         """Serve all boards until cancelled."""
@@ -300,7 +291,3 @@ class BoardPool:
             board.state in {BoardState.IDLE, BoardState.RUNNING} and board.name not in tried
             for board in self.boards.values()
         )
-
-    def _changed(self, board: Board) -> None:
-        self._source.boards_changed()
-        self._on_change(board)
