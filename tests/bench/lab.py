@@ -93,6 +93,13 @@ def cpu_s(service: Service) -> float:
     return sum(psutil.Process(service.process.pid).cpu_times()[:2])
 
 
+def peak_memory_mb(service: Service) -> float:
+    """The most memory that a service has had resident."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text(encoding="ascii")
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak) / 1024
+
+
 def poll(is_done: Callable[[], bool], limit_s: float = 600) -> float:
     """Wait for a condition by looking often; returns when it held, of the monotonic clock."""
     until = time.monotonic() + limit_s

@@ -16,7 +16,7 @@ from typing import Final
 import psycopg
 import xmltodict
 
-from tests.bench.lab import QUEUES, BenchLab, bench_lab, cpu_s, poll
+from tests.bench.lab import QUEUES, BenchLab, bench_lab, cpu_s, peak_memory_mb, poll
 from tests.bench.results import Results
 from tests.bench.sender import frame
 from tests.support.services import Service
@@ -26,6 +26,8 @@ _ALONE: Final = 20_000
 """Frames that the parser alone reads."""
 _DISTRIBUTOR_AIMS: Final = {2: 0.5, 200: 0.7}
 _SINK_AIMS: Final = {"sqlite_sink": 0.4, "csv_sink": 0.3, "postgres_sink": 0.8}
+_MEMORY_MB: Final = {"sqlite_sink": 256, "csv_sink": 256, "postgres_sink": 256, "controller": 512}
+"""Limits of docker-compose.yml."""
 _LIMITS: Final = {
     "sqlite_sink": "`executemany`, batches of 10,000, `synchronous=FULL`",
     "csv_sink": "`csv.writer`, synced every 10,000",
@@ -73,6 +75,11 @@ def _measure(results: Results, total: int, per_frame: int) -> None:
         limits = _limits(lab)
         for name, aim in _SINK_AIMS.items():
             results.add(limits[name] / drained[name][0], f"{name}, {each}", _LIMITS[name], aim)
+        for name, limit_mb in _MEMORY_MB.items():
+            part = f"memory of {name} at a backlog, {each}"
+            results.add(
+                drained[name][2], part, "a quarter of its limit", limit_mb / 4, unit="MB", is_ratio=False
+            )
         cpu = drained["controller"][1] * 1e6
         results.add(cpu, f"controller, {each}", "-", 8, unit="µs an event", is_ratio=False)
 
@@ -107,10 +114,10 @@ def _are_confirmed(lab: BenchLab, events: int) -> bool:
     return bool(written >= events and not waiting)
 
 
-def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float]:
-    """Let a service empty its full queue; seconds and processor seconds for one event.
+def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float, float]:
+    """Let a service empty its full queue; seconds and processor seconds for one event, and its peak memory.
 
-    What it does between 90 % and 10 % of the queue is measured, so that neither its start nor its end counts.
+    The times are those between 90 % and 10 % of the queue, so that neither its start nor its end counts.
     """
     queue = QUEUES[name]
     messages = lab.client.depth(queue)
@@ -125,9 +132,10 @@ def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float]:
 
     (began, cpu_before, full), (ended, cpu_after, left) = at(0.9), at(0.1)
     poll(lambda: lab.client.depth(queue) == 0 and _metric(service, "taskgen_events_total") >= events)
+    peak_mb = peak_memory_mb(service)
     service.stop()
     done = (full - left) * events / messages
-    return (ended - began) / done, (cpu_after - cpu_before) / done
+    return (ended - began) / done, (cpu_after - cpu_before) / done, peak_mb
 
 
 def _has_taken(service: Service, events: int) -> bool:
