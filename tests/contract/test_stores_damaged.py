@@ -122,7 +122,7 @@ def test_a_value_of_a_wrong_type_in_any_column(here: Path, store: str) -> None:
     ("store", "statement", "said"),
     [
         ("events.db", "UPDATE runs SET outcome = 'x'", "runs, row ("),
-        ("events.db", "UPDATE runs SET outcome = 'x'", "outcome is 'x', and not one of finished, "),
+        ("events.db", "UPDATE runs SET outcome = 'x'", "outcome is 'x', not one of finished, "),
         ("events.db", "UPDATE runs SET events = 'many'", "events is 'many', not a whole number"),
         ("events.db", "UPDATE runs SET run_id = x'ff' WHERE variant = 1", "run_id is b'\\xff', not a text"),
         (

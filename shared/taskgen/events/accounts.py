@@ -1,4 +1,4 @@
-"""What a store holds of each run, in constant size, so that stores of any size can be compared."""
+"""Summaries of constant size of what a store has of each run, for comparing stores of any size."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _T = TypeVar("_T")
 _DIGEST_BYTES: Final = 16
 _PRIME: Final = 2**127 - 1
 _POINT: Final = int.from_bytes(blake2b(b"taskgen", digest_size=15).digest(), "big")
-"""Any number that has nothing to do with what is stored."""
+"""An arbitrary number, independent of the data."""
 _RUNS_AT_ONCE: Final = 30_000
-"""Up to twice as many are held, of less than 1 KB each."""
+"""Up to twice as many are in memory, each of less than 1 KB."""
 _REPORT_EVERY: Final = 20_000
 
 Progress = Callable[[int], None]
-"""Is told how many more events were read."""
+"""Called with the number of further events read."""
 
 
 class Holding:
-    """A run's events in a store: how many they are, and fingerprints that do not depend on their order.
+    """The events of a run in a store: their number, and fingerprints that do not depend on their order.
 
     The fingerprint of the contents is the sum of the events' 128-bit digests, so an event that is there twice
     changes it like any other difference. That of the numbers is a polynomial with the numbers as its roots,
@@ -42,14 +42,14 @@ class Holding:
 
     def __init__(self) -> None:
         self.count = 0
-        """How many events there are, each counted as often as it is there."""
+        """Number of events, duplicates included."""
         self._first = 0
         self._last = -1
         self._numbers = 1
         self._contents = 0
 
     def add(self, row: EventRow) -> None:
-        """Take one of the events, in whatever order."""
+        """Add an event, in any order."""
         seq = row.seq
         if not self.count:
             self._first = self._last = seq
@@ -63,11 +63,11 @@ class Holding:
 
     @property
     def has_first(self) -> bool:
-        """Whether the run's first event is there."""
+        """Whether the first event of the run is present."""
         return bool(self.count) and self._first == 0
 
     def is_whole(self, expected: int | None) -> bool:
-        """Whether the events are numbered from 0 on, with each number once.
+        """Whether the events are numbered from 0 without gaps and duplicates.
 
         Args:
             expected: how many there have to be; None: nobody knows.
@@ -79,12 +79,12 @@ class Holding:
         )
 
     def equals(self, other: Holding) -> bool:
-        """Whether the other one is of the same events, each as often."""
+        """Whether the other one has the same events, equally often."""
         return (self.count, self._contents) == (other.count, other._contents)
 
 
 def _numbers_to(end: int) -> int:
-    """The fingerprint of the numbers from 0 on.
+    """The fingerprint of consecutive numbers from 0.
 
     Two different polynomials of degree n agree at no more than n of 2^127 points (Schwartz-Zippel).
     """
@@ -95,7 +95,7 @@ def _numbers_to(end: int) -> int:
 
 
 def _digest(row: EventRow) -> bytes:
-    """Of all that an event is; whatever stands in its texts, two different events are two texts here."""
+    """The fingerprint of an event; different events have different texts, whatever these contain."""
     _, seq, task_id, kind, time_stamp, received_at, attributes = row
     more = "" if attributes is None else f"={attributes}"
     text = f"{seq} {task_id} {time_stamp} {len(kind)} {len(received_at)} {kind}{received_at}{more}"
@@ -108,18 +108,18 @@ class Account:
 
     run_id: str
     run: Run | None = None
-    """What it says of the run itself; None: nothing."""
+    """The run according to the store; None if it has no row of the run."""
     events: Holding = field(default_factory=Holding)
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Parameters of the run's tasks by their ids; empty where the store keeps none."""
+    """Parameters of the run's tasks by id; empty if the store keeps none."""
     unsolicited: Spans = field(default_factory=Spans)
-    """Numbers of events whose task is none of the run's."""
+    """Numbers of events of tasks that the run does not have."""
     told: tuple[Run, ...] = ()
-    """What the lines of a CSV file say of the run: one, or two that contradict each other."""
+    """The run according to the lines of a CSV file: one, or two that contradict each other."""
 
 
 def accounts(name: str, *streams: Fields) -> Iterator[Account]:
-    """Put together what a store has of each run, ordered by id.
+    """Combine what a store has of each run, ordered by id.
 
     Args:
         name: of the store.
@@ -145,18 +145,18 @@ Fields = Iterator[tuple[str, dict[str, Any]]]
 
 
 def accounts_of_runs(runs: Iterator[Run]) -> Fields:
-    """What a table of runs gives."""
+    """From a table of runs."""
     return ((run.run_id, {"run": run}) for run in runs)
 
 
 def accounts_of_tasks(tasks: Iterator[tuple[str, dict[str, Any]]]) -> Fields:
-    """What a table of tasks gives, ordered by run."""
+    """From a table of tasks, ordered by run."""
     for run_id, of_run in groupby(tasks, key=itemgetter(0)):
         yield run_id, {"tasks": {task["id"]: task for _, task in of_run}}
 
 
 def accounts_of_strays(unsolicited: Iterator[tuple[str, int]]) -> Fields:
-    """What is found of events without a task, as their keys in order."""
+    """From the keys of events without a task, in order."""
     for run_id, keys in groupby(unsolicited, key=itemgetter(0)):
         spans = Spans()
         for _, seq in keys:
@@ -173,7 +173,7 @@ def holding_of(rows: Iterable[EventRow]) -> Holding:
 
 
 def counted(rows: Iterable[_T], progress: Progress) -> Iterator[_T]:
-    """Say now and then that some more were read."""
+    """Report progress from time to time."""
     number = 0
     for number, row in enumerate(rows, 1):
         yield row
@@ -185,7 +185,7 @@ def counted(rows: Iterable[_T], progress: Progress) -> Iterator[_T]:
 def in_order_of_runs(
     scan: Callable[[Callable[[str], _T | None]], None], make: Callable[[], _T]
 ) -> Iterator[tuple[str, _T]]:
-    """What is collected for each run from rows in any order, ordered by run id, in constant memory.
+    """Collect something for each run from rows in any order, in constant memory; ordered by run id.
 
     Args:
         scan: goes through all rows, once for every 30,000 runs; for each it asks for its run's collection,
@@ -200,12 +200,12 @@ def in_order_of_runs(
 
 
 class _Window(Generic[_T]):
-    """The smallest run ids behind one, so many at most, each with what was collected for it."""
+    """A limited number of the smallest run ids after another one, with what was collected for each."""
 
     def __init__(self, after: str | None, make: Callable[[], _T]) -> None:
         self._after = after
         self._before: str | None = None
-        """From here on they are left for the next window."""
+        """Run ids from here on are left to the next window."""
         self._make = make
         self._found: dict[str, _T] = {}
 
@@ -223,7 +223,7 @@ class _Window(Generic[_T]):
             yield run_id, self._found[run_id]
 
     def next(self) -> _Window[_T] | None:
-        """The window behind this one, if something was left for it."""
+        """The next window, if something was left for it."""
         return None if self._before is None else _Window(max(self._found), self._make)
 
     def _takes(self, run_id: str) -> bool:

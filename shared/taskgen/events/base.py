@@ -1,4 +1,4 @@
-"""What all handlers that store have in common: batches that are begun, filled and committed."""
+"""The base of all storing handlers: batches that are begun, filled and committed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskgen.taskset import TaskSet
 
 
 class EventRow(NamedTuple):
-    """One event as it is stored; (`run_id`, `seq`) names it for ever."""
+    """An event as it is stored; (`run_id`, `seq`) identifies it."""
 
     run_id: str
     """The run that it belongs to."""
@@ -34,7 +34,7 @@ class EventRow(NamedTuple):
     received_at: str
     """Host's time, UTC, ISO 8601."""
     attributes: str | None
-    """Everything else that the board sent with the event, as JSON; None if nothing."""
+    """Everything else that the board sent with the event, as JSON; None if nothing else."""
 
     def event(self) -> dict[str, Any]:
         """The event's dictionary as xmltodict made it."""
@@ -61,7 +61,7 @@ class Batch:
     ended: list[Run] = field(default_factory=list)
     """Complete runs: one may be here whose start was stored by another process, or comes later."""
     quarantined: list[Quarantined] = field(default_factory=list)
-    """Bytes that could not be taken as events."""
+    """Bytes that are not events."""
 
     def __bool__(self) -> bool:
         return bool(self.started or self.events or self.ended or self.quarantined)
@@ -69,20 +69,20 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Where a run ends in the store, although it went on: what came next could not be stored."""
+    """The point from which on a run could not be stored, although it continued."""
 
     events: int
     reason: str
 
     def shortened(self, run: Run) -> Run:
-        """An ended run as it is stored."""
-        told = run.reason or f"it ended as {run.outcome}"
+        """The ended run as it is stored."""
+        ended = run.reason or f"it ended as {run.outcome}"
         missing = f"the last {run.events - self.events} of its {run.events} events could not be stored"
-        return dataclasses.replace(run, events=self.events, reason=f"{told}; {missing}: {self.reason}")
+        return dataclasses.replace(run, events=self.events, reason=f"{ended}; {missing}: {self.reason}")
 
 
 class StoringHandler(CommittingHandler):
-    """Base of the handlers that store: they write `Batch`es.
+    """Base of the handlers that store `Batch`es.
 
     Between `begin()` and `commit()` the callbacks only collect; otherwise each one commits on its own.
     A commit that fails keeps what was collected, so that it can be tried again.
@@ -97,7 +97,7 @@ class StoringHandler(CommittingHandler):
 
     @abstractmethod
     def _write(self, batch: Batch) -> None:
-        """Store a batch whole, durably, or not at all.
+        """Store a batch durably, entirely or not at all.
 
         Raises:
             StoreUnavailableError: not now; trying the same batch again may work.
@@ -105,7 +105,7 @@ class StoringHandler(CommittingHandler):
         """
 
     def check(self) -> None:
-        """See that a batch could be written now; a store that cannot tell does nothing.
+        """Check that a batch could be written now; does nothing if the store cannot tell.
 
         Raises:
             StoreUnavailableError: not now; trying again later may help.
@@ -114,10 +114,10 @@ class StoringHandler(CommittingHandler):
 
     @abstractmethod
     def _release(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
     def close(self) -> None:
-        """Commit what is left and let go of files and connections; calling it again does nothing.
+        """Commit the rest and close files and connections; safe to repeat.
 
         Raises:
             StoreError: what was left could not be stored, and is lost.
@@ -131,7 +131,7 @@ class StoringHandler(CommittingHandler):
             self._release()
 
     def begin(self) -> None:
-        """From now on collect, until `commit()`."""
+        """Collect from now on, until `commit()`."""
         self._is_collecting = True
 
     def commit(self) -> None:
@@ -141,26 +141,26 @@ class StoringHandler(CommittingHandler):
             StoreError: as `_write` does.
         """
         if self._batch and self._is_closed:
-            raise StoreError("the store is closed; make a new handler")
+            raise StoreError("the store is closed; create a new handler")
         if self._batch:
             self._write(self._batch)
         self._batch = Batch()
         self._is_collecting = False
 
     def abandon(self) -> None:
-        """Forget what was collected since `begin()`: whoever gave it will give it again."""
+        """Drop what was collected since `begin()`: the caller will pass it again."""
         self._batch = Batch()
         self._is_collecting = False
 
     def give_up(self, reason: str) -> None:
-        """Forget what was collected since `begin()`, for good: see `CommittingHandler`."""
+        """Drop what was collected since `begin()` permanently; see `CommittingHandler.give_up`."""
         lost, self._batch = self._batch, Batch()
         for run, events in lost.events:
             self._cuts.setdefault(run.run_id, _Cut(events.first_seq, reason))
         self._batch = Batch(lost.started, ended=[self._as_stored(run) for run in lost.ended])
         try:
-            self.commit()  # the events may have been to blame
-        except StoreError:  # the caller has told it
+            self.commit()  # the events may have caused the failure
+        except StoreError:  # the caller has reported it
             ended = {run.run_id for run in lost.ended}
             self._cuts |= {run.run_id: _Cut(0, reason) for run, _ in lost.started if run.run_id not in ended}
         self.abandon()
@@ -172,14 +172,14 @@ class StoringHandler(CommittingHandler):
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
         """Decide as `DefaultEventHandler` does, and store the profile's events."""
-        # First the tasks: a disk that is full must not keep a run from ever being terminated.
+        # The tasks come first: a full disk must not keep a run from being terminated.
         is_running = super().__taskset_event__(taskset, event)
         run = _run(taskset)
         self.take_events(run, EventColumns.of([ProfileOfRun(run.first_seq, run.received_at, event)]))
         return is_running
 
     def take_events(self, run: Run, events: EventColumns) -> None:
-        """Store events without deciding anything: for callers that have no task-set."""
+        """Store events without deciding anything, for callers without a task-set."""
         if events and run.run_id not in self._cuts:
             self._batch.events.append((run, events))
             self._collected()
@@ -206,7 +206,7 @@ class StoringHandler(CommittingHandler):
         self.close()
 
     def _ended(self, taskset: TaskSet, usual: Outcome) -> None:
-        """Take the end; whoever calls the handler by hand may have left out outcome and time."""
+        """Collect the end; a direct caller may have left out outcome and time."""
         run = _run(taskset)
         run = dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
         self._batch.ended.append(self._as_stored(run))
@@ -230,7 +230,7 @@ def _run(taskset: TaskSet) -> Run:
 
 
 def event_rows(run: Run, events: EventColumns) -> Iterator[StoredEvent]:
-    """The events as `EventRow` has them."""
+    """The events as rows."""
     return zip(
         repeat(run.run_id),
         range(events.first_seq, events.next_seq),
@@ -243,7 +243,7 @@ def event_rows(run: Run, events: EventColumns) -> Iterator[StoredEvent]:
 
 
 def _attributes(events: EventColumns) -> Iterable[str | None]:
-    """All but the known attributes, as JSON; one written unusually (`007`) keeps its text here."""
+    """The column `attributes`: what the other columns do not have, as JSON."""
     if not events.unusual:
         return repeat(None)
     return map(events.others, range(len(events)))

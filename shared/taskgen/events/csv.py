@@ -41,14 +41,14 @@ QUARANTINE_COLUMNS: Final = ("received_at", "board", "run_id", "reason", "data")
 
 
 class CsvHandler(StoringHandler):
-    """Stores events in a CSV file that nobody else writes; an existing one is continued.
+    """Stores events in a CSV file that no other process writes; continues an existing one.
 
     How a run began and ended has no place in the file. Which events it holds is kept in memory, about
     200 bytes for each run in the file.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the file, and make it if it is not there; repair the end that a killed writer has left.
+        """Open the file, creating it if necessary; repair the end after a killed writer.
 
         Raises:
             StoreError: there is another file at that path, it cannot be opened, or is being written.
@@ -97,7 +97,7 @@ class CsvHandler(StoringHandler):
 
 
 def quarantine_path(path: Path) -> Path:
-    """Where the quarantine of a CSV file is: `events.quarantine.csv` for `events.csv`."""
+    """Path of the quarantine of a CSV file: `events.quarantine.csv` for `events.csv`."""
     return path.with_name(f"{path.name.removesuffix('.csv')}.quarantine.csv")
 
 
@@ -113,7 +113,7 @@ def _key_of(_: Line, values: list[str]) -> tuple[str, int]:
 
 
 def new_lines(batch: Batch, stored: Mapping[str, Ranges]) -> bytes:
-    """The lines of the events that are not stored yet; `stored` has them then."""
+    """The lines of the events that are not stored yet; adds them to `stored`."""
     rows: list[tuple[Any, ...]] = []
     for run, events in batch.events:
         ranges = stored[run.run_id]
@@ -142,7 +142,7 @@ def quarantine_lines(quarantined: Iterable[Quarantined]) -> bytes:
 
 
 def run_of(values: list[str]) -> Run:
-    """What the values of an event's line say of its run."""
+    """The run according to the values of an event's line."""
     run_id, _, taskset_id, board, attempt, variant, *_rest = values
     return Run(
         board, run_id, taskset_id, number("attempt", attempt), number("variant", variant), started_at=""
@@ -169,7 +169,7 @@ def row_of(values: list[str]) -> EventRow:
 
 
 def read_rows(path: Path, length: int | None = None) -> Iterator[tuple[Run, EventRow]]:
-    """All events of a file in its order, each with what the file tells of its run.
+    """All events of a file, in its order, each with its run according to the file.
 
     Raises:
         StoreError: it is another file, or has a broken line.
@@ -178,7 +178,7 @@ def read_rows(path: Path, length: int | None = None) -> Iterator[tuple[Run, Even
 
 
 def read_runs(path: str | Path) -> list[Run]:
-    """The runs that a file has events of, ordered by id; how they ended it does not say."""
+    """The runs with events in a file, ordered by id; without their outcomes."""
     runs = {run.run_id: run for run, _ in read_rows(Path(path))}
     return [runs[run_id] for run_id in sorted(runs)]
 
@@ -189,7 +189,7 @@ def read_events(path: str | Path, run_id: str) -> Iterator[EventRow]:
 
 
 def read_quarantined(path: str | Path, length: int | None = None) -> Iterator[Quarantined]:
-    """What is in the quarantine beside an event file; nothing where there is none."""
+    """The quarantine beside an event file; empty if there is none."""
     beside = quarantine_path(Path(path))
     if beside.exists():
         yield from CsvRecords(beside, QUARANTINE_COLUMNS, length).read(_quarantined_of)

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 LINE_END: Final = b"\r\n"
 _LATER: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What may be over at the next try, also when a file is opened."""
+"""Errors that a retry may not meet again, even when opening a file."""
 _BLOCK_BYTES: Final = 65536
 
 
@@ -28,12 +28,12 @@ class FileLockedError(StoreError):
 
 
 class CsvFile:
-    """An open file, with the header it should have; nobody else can open it while this is open."""
+    """An open CSV file with the expected header, locked against other writers."""
 
     def __init__(
         self, path: Path, columns: Sequence[str], *, committed: Callable[[], int] | None = None
     ) -> None:
-        """Open the file, and make it if it is not there; cut off what is after the last whole record.
+        """Open the file, creating it if necessary; cut off an incomplete record at its end.
 
         Args:
             path: the file.
@@ -68,18 +68,18 @@ class CsvFile:
             StoreError: somebody else has cut the file.
         """
         with translated(self.path, StoreUnavailableError):
-            self._shorten()  # by what an append that failed has left
+            self._shorten()  # remove the rest of a failed append
             try:
                 self._write(data)
             except BaseException:
-                # Where even this fails the next append tries again, and so does whoever opens the file.
+                # If even this fails, the next append tries again, and so does opening the file.
                 with suppress(OSError):
                     os.ftruncate(self._file, self.length)
                 raise
         self.length += len(data)
 
     def cut(self, length: int) -> None:
-        """Take back what was appended since the file had this length.
+        """Undo what was appended since the file had this length.
 
         Raises:
             StoreError: as `append` does.
@@ -89,13 +89,13 @@ class CsvFile:
             self._shorten()
 
     def close(self) -> None:
-        """Let go of the file and of its lock; a second time does nothing."""
+        """Close the file and release its lock; safe to repeat."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def _shorten(self) -> None:
-        """Cut what is behind the length; what is missing would be filled up with NULs."""
+        """Cut the file to its length; a file that is too short must not be filled with NULs."""
         size = os.fstat(self._file).st_size
         if size < self.length:
             raise StoreError(
@@ -114,7 +114,7 @@ class CsvFile:
             ) from error
 
     def _begin(self, header: bytes, committed: Callable[[], int] | None) -> int:
-        """Check and repair; the length is returned."""
+        """Check and repair the file; returns its length."""
         expected = committed() if committed else None
         found = os.pread(self._file, len(header), 0)
         if found != header:
@@ -133,7 +133,7 @@ class CsvFile:
         return good
 
     def _end_of_last_line(self, size: int) -> int:
-        """Where the last line end ends; searched from the file's end, block by block."""
+        """The position after the last line end, searched backwards block by block."""
         end = size
         while end > 0:
             start = max(0, end - _BLOCK_BYTES)
@@ -154,7 +154,7 @@ class CsvFile:
 
 @contextmanager
 def translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
-    """The system's errors become those of this library; `kind` unless the next try may work."""
+    """Translate errors of the operating system: into `kind`, unless a retry may succeed."""
     try:
         yield
     except OSError as error:
@@ -163,7 +163,7 @@ def translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this the name of a new file may be lost with the power."""
+    """Make the name of a new file durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

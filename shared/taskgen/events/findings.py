@@ -1,4 +1,4 @@
-"""What can be wrong in stores, and the report of it."""
+"""What can be wrong with stores, and the report about it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Problem(StrEnum):
 
     NO_RUN = "run is absent"
     NO_END = "end is absent"
-    OTHER_RUN = "run is told otherwise"
+    OTHER_RUN = "run differs"
     NO_TASKS = "tasks are absent"
-    OTHER_TASKS = "tasks are told otherwise"
+    OTHER_TASKS = "tasks differ"
     MISSING = "events missing"
-    DOUBLE = "events more than once"
-    SURPLUS = "events beyond the number that the run has"
+    DOUBLE = "duplicate events"
+    SURPLUS = "events beyond the run's number of events"
     STRAY = "events of tasks that the run does not have"
-    OTHER_EVENTS = "events are other than in the other stores"
+    OTHER_EVENTS = "events differ from those in the other stores"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong; `str()` is one line."""
+    """A problem of a run in a store; `str()` is one line."""
 
     run_id: str
     store: str
@@ -39,12 +39,12 @@ class Finding:
     ranges: tuple[tuple[int, int], ...] = ()
     """Numbers of the events concerned, as (first, last); the first 50 ranges of them."""
     count: int = 0
-    """How many events are concerned, also where these are too many to be listed."""
+    """How many events are concerned, even if not all are listed."""
     detail: str = ""
 
     @staticmethod
     def of_events(run_id: str, store: str, problem: Problem, spans: Spans) -> Finding:
-        """One that concerns some of a run's events."""
+        """A finding about some of a run's events."""
         return Finding(run_id, store, problem, tuple(spans.kept), spans.count)
 
     def __str__(self) -> str:
@@ -61,20 +61,20 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What `verify` found."""
+    """The result of `verify`."""
 
     stores: list[str] = field(default_factory=list)
-    """Names, in the order in which they were given."""
+    """Names of the stores, in the order given."""
     ended: int = 0
-    """Runs that were looked at."""
+    """Number of runs checked."""
     not_ended: int = 0
-    """Runs that were passed over, as none of the stores knows their end."""
+    """Number of runs skipped because no store knows their end."""
     events: dict[str, int] = field(default_factory=dict)
-    """For each store the events that were looked at."""
+    """Number of events checked, by store."""
     findings: list[Finding] = field(default_factory=list)
-    """The first 5,000."""
+    """The first 5,000 findings."""
     found: int = 0
-    """How many there are."""
+    """Number of findings."""
     notes: list[str] = field(default_factory=list)
     """What could not be checked."""
 
@@ -84,7 +84,7 @@ class Report:
         return not self.found
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Count findings, and keep them while there are few."""
+        """Count findings, and keep the first ones."""
         for finding in findings:
             self.found += 1
             if len(self.findings) < _KEPT_FINDINGS:

@@ -1,4 +1,4 @@
-"""Events in PostgreSQL: the same tables and view as in SQLite."""
+"""Events in a PostgreSQL database: the same tables and view as in SQLite."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _T = TypeVar("_T")
 
 _VERSION: Final = 1
 _LOCK: Final = 0x7461736B67656E
-"""Of those who make the tables; any number that others do not use."""
+"""Advisory lock for creating the tables; an arbitrary number."""
 _TRY_TO_WRITE: Final = (
     *(
         f"INSERT INTO {table} SELECT * FROM {table} WHERE false".encode()  # noqa: S608 - names of our own
@@ -65,7 +65,7 @@ _TRY_TO_WRITE: Final = (
     ),
     b"UPDATE taskgen_schema SET version = version",
 )
-"""Takes the locks that a batch takes, with the same rights, and waits for the disk; changes nothing."""
+"""Needs the same locks and rights as a batch, and waits for the disk, but changes nothing."""
 _SPELLINGS: Final = {
     "?": "%s",
     "time_stamp NOT NULL": "time_stamp numeric(20) NOT NULL",
@@ -74,7 +74,7 @@ _SPELLINGS: Final = {
     " WITHOUT ROWID": "",
 }
 _FETCHED_ROWS: Final = 20
-"""At once; an event can be as large as a frame."""
+"""Rows fetched at once; an event can be as large as a frame."""
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
 _TAKE: Final = (
     f"INSERT INTO events ({EVENT}) SELECT * FROM pg_temp.incoming "  # noqa: S608 - of our own
@@ -83,7 +83,7 @@ _TAKE: Final = (
 
 
 def _spelled(statement: str) -> bytes:
-    """A statement that is written for SQLite, as PostgreSQL spells it."""
+    """Translate a statement from SQLite's spelling to PostgreSQL's."""
     for sqlite, postgres in _SPELLINGS.items():
         statement = statement.replace(sqlite, postgres)
     return statement.encode()
@@ -96,7 +96,7 @@ class PostgresHandler(StoringHandler):
     """
 
     def __init__(self, dsn: str) -> None:
-        """Connect, and make the tables if they are not there.
+        """Connect, and create the tables if necessary.
 
         Args:
             dsn: `postgresql://user:password@host/database` or any other form that libpq takes.
@@ -111,7 +111,7 @@ class PostgresHandler(StoringHandler):
         self._connection = self._connected()
 
     def check(self) -> None:
-        """See that the tables take writes, as a batch would find out."""
+        """Check that the tables accept writes."""
         with self._server.transaction(self._usable_connection()) as cursor:
             for statement in _TRY_TO_WRITE:
                 cursor.execute(statement)
@@ -147,9 +147,9 @@ class PostgresHandler(StoringHandler):
 
 
 def _take(cursor: psycopg.Cursor[tuple[Any, ...]], batch: Batch) -> None:
-    """Copy the events; where some are stored already, by way of a table that is asked for the new ones.
+    """Copy the events; if some are stored already, insert the others through a temporary table.
 
-    In the order of the key, so that two replicas with the same events cannot wait for each other.
+    Sorted by the key, so that two replicas with the same events cannot deadlock.
     """
     batch.events.sort(key=lambda one: (one[0].run_id, one[1].first_seq))
     try:
@@ -168,7 +168,7 @@ def _copy(cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, batch: Batch)
 
 
 def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> None:
-    """Make the tables unless they are there; one at a time, as replicas start at the same moment."""
+    """Create the tables if necessary; one process at a time, because replicas start together."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     if not _is_made(cursor, name):
         cursor.execute("CREATE TABLE taskgen_schema (version integer NOT NULL)")
@@ -233,14 +233,14 @@ class PostgresReader:
         return self._read("jobs", job_from, SELECT_JOBS, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was received that is no event, ordered by time."""
+        """Received bytes that are not events, ordered by time."""
         return self._read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What there is of each run, ordered by id."""
+        """What the store has of each run, ordered by id."""
 
         def scan(of: Callable[[str], Holding | None]) -> None:
-            # Closed here and now: until then the driver lets nothing else use the connection.
+            # Closed at once: until then nothing else can use the connection.
             with closing(self._copied(SELECT_EVENTS)) as rows:
                 events = decoded(rows, _event_from, lambda row: self._where("events", row))
                 for event in counted(events, progress):
@@ -259,7 +259,7 @@ class PostgresReader:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def _begin(self) -> None:
@@ -275,14 +275,14 @@ class PostgresReader:
         return decoded(self._rows(query, *values), decode, lambda row: self._where(table, row))
 
     def _rows(self, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, fetched little by little; any number of such queries may be on."""
+        """The rows of a query, fetched in small portions; several queries may be open."""
         with self._server.translated(), self._connection.cursor(next(self._names)) as cursor:
             cursor.itersize = _FETCHED_ROWS
             cursor.execute(_spelled(query), values)
             yield from cursor
 
     def _copied(self, query: str) -> Generator[tuple[Any, ...], None, None]:
-        """The rows of a query in text, each held alone; nothing else may be asked for meanwhile."""
+        """The rows of a query in text format, one by one; no other query may be open."""
         copying = f"COPY ({query}) TO STDOUT".encode()
         with self._server.translated(), self._connection.cursor() as cursor, cursor.copy(copying) as copy:
             yield from copy.rows()
@@ -292,6 +292,6 @@ class PostgresReader:
 
 
 def _event_from(row: tuple[Any, ...]) -> EventRow:
-    """The event of a row, in text or not; most types are the table's already."""
+    """The event of a row, which may be in text format."""
     run_id, seq, task_id, kind, time_stamp, received_at, attributes = row
     return EventRow(run_id, int(seq), int(task_id), kind, int(time_stamp), received_at, attributes)

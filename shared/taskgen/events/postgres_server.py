@@ -1,4 +1,4 @@
-"""A PostgreSQL server: how it is reached, and its driver's errors translated in one place."""
+"""The address of a PostgreSQL server, and the translation of the driver's errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_interval": 10,
     "tcp_user_timeout": 30_000,
     "application_name": "taskgen",
-    # A replica that froze in a transaction must not hold up the others for ever.
+    # A replica that freezes in a transaction must not block the others indefinitely.
     "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
 }
 _NO_ADDRESS: Final = (
@@ -33,21 +33,21 @@ _NO_ADDRESS: Final = (
 _SECRETS: Final = frozenset({"password", "sslpassword"})
 _PASSWORD: Final = re.compile(r"pass\w*\s*=", re.IGNORECASE)
 _REFUSED: Final = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
-"""How the server says no while connecting: there is no SQLSTATE yet that the driver would hand on."""
+"""Texts of refusals while connecting, for which the driver passes on no SQLSTATE."""
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
-"""SQLSTATE classes of what may be over soon: connection, deadlock, full disk, lock, shutdown, I/O."""
+"""SQLSTATE classes of transient errors: connection, deadlock, full disk, lock, shutdown, I/O."""
 _TOO_LARGE: Final = "54"
-"""SQLSTATE class of what goes over a limit of the server, such as the size of an index's entry."""
+"""SQLSTATE class of exceeded limits, such as the size of an index entry."""
 
 
 class PostgresServer:
-    """How to reach a database; translates the driver's errors.
+    """The address of a database; translates the driver's errors.
 
     After a failed transaction its connection is closed: ask for another one.
     """
 
     def __init__(self, dsn: str) -> None:
-        """Understand an address.
+        """Parse an address.
 
         Args:
             dsn: `postgresql://user:password@host/database` or any other form that libpq takes.
@@ -73,7 +73,7 @@ class PostgresServer:
 
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
-        """Commit at the end; on an error undo everything and close the connection.
+        """Commit at the end; on an error roll back and close the connection.
 
         It may be open and yet never work again: the driver can leave it in a pipeline that the server's
         death broke, and then every later statement fails, on a server that is long back.
@@ -87,7 +87,7 @@ class PostgresServer:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """The driver's errors become those of this library."""
+        """Translate the driver's errors into those of this library."""
         try:
             yield
         except psycopg.Error as error:
@@ -111,7 +111,10 @@ class PostgresServer:
 def _understood(dsn: str) -> dict[str, Any]:
     try:
         parameters = conninfo_to_dict(dsn)
-    except (psycopg.Error, UnicodeError):  # whose text has a part of the password: it is not handed on
+    except (
+        psycopg.Error,
+        UnicodeError,
+    ):  # its text may contain a part of the password, so it is not passed on
         parameters = None
     if parameters is None or not _are_told_apart(parameters):
         raise StoreError(_NO_ADDRESS)
@@ -119,7 +122,7 @@ def _understood(dsn: str) -> dict[str, Any]:
 
 
 def _are_told_apart(parameters: Mapping[str, Any]) -> bool:
-    """Whether no part of a password, written without encoding it, has become part of something else."""
+    """Whether no part of an unencoded password has become part of something else."""
     others = {name: str(value) for name, value in parameters.items() if name not in _SECRETS}
     place = "".join(others.get(name, "") for name in ("host", "hostaddr", "port", "dbname"))
     return not (
@@ -131,7 +134,7 @@ def _are_told_apart(parameters: Mapping[str, Any]) -> bool:
 
 
 def _name(parameters: Mapping[str, Any]) -> str:
-    """The address as far as it was given: where libpq connects otherwise, its own error says."""
+    """The address as it was given; libpq's own errors name its defaults."""
     host, port = str(parameters.get("host", "")), parameters.get("port")
     place = f"[{host}]" if ":" in host else quote(host, safe=",")
     place += f":{port}" if port else ""

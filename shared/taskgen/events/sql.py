@@ -58,7 +58,7 @@ class SqliteHandler(StoringHandler):
     """Stores events in a SQLite database; several handlers and processes may write the same file."""
 
     def __init__(self, path: str | Path, *, busy_timeout_s: float = 30.0) -> None:
-        """Open the database, and make it if it is not there.
+        """Open the database, creating it if necessary.
 
         Args:
             path: the file; its folder has to exist.
@@ -71,7 +71,7 @@ class SqliteHandler(StoringHandler):
         self._file = SqliteFile(Path(path), _KIND, busy_timeout_s)
 
     def check(self) -> None:
-        """See that the database takes writes."""
+        """Check that the database accepts writes."""
         self._file.check_writable()
 
     def _write(self, batch: Batch) -> None:
@@ -89,7 +89,7 @@ class SqliteHandler(StoringHandler):
 
 
 def _stored(rows: Iterator[StoredEvent], time_stamps: list[int]) -> Iterable[tuple[Any, ...]]:
-    """Events as rows of the table: what SQLite has no integer for becomes a text."""
+    """Events as rows of the table: time stamps beyond SQLite's integers become text."""
     if max(time_stamps) <= SQLITE_MAX:
         return list(rows)
     return [(*row[:4], row[4] if row[4] <= SQLITE_MAX else str(row[4]), *row[5:]) for row in rows]
@@ -120,7 +120,7 @@ class SqliteReader:
         return int(count)
 
     def last_runs(self, count: int) -> list[Run]:
-        """So many of the latest runs, ordered by id."""
+        """The latest runs, ordered by id."""
         return list(self._runs(f"{SELECT_RUNS} ORDER BY run_id DESC LIMIT ?", count))[::-1]
 
     def matching_runs(self, part: str) -> list[Run]:
@@ -143,11 +143,11 @@ class SqliteReader:
         return self._file.read("jobs", job_from, SELECT_JOBS, run_id)
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was received that is no event, ordered by time."""
+        """Received bytes that are not events, ordered by time."""
         return self._file.read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What there is of each run, ordered by id."""
+        """What the store has of each run, ordered by id."""
         events = counted(self._events("ORDER BY run_id, seq"), progress)
         return accounts(
             self.name,
@@ -169,7 +169,7 @@ class SqliteReader:
         return self._file.read("tasks", task_of_run, f"{SELECT_TASKS} {which}", *values)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 

@@ -85,13 +85,13 @@ class JobRow(NamedTuple):
     job: int
     """Number among the task's jobs, from 0."""
     start_ms: int | None
-    """The board's clock; None: not seen."""
+    """Milliseconds of the board's clock; None if it was not seen."""
     end_ms: int | None
-    """The board's clock; None: not seen."""
+    """Milliseconds of the board's clock; None if it was not seen."""
     exit_type: str | None
-    """Type of the event that ended it; None: not seen."""
+    """Type of the event that ended it; None if it was not seen."""
     run_time_ms: int | None
-    """None where start or end is, or where the clock was set back."""
+    """None if start or end is None, or if the clock was set back."""
 
 
 def schema(name: str, package: str = __package__) -> str:
@@ -100,7 +100,7 @@ def schema(name: str, package: str = __package__) -> str:
 
 
 def run_values(run: Run) -> tuple[str | int, ...]:
-    """What is known of a run from its beginning, in the order of the table's columns."""
+    """The columns of a run that are known from its start on."""
     return run.run_id, run.taskset_id, run.board, run.attempt, run.variant, run.started_at
 
 
@@ -110,7 +110,7 @@ def end_values(run: Run) -> tuple[str | int | None, ...]:
 
 
 def known_runs(batch: Batch) -> list[Run]:
-    """The runs that a batch's starts and events tell of, each once, in the order of their ids.
+    """The runs with a start or events in a batch, each once, ordered by id.
 
     Events alone are enough to know a run: another replica may have stored its start, or nobody yet. The
     order is the same for every writer, so that two of them cannot wait for each other.
@@ -120,7 +120,7 @@ def known_runs(batch: Batch) -> list[Run]:
 
 
 def ended_runs(batch: Batch) -> list[Run]:
-    """The runs that ended, in the order of their ids; for each its first end."""
+    """The runs that ended, ordered by id, each with its first end."""
     runs = {run.run_id: run for run in reversed(batch.ended)}
     return [runs[run_id] for run_id in sorted(runs)]
 
@@ -148,13 +148,13 @@ def run_from(row: tuple[Any, ...]) -> Run:
 
 def _outcome(name: str, value: object) -> Outcome:
     if value not in set(Outcome):
-        raise ValueError(f"{name} is {shown(value)}, and not one of {', '.join(Outcome)}")
+        raise ValueError(f"{name} is {shown(value)}, not one of {', '.join(Outcome)}")
     return Outcome(str(value))
 
 
 def event_from(row: tuple[Any, ...]) -> EventRow:
     """The event of a row with all columns."""
-    if tuple(map(type, row)) in _USUAL_EVENTS:  # quickly, as this is done for every event
+    if tuple(map(type, row)) in _USUAL_EVENTS:  # fast path, as this runs for every event
         return EventRow._make(row)
     run_id, seq, task_id, kind, time_stamp, received_at, attributes = row
     return EventRow(
@@ -201,7 +201,7 @@ def stray_from(row: tuple[Any, ...]) -> tuple[str, int]:
 
 
 def job_from(row: tuple[Any, ...]) -> JobRow:
-    """Of a row of the view, whatever the database makes of large numbers."""
+    """The job of a row of the view."""
     run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms = row
     start, end, run_time = (None if t is None else int(t) for t in (start_ms, end_ms, run_time_ms))
     return JobRow(
@@ -216,7 +216,7 @@ def job_from(row: tuple[Any, ...]) -> JobRow:
 
 
 def quarantine_digest(quarantined: Quarantined) -> str:
-    """Names what was quarantined: the same bytes of the same moment are kept once."""
+    """A key for quarantined bytes: the same bytes of the same moment are kept once."""
     reason = one_line(quarantined.reason)
     named = (quarantined.received_at, quarantined.board, quarantined.run_id, reason)
     return hashlib.sha256(json.dumps(named).encode() + quarantined.data).hexdigest()
@@ -235,7 +235,7 @@ def quarantine_values(quarantined: Quarantined) -> tuple[str | bytes | None, ...
 
 
 def quarantined_from(row: tuple[Any, ...]) -> Quarantined:
-    """Of a row without its digest."""
+    """The quarantined bytes of a row, without its digest."""
     received_at, board, run_id, reason, data = row
     if not isinstance(data, bytes):
         raise TypeError(f"data is {shown(data)}, not bytes")

@@ -1,4 +1,4 @@
-"""Whether stores hold every event exactly once, and agree: the promise of the project, looked up."""
+"""Checks that stores have every event exactly once and agree with each other."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _ENOUGH_TO_DIFFER: Final = 2
 _END: Final = ("started_at", "ended_at", "outcome", "reason", "events")
 
 Say = Callable[[str], None]
-"""Is told, in words, how far it is."""
+"""Called with a description of the progress."""
 
 
 def verify(stores: Sequence[str], say: Say = lambda _: None) -> Report:
-    """Compare stores with what the runs' closing messages say, and with one another.
+    """Compare stores with the closing messages of the runs and with each other.
 
     Args:
         stores: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; see `open_store`. Every store is read as it
@@ -46,7 +46,7 @@ def verify(stores: Sequence[str], say: Say = lambda _: None) -> Report:
 
 
 def compare(readers: Sequence[StoreReader], say: Say = lambda _: None) -> Report:
-    """Do `verify` with open stores, in constant memory however large they are.
+    """Like `verify`, for open stores; needs constant memory.
 
     Every store is read once. Only the events of runs that are not the same in all of them are then read
     again, side by side, to say which ones.
@@ -78,7 +78,7 @@ def _numbered(number: int, reader: StoreReader, say: Say) -> Iterator[tuple[int,
 def _check_run(
     report: Report, readers: Sequence[StoreReader], accounts: Mapping[int, Account], say: Say
 ) -> None:
-    """Look at one run in all stores; `accounts` has it for those that have anything of it."""
+    """Check a run in all stores; `accounts` are of the stores that have anything of it."""
     here = [(readers[number], account) for number, account in accounts.items()]
     ended = next((run for _, account in here if (run := account.run) and run.outcome is not None), None)
     if ended is None and any(account.run and reader.knows_ends for reader, account in here):
@@ -99,14 +99,14 @@ def _check_run(
 
 
 def _told(accounts: Iterable[Account]) -> Run | None:
-    """What the first store that says anything of a run says of it."""
+    """The run according to the first store that has a row of it."""
     return next(
         (run for account in accounts for run in (account.run, *account.told) if run is not None), None
     )
 
 
 def _without_run(reader: StoreReader, account: Account) -> Finding:
-    """A run that a store does not know, though it has something of it."""
+    """A run without a row in a store that has something else of it."""
     left = [f"{account.events.count:,} of its events are there"] if account.events.count else []
     left += ["its tasks are there"] if account.tasks else []
     return Finding(account.run_id, reader.name, Problem.NO_RUN, detail=f"but {' and '.join(left)}")
@@ -115,7 +115,7 @@ def _without_run(reader: StoreReader, account: Account) -> Finding:
 def _check_told(
     reader: StoreReader, account: Account, told: Run | None, *, is_known: bool
 ) -> Iterator[Finding]:
-    """Compare what a store says of a run with what the first one said."""
+    """Compare a store's row of a run with that of the first store."""
     run = account.run
     if run is None:
         found = Finding(account.run_id, reader.name, Problem.NO_RUN)
@@ -136,10 +136,10 @@ def _check_told(
 
 
 def _check_tasks(kept: Sequence[tuple[StoreReader, Account]]) -> Iterator[Finding]:
-    """Compare the parameters of the run's tasks, and see that its events are of these tasks."""
+    """Compare the parameters of the run's tasks, and check that its events belong to these tasks."""
     told = next((account.tasks for _, account in kept if account.tasks), {})
     for reader, account in kept:
-        # Who came too late for the first event, came too late for the tasks: that is told as events missing.
+        # A store that was added after the first event has no tasks either: reported as missing events.
         if not account.tasks and account.run and (told or account.events.has_first):
             yield Finding(account.run_id, reader.name, Problem.NO_TASKS)
         elif account.tasks and (others := _other_tasks(told, account.tasks)):
@@ -167,7 +167,7 @@ def _other_tasks(told: dict[int, dict[str, Any]], tasks: dict[int, dict[str, Any
 
 
 class _Tally:
-    """What one store has of one run, event by event."""
+    """The events of a run in a store, one by one."""
 
     def __init__(self, expected: int | None) -> None:
         self._expected = expected
@@ -175,7 +175,7 @@ class _Tally:
         self._found = {problem: Spans() for problem in (Problem.MISSING, Problem.DOUBLE, Problem.SURPLUS)}
 
     def take(self, seq: int, times: int) -> None:
-        """The event is there, so many times; events come in their order."""
+        """Take the next event, which the store has this many times."""
         is_surplus = seq < 0 or (self._expected is not None and seq >= self._expected)
         if is_surplus:
             self._found[Problem.SURPLUS].add(seq, seq)
@@ -186,7 +186,7 @@ class _Tally:
             self._found[Problem.DOUBLE].add(seq, seq)
 
     def findings(self, run_id: str, store: str) -> Iterator[Finding]:
-        """What is wrong, after the last event."""
+        """The findings, after the last event."""
         if self._expected is not None:
             self._pass_to(self._expected)
         for problem, spans in self._found.items():
@@ -201,7 +201,7 @@ class _Tally:
 def _check_events(
     here: Sequence[tuple[StoreReader, Account]], expected: int | None, say: Say
 ) -> Iterator[Finding]:
-    """Compare what was counted; where that differs, go through the events of all stores side by side."""
+    """Compare the fingerprints; if they differ, compare the events of all stores side by side."""
     present = [(reader, one) for reader, one in here if one.run or one.events.count]
     held = [account.events for _, account in present]
     if all(events.is_whole(expected) and events.equals(held[0]) for events in held):
