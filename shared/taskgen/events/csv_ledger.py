@@ -1,4 +1,4 @@
-"""The ledger beside the parts of a CSV store: a SQLite file that says what they hold, and up to where."""
+"""The ledger beside the parts of a CSV store: a SQLite file that records what they contain."""
 
 from __future__ import annotations
 
@@ -31,48 +31,52 @@ _KIND: Final = Kind("a ledger of taskgen's CSV files", 0x74676C64, 1, ("runs.sql
 
 
 class Ledger:
-    """What is stored by all replicas together."""
+    """Records what all replicas together have stored."""
 
     def __init__(self, directory: Path, busy_timeout_s: float, *, is_read_only: bool = False) -> None:
-        """Open the ledger of a folder, and make it if it is not there."""
+        """Open the ledger of a folder, creating it if necessary."""
         self._file = SqliteFile(directory / NAME, _KIND, busy_timeout_s, is_read_only=is_read_only)
 
     @contextmanager
     def entry(self) -> Iterator[Entry]:
-        """Write as the only one; all of it is kept, or nothing if there is an error."""
+        """Write exclusively, in one transaction."""
         with self._file.transaction() as connection:
             yield Entry(connection)
 
     def lengths(self) -> dict[str, int]:
-        """The names of all files, and how many bytes of each count."""
+        """The valid length of each file, in bytes, by name."""
         return dict(self._file.read("files", _length_of, "SELECT name, length FROM files"))
 
     def runs(self) -> Iterator[Run]:
-        """All runs that are known, ordered by id."""
+        """All known runs, ordered by id."""
         return self._file.read("runs", run_from, f"{SELECT_RUNS} ORDER BY run_id")
 
     def check_writable(self) -> None:
-        """See `SqliteFile.check_writable`."""
+        """Check that the ledger accepts writes.
+
+        Raises:
+            StoreUnavailableError: it does not now.
+        """
         self._file.check_writable()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class Entry:
-    """What is written into the ledger for one batch."""
+    """Writes the changes of one batch to the ledger."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def know_runs(self, batch: Batch) -> None:
-        """Note which runs a batch tells of, and how they ended."""
+        """Record the runs of a batch, and their ends."""
         self._connection.executemany(INSERT_RUN, map(run_values, known_runs(batch)))
         self._connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
 
     def stored(self, run_id: str, first: int, end: int) -> Ranges:
-        """Which events of a run are stored, of those that are, or touch, `first` to `end`."""
+        """The stored ranges of a run's events that overlap or touch `first` to `end`."""
         rows = self._connection.execute(
             "SELECT first_seq, first_seq + count FROM stored "
             "WHERE run_id = ? AND first_seq <= ? AND first_seq + count >= ? ORDER BY first_seq",
@@ -81,7 +85,7 @@ class Entry:
         return Ranges(decoded(rows, _range_of, lambda row: f"{NAME}: stored, run {shown(run_id)}, row {row}"))
 
     def set_stored(self, run_id: str, ranges: Ranges) -> None:
-        """Replace what `stored` has told by what it has become."""
+        """Replace the ranges that `stored` returned by these."""
         first, end = ranges.first, ranges.end
         self._connection.execute(
             "DELETE FROM stored WHERE run_id = ? AND first_seq BETWEEN ? AND ?", (run_id, first, end)
@@ -92,11 +96,11 @@ class Entry:
         )
 
     def new_quarantined(self, quarantined: list[Quarantined]) -> list[Quarantined]:
-        """Those of them that are not stored yet; from now on they are."""
+        """Those that are not stored yet; records them as stored."""
         return [one for one in quarantined if self._is_new(quarantine_digest(one))]
 
     def set_length(self, path: Path, length: int) -> None:
-        """Note up to where a file counts."""
+        """Record the valid length of a file."""
         self._connection.execute(
             "INSERT INTO files (name, length) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET length = excluded.length",

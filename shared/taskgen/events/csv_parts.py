@@ -1,4 +1,4 @@
-"""Events in many CSV files: each replica appends to a part of its own, a ledger holds what is stored."""
+"""Events in several CSV files: each replica appends to its own part; a ledger records what is stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUARANTINE: Final = ".quarantine.csv"
 
 
 class CsvPartsHandler(StoringHandler):
-    """Stores events in a folder that any number of these, in any number of processes, share.
+    """Stores events in a folder that any number of handlers and processes share.
 
     A batch is one transaction of the ledger: leave out what is stored already, append the rest to the
     part, note its new length. A part without an owner is continued by whoever starts next, so one that
@@ -36,7 +36,7 @@ class CsvPartsHandler(StoringHandler):
     def __init__(
         self, directory: str | Path, instance: str = "part", *, busy_timeout_s: float = 30.0
     ) -> None:
-        """Open the folder, and make it if it is not there; take over a free part or make one.
+        """Open the folder, creating it if necessary; continue a free part or create one.
 
         Args:
             directory: the folder; the one above has to exist.
@@ -63,7 +63,7 @@ class CsvPartsHandler(StoringHandler):
         self._quarantine: CsvFile | None = None
 
     def check(self) -> None:
-        """See that the ledger takes writes."""
+        """Check that the ledger accepts writes."""
         self._ledger.check_writable()
 
     def _write(self, batch: Batch) -> None:
@@ -123,7 +123,7 @@ class CsvPartsHandler(StoringHandler):
 
 
 def _append(entry: Entry, file: CsvFile, data: bytes, undo: ExitStack) -> None:
-    """Append to a file, note its length, and say how to take that back."""
+    """Append to a file and record its length; `undo` reverts it."""
     undo.callback(_cut, file, file.length)
     if data:
         file.append(data)
@@ -136,7 +136,7 @@ def _cut(file: CsvFile, length: int) -> None:
 
 
 def _touched(batch: Batch) -> dict[str, tuple[int, int]]:
-    """For each run the events that a batch has of it: first and end."""
+    """For each run of a batch, the range of its events: first and end."""
     touched: dict[str, tuple[int, int]] = {}
     for run, events in batch.events:
         first, end = touched.get(run.run_id, (events.first_seq, 0))
@@ -145,7 +145,7 @@ def _touched(batch: Batch) -> dict[str, tuple[int, int]]:
 
 
 def open_parts(directory: str | Path) -> CsvReader:
-    """Read such a folder, as far as the ledger says that it is stored.
+    """Read such a folder, as far as the ledger records it as stored.
 
     Raises:
         StoreError: there is no ledger, or a part is missing.

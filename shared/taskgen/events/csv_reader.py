@@ -1,4 +1,4 @@
-"""Reads CSV files run by run, in constant memory: their lines stand in the order in which they came."""
+"""Reads CSV files run by run in constant memory, although their lines are in the order of arrival."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from taskgen.events.sqlite_file import check_place
 from taskgen.run import Run
 
 _BLOCKS: Final = 256
-"""Into so many all files together are divided, to know where a run's lines are."""
+"""Number of blocks that all files are divided into, to find the lines of a run."""
 _KNOWN_RUNS: Final = 16
-"""Of so many runs that were accounted for last, it is known."""
+"""Number of latest runs whose blocks are remembered."""
 _EVENTS_AT_ONCE: Final = 100_000
-"""Of so many lines, and of those of a stretch, the places are held."""
+"""Number of lines whose places are in memory, besides those of a stretch."""
 _PLACE_BITS: Final = 64
 _PLACE: Final = 2**_PLACE_BITS - 1
 _LINES_OF_STRETCH: Final = 10_000
 _OF_RUN: Final = slice(2, 6)
-"""A line's values that are the same for all events of a run."""
+"""The values of a line that are the same for all events of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file, and how many bytes of it and of its quarantine count; None: all."""
+    """A file, and the valid lengths of it and of its quarantine; None: all of it."""
 
     path: Path
     length: int | None = None
@@ -54,11 +54,11 @@ class Part:
 
 @dataclass(slots=True)
 class _Lines:
-    """What is collected of a run's lines."""
+    """What is known of the lines of a run."""
 
     events: Holding = field(default_factory=Holding)
     told: list[list[str]] = field(default_factory=list)
-    """What the first line says of the run, and the first one that says otherwise."""
+    """The run according to its first line, and to the first line that differs."""
     blocks: int = 0
     """A bit for each block in which a line begins."""
 
@@ -75,15 +75,15 @@ class _Lines:
 
 
 class _Stretch(NamedTuple):
-    """Some of a run's lines that follow one another in a file."""
+    """Consecutive lines of a run in a file."""
 
     low: int
     """Its smallest key: an event's number, and the place of its line."""
     high: int
     number: int
-    """Of the file."""
+    """Number of the file."""
     first: int
-    """Where it begins."""
+    """Where the stretch begins."""
     end: int
 
 
@@ -98,7 +98,7 @@ class CsvReader:
     keeps_tasks: Final = False
 
     def __init__(self, name: str, *parts: Part, ledger: Ledger | None = None) -> None:
-        """Look at the files.
+        """Open the files.
 
         Args:
             name: how the store is called in reports.
@@ -126,7 +126,7 @@ class CsvReader:
         return (account.run for account in self.accounts(lambda _: None) if account.run is not None)
 
     def events(self, run_id: str) -> Iterator[EventRow]:
-        """A run's events, ordered by seq; as often as they are there."""
+        """A run's events, ordered by seq, duplicates included."""
         stretches = self._stretches(run_id)
         after: int | None = None
         while keys := self._next_keys(run_id, stretches, after):
@@ -138,19 +138,19 @@ class CsvReader:
                 return
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What there is of each run, ordered by id."""
+        """What the store has of each run, ordered by id."""
         of_lines = self._accounts_of_lines(progress)
         if self._ledger is None:
             return accounts(self.name, of_lines)
         return accounts(self.name, of_lines, accounts_of_runs(self._ledger.runs()))
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was received that is no event."""
+        """Received bytes that are not events."""
         for part in self._parts:
             yield from read_quarantined(part.path, part.quarantine_length)
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         if self._ledger is not None:
             self._ledger.close()
 
@@ -190,7 +190,7 @@ class CsvReader:
         return sorted(found)
 
     def _next_keys(self, run_id: str, stretches: list[_Stretch], after: int | None) -> list[int]:
-        """The smallest keys behind one: numbers of events, each with the place of its line."""
+        """The smallest keys after another one: numbers of events with the places of their lines."""
         found: list[int] = []
         before: int | None = None
         for low, high, number, first, end in stretches:
@@ -206,7 +206,7 @@ class CsvReader:
         return found
 
     def _keys(self, run_id: str, number: int, first: int, end: int) -> Iterator[int]:
-        """Of the run's lines between two places."""
+        """The run's lines between two places."""
         written = lines([(run_id, "")]).removesuffix(LINE_END)
         beginnings = (written, b'"%b",' % written.removesuffix(b","))  # as other programs may quote it
         file, start = self._files[number], self._starts[number]
@@ -214,7 +214,7 @@ class CsvReader:
         return file.decoded(found, lambda line, values: seq_of(values) << _PLACE_BITS | start + line.place)
 
     def _ranges(self, blocks: int) -> Iterator[tuple[int, int, int]]:
-        """Of which files these blocks are: number of the file, first place and end."""
+        """The files of these blocks: number of the file, first place and end."""
         for block in range(_BLOCKS):
             if blocks >> block & 1:
                 first = block * self._block_bytes

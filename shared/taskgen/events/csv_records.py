@@ -1,4 +1,4 @@
-"""Reads a CSV file of ours, one line for each record, with what one needs to find a line again."""
+"""Reads a CSV file with one record per line, and remembers where lines are."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from taskgen.events.decoding import decoded
 _T = TypeVar("_T")
 
 _MAX_LINE: Final = 4 * MAX_FRAME_BYTES
-"""Quotes that are escaped for JSON and doubled for CSV make one byte of a frame three."""
+"""A quote in a frame takes three bytes, being escaped for JSON and doubled for CSV."""
 _BUFFER_BYTES: Final = 65536
 
 
 class Line(NamedTuple):
-    """A record as it stands in the file."""
+    """A record and its place in the file."""
 
     place: int
     """Byte at which it begins."""
     number: int | None
-    """Counted from 1, as editors do; None where reading began in the middle."""
+    """Counted from 1; None if reading began in the middle."""
     data: bytes
 
 
 class CsvRecords:
-    """The records of a file without its header, as far as the file went when this was made."""
+    """The records of a file without its header, up to its length when this was created."""
 
     def __init__(self, path: Path, columns: Sequence[str], length: int | None = None) -> None:
-        """Look at the file's header.
+        """Check the header of the file.
 
         Args:
             path: the file; it may be growing.
@@ -57,7 +57,7 @@ class CsvRecords:
         csv.field_size_limit(_MAX_LINE)
 
     def read(self, decode: Callable[[Line, list[str]], _T]) -> Iterator[_T]:
-        """What the records mean, one by one; a torn last one is left out.
+        """Decode the records one by one, without an incomplete last one.
 
         Raises:
             StoreError: one means nothing; the error names its line.
@@ -65,11 +65,11 @@ class CsvRecords:
         return self.decoded(self.lines(), decode)
 
     def decoded(self, found: Iterator[Line], decode: Callable[[Line, list[str]], _T]) -> Iterator[_T]:
-        """What some of the file's lines mean; as `read` does otherwise."""
+        """Decode some of the lines, like `read`."""
         return decoded(found, lambda line: decode(line, self._values(line)), self._where)
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
-        """The lines that begin at `start` or behind it, and before `end`; a torn last one is left out."""
+        """The lines that begin from `start` to before `end`, without an incomplete last one."""
         end = self.length if end is None else min(end, self.length)
         number = 1 if start <= self._begin else None
         with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:

@@ -1,4 +1,4 @@
-"""Rows of a store as what they mean; a row that means nothing is a `StoreError` that names file and row."""
+"""Decodes rows of a store; an invalid row raises a `StoreError` that names file and row."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def decoded(
 
 
 def shown(value: object) -> str:
-    """A value of a damaged row: printable, and short however long it is."""
+    """A value of a damaged row, made printable and short."""
     return _SHOWN.repr(value)
 
 

@@ -1,4 +1,4 @@
-"""Where bytes that are no events are kept when no handler keeps them."""
+"""Keeps bytes that are not events if no handler does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUARANTINE_FILE: Final = Path("taskgen-quarantine.jsonl")
 
 
 class QuarantineFile(AbstractEventHandler):
-    """Appends to a file, one JSON object a line; it is made when there is something to keep.
+    """Appends to a file, one JSON object per line; creates it with the first one.
 
     Args:
         path: of the file.
@@ -25,7 +25,7 @@ class QuarantineFile(AbstractEventHandler):
         self._path = path
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        """Events are other handlers' business."""
+        """Ignore events: other handlers process them."""
         return True
 
     def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
@@ -42,6 +42,6 @@ class QuarantineFile(AbstractEventHandler):
 
 
 def keeps_quarantine(handlers: Iterable[AbstractEventHandler]) -> bool:
-    """Whether one of the handlers does something with what is no event."""
+    """Whether one of the handlers processes bytes that are not events."""
     nothing = AbstractEventHandler.__taskset_quarantine__
     return any(type(handler).__taskset_quarantine__ is not nothing for handler in handlers)

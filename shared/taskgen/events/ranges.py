@@ -1,4 +1,4 @@
-"""A set of numbers that mostly follow one another, kept as ranges: which events of a run are stored."""
+"""Sets of mostly consecutive numbers, kept as ranges, such as the stored events of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KEPT_SPANS: Final = 50
 
 
 class Ranges:
-    """Numbers, as sorted ranges that do not touch; iterating gives (first, end), `end` excluded.
+    """Numbers as sorted ranges that do not touch; iterates over (first, end), `end` excluded.
 
     Adding numbers in their order takes constant time, whatever their count.
     """
@@ -38,7 +38,7 @@ class Ranges:
         return self._ends[-1]
 
     def add_all(self, first: int, end: int) -> bool:
-        """Take the numbers from `first` up to `end`, if none of them is there; say whether it was so."""
+        """Add the numbers from `first` up to `end`, if none of them is present; returns whether it did."""
         at = bisect_right(self._firsts, first)
         if (at and first < self._ends[at - 1]) or (at < len(self._firsts) and self._firsts[at] < end):
             return False
@@ -56,7 +56,7 @@ class Ranges:
         return True
 
     def add(self, number: int) -> bool:
-        """Take a number; say whether it is new."""
+        """Add a number; returns whether it is new."""
         at = bisect_right(self._firsts, number)
         if at and number < self._ends[at - 1]:
             return False
@@ -76,18 +76,18 @@ class Ranges:
 
 
 class Spans:
-    """Numbers that only grow, all counted, the first ranges of them kept: in constant memory."""
+    """Counts increasing numbers and keeps their first ranges, in constant memory."""
 
     __slots__ = ("count", "kept")
 
     def __init__(self) -> None:
         self.count = 0
-        """How many numbers there are."""
+        """Count of the numbers."""
         self.kept: list[tuple[int, int]] = []
         """The first ranges, as (first, last)."""
 
     def add(self, first: int, last: int) -> None:
-        """Take the numbers from `first` to `last`, which are larger than all before."""
+        """Add the numbers from `first` to `last`, which are larger than all before."""
         self.count += last - first + 1
         if self.kept and first == self.kept[-1][1] + 1:
             self.kept[-1] = (self.kept[-1][0], last)

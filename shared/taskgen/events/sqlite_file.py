@@ -1,4 +1,4 @@
-"""A SQLite file that several processes write: opened with care, errors translated in one place."""
+"""A SQLite file that several processes write, and the translation of the driver's errors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _LATER: Final = frozenset(
         sqlite3.SQLITE_NOMEM,
     }
 )
-"""What may be over at the next try; an I/O error is also how a quota or a full network disk shows."""
+"""Errors that a retry may not meet again; an I/O error can be a quota or a full network disk."""
 _OF_THE_DATA: Final = (OverflowError, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
 _FAULTS: Final = (sqlite3.Error, OverflowError, UnicodeDecodeError)
-"""What the driver raises; the last one where not even its message is text."""
+"""What the driver raises; the last one if even its message is not text."""
 _MARKS: Final = (
     "SELECT (SELECT application_id FROM pragma_application_id), "
     "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
@@ -41,19 +41,19 @@ _PAUSE_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is: written into its header, so that no other database is taken for it."""
+    """The kind of a file, written into its header so that it is not mistaken for another database."""
 
     name: str
     application_id: int
     version: int
     schemas: tuple[str, ...]
-    """The `.sql` files that make it ..."""
+    """The `.sql` files with its schema ..."""
     package: str = "taskgen.events"
     """... and where they are."""
 
 
 class SqliteFile:
-    """One connection to a file of a kind; made if it is not there.
+    """A connection to a file of a kind, which is created if necessary.
 
     It may be used from another thread than the one that made it, by one at a time.
     """
@@ -86,7 +86,7 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Begin at once as a writer; commit at the end, or undo everything on an error."""
+        """Run a write transaction; roll back on an error."""
         with self._translated():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -98,7 +98,7 @@ class SqliteFile:
                 raise
 
     def check_writable(self) -> None:
-        """Write what is there already: whoever holds the file, or a full disk, shows.
+        """Write without changing anything, to find a lock or a full disk.
 
         Raises:
             StoreUnavailableError: it cannot be written now.
@@ -118,7 +118,7 @@ class SqliteFile:
     def read(
         self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str | int
     ) -> Iterator[_T]:
-        """What the rows of a query mean; `table` is where they are, in words.
+        """Decode the rows of a query; `table` names their place in errors.
 
         Raises:
             StoreError: a row means nothing; the error names it.
@@ -128,7 +128,7 @@ class SqliteFile:
         )
 
     def close(self) -> None:
-        """Close the connection; a second time does nothing."""
+        """Close the connection; safe to repeat."""
         self.connection.close()
 
     @contextmanager
@@ -158,7 +158,7 @@ class SqliteFile:
             self._make()
 
     def _is_made(self) -> bool:
-        """Whether it is what it should be, before anything is written; False where it is empty."""
+        """Check the kind of the file before anything is written; returns False if it is empty."""
         # One statement: another process may be making the tables at this moment.
         application_id, version, tables = self.connection.execute(_MARKS).fetchone()
         if not (application_id or version or tables):
@@ -175,7 +175,7 @@ class SqliteFile:
         return True
 
     def _use_wal(self) -> None:
-        """Readers then do not hold up writers. SQLite does not itself wait for others who switch, too."""
+        """Switch to WAL mode, in which readers do not block writers; retry while others switch, too."""
         deadline = time.monotonic() + self._busy_timeout_s
         while True:
             try:
@@ -199,7 +199,7 @@ class SqliteFile:
 
 
 def _reading(path: Path) -> str:
-    """How to open a file for reading: beside one that is being written, SQLite needs to write, too.
+    """How to open a file for reading: beside a writer, SQLite needs write access, too.
 
     Where that is impossible, and nobody has the file open, as the absence of its log tells, it is read as
     one that does not change.
@@ -209,7 +209,7 @@ def _reading(path: Path) -> str:
 
 
 def check_place(path: Path, *, must_exist: bool = False) -> None:
-    """Say plainly what is wrong with a path before a driver says it in its own words.
+    """Report what is wrong with a path before the driver does in its own words.
 
     Raises:
         StoreError: there can be no file.
@@ -230,12 +230,12 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
 
 
 def _key(row: tuple[Any, ...]) -> str:
-    """Names a row: the columns of the key come first in every query."""
+    """The name of a row: its key columns, which come first in every query."""
     return shown(row[:2])
 
 
 def _statements(script: str) -> Iterator[str]:
-    """One by one: `executescript` would commit the transaction that makes them one."""
+    """Split statements, because `executescript` would commit the transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
