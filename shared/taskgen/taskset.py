@@ -39,12 +39,13 @@ class TaskSet:
     `Task`.
     """
 
-    source: str = "task-set"
+    source: str
     """Where it was read from; the texts of errors begin with it."""
     run: Run | None
     """The run in progress; None if there is none."""
 
-    def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = ()) -> None:
+    def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = (), source: str = "task-set") -> None:
+        self.source = source
         self.run = None
         self._tasks: list[Task] = []
         self._by_id: dict[str, Task] = {}
@@ -108,9 +109,7 @@ class TaskSet:
         """
         try:
             for tasks in product(self._tasks):
-                variant = TaskSet(Task(parameters) for parameters in tasks)
-                variant.source = self.source
-                yield variant
+                yield TaskSet(map(Task, tasks), self.source)
         except TaskSetError:
             raise
         except Exception as error:  # a user's generator may raise anything
@@ -122,9 +121,7 @@ class TaskSet:
 
     def without_jobs(self) -> TaskSet:
         """Return a copy whose tasks have no jobs yet."""
-        fresh = TaskSet(Task(task) for task in self._tasks)
-        fresh.source = self.source
-        return fresh
+        return TaskSet(map(Task, self._tasks), self.source)
 
     def checked(self) -> TaskSet:
         """Return a copy in which every value is validated and of the right type.
@@ -136,8 +133,7 @@ class TaskSet:
         """
         if not self._tasks:
             raise TaskSetError(f"{self.source}: has no tasks; give at least one")
-        result = TaskSet()
-        result.source = self.source
+        result = TaskSet(source=self.source)
         for number, task in enumerate(self._tasks):
             where = f"{self.source}: task {number} (id {task.id})"
             result.append(Task({name: _checked(value, name, where) for name, value in task.items()}))

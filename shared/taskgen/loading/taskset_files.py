@@ -121,8 +121,7 @@ def _described(spec: str, description: Any) -> TaskSet:  # noqa: ANN401 - whatev
     tasks = _only_child(
         spec, _only_child(spec, description, "at its root", "taskset"), "in taskset", "periodictask"
     )
-    taskset = TaskSet()
-    taskset.source = spec
+    taskset = TaskSet(source=spec)
     is_xml = spec.lower().endswith(".xml")
     for number, parameters in enumerate(tasks if isinstance(tasks, list) else [tasks]):
         where = f"{spec}: task {number}"
@@ -183,16 +182,8 @@ def _of_python(spec: str) -> TaskSet:
     if isinstance(found, Task):
         return TaskSet([found])
     if isinstance(found, Iterable) and not isinstance(found, str | bytes | Mapping):
-        return _of_tasks(spec, found)
+        return TaskSet(called(spec, lambda: list(found), TaskSetError), spec)
     raise TaskSetError(f"{spec}: {_shown(found)} is neither a TaskSet nor an iterable of Tasks")
-
-
-def _of_tasks(spec: str, tasks: Iterable[Task]) -> TaskSet:
-    taskset = TaskSet()
-    taskset.source = spec
-    for task in called(spec, lambda: list(tasks), TaskSetError):
-        taskset.append(task)
-    return taskset
 
 
 def _shown(value: object) -> str:
