@@ -81,7 +81,7 @@ def _exchange(exchange: Exchange) -> dict[str, Any]:
 
 
 def _with_parking_queue(queue: Queue) -> list[dict[str, Any]]:
-    return [_queue(queue.parked, {"x-queue-type": "quorum"}), _queue(queue.name, queue.arguments)]
+    return [_queue(queue.dead_letters, {"x-queue-type": "quorum"}), _queue(queue.name, queue.arguments)]
 
 
 def _queue(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.dead_letters import park
+from taskgen.amqp.dead_letters import dead_letter
 from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import TASKSETS, declare, tasksets_queue
 from taskgen.boards.binaries import check_binaries
@@ -151,7 +151,7 @@ class TaskSetSource(AssignmentSource):
         try:
             self._take_over(delivery, channel)
         except MessageError as error:
-            await park(channel, TASKSETS, delivery, str(error))
+            await dead_letter(channel, TASKSETS, delivery, str(error))
             channel.acknowledge(delivery.tag)
         return True
 

@@ -73,8 +73,8 @@ def url(amqp_vhost_url: str) -> str:
     """A broker with hostile messages parked."""
     declare_queues(amqp_vhost_url, QUEUE)
     for headers in HEADERS:
-        put(amqp_vhost_url, QUEUE.parked, HOSTILE.encode(), headers=headers, message_id=HOSTILE)
-    put(amqp_vhost_url, QUEUE.parked, b"\xff\x1b[31m", message_id=b"\xff\x1b")
+        put(amqp_vhost_url, QUEUE.dead_letters, HOSTILE.encode(), headers=headers, message_id=HOSTILE)
+    put(amqp_vhost_url, QUEUE.dead_letters, b"\xff\x1b[31m", message_id=b"\xff\x1b")
     return amqp_vhost_url
 
 
@@ -100,12 +100,12 @@ def test_hostile_messages_are_listed_and_shown_as_they_were_sent(url: str, tmp_p
     first, last = SHOWN.split(r"\n")
     assert f"body         {first}\n             {last}\n" in shown
     assert shown.count("reason       unknown, by the broker\n") == 7
-    wait_until(lambda: queue_depth(url, QUEUE.parked) == COUNT, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == COUNT, 10, "all given back")
 
 
 def test_hostile_messages_are_put_back(url: str, tmp_path: Path) -> None:
     assert f"{COUNT} messages requeued" in run(url, tmp_path, "dead-letters", "redrive", QUEUE.name)
-    assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, COUNT)
+    assert (queue_depth(url, QUEUE.dead_letters), queue_depth(url, QUEUE.name)) == (0, COUNT)
 
 
 def test_hostile_messages_are_dropped(url: str, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_hostile_messages_are_dropped(url: str, tmp_path: Path) -> None:
     assert (
         run(url, tmp_path, "dead-letters", "drop", QUEUE.name, "--yes") == f"{COUNT - 1} messages deleted\n"
     )
-    assert queue_depth(url, QUEUE.parked) == 0
+    assert queue_depth(url, QUEUE.dead_letters) == 0
 
 
 def test_a_queue_of_a_hostile_name_is_declared_and_listed(
@@ -138,12 +138,12 @@ def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: 
     with Service("sqlite_sink", amqp_url=amqp_vhost_url, sqlite_path=tmp_path / "events.db") as sink:
         sink.wait_healthy()
         put(amqp_vhost_url, QUEUE.name, body)
-        wait_until(lambda: queue_depth(amqp_vhost_url, QUEUE.parked) == 1, 60, "the message parked")
+        wait_until(lambda: queue_depth(amqp_vhost_url, QUEUE.dead_letters) == 1, 60, "the message parked")
         (one,) = dead_letters_of(amqp_vhost_url, QUEUE.name)
         assert len(one.reason) <= REASON_CHARACTERS
         assert one.reason.isprintable()
         assert sink.stop() == 0
-        assert "parked in" in sink.log
+        assert "dead-lettered in" in sink.log
         assert_harmless(sink.log)
         assert len(sink.log) < 10_000
 

@@ -57,7 +57,7 @@ def a_broker_that_goes_and_comes_back(
         service.wait_healthy()
         load(url, _RUNS_A_TURN)
         wait_until_stored(2 * _RUNS_A_TURN, spec)
-        assert queue_depth(url, sink_queue(name).parked) == 0
+        assert queue_depth(url, sink_queue(name).dead_letters) == 0
         assert service.stop() == 0
 
 
@@ -84,7 +84,7 @@ class SinkUnderFire:
         return Service(f"{self.name}_sink", amqp_url=url, instance=f"replica-{number}", **place)
 
     def nothing_is_parked(self, url: str) -> bool:
-        return queue_depth(url, sink_queue(self.name).parked) == 0
+        return queue_depth(url, sink_queue(self.name).dead_letters) == 0
 
     def test_replicas_that_are_killed_again_and_again_store_everything_once(
         self, amqp_vhost_url: str, place: dict[str, object], spec: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.amqp import dead_letters as parking
+from taskgen.amqp import dead_letters as letters
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
 from tests.support.broker_client import dead_letters_of, declare_queues, publish_to_queue, queue_depth
@@ -36,7 +36,7 @@ async def _park(url: str, count: int) -> None:
         for number in range(count):
             delivery = await channel.get(QUEUE.name)
             assert delivery is not None
-            await parking.park(channel, QUEUE.name, delivery, f"reason {number}")
+            await letters.dead_letter(channel, QUEUE.name, delivery, f"reason {number}")
             channel.acknowledge(delivery.tag)
 
 
@@ -45,7 +45,7 @@ def test_parked_messages_are_counted_and_listed_with_their_reasons(url: str, tmp
     assert counts.returncode == 0
     (line,) = [line for line in counts.stdout.splitlines() if QUEUE.name in line]
     assert "3" in line
-    for name in (QUEUE.name, QUEUE.parked):
+    for name in (QUEUE.name, QUEUE.dead_letters):
         listed = run_taskgen("dead-letters", "list", name, "--amqp-url", url, cwd=tmp_path).stdout
         assert [f"reason {number}" in listed for number in range(4)] == [True, True, True, False]
 
@@ -71,7 +71,7 @@ def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Pa
         assert "two \\xff" in shown
         assert GOOD.decode() in shown
         assert f"routing key  {QUEUE.name}" in shown
-    wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == 3, 10, "all given back")
 
 
 def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking(
@@ -79,7 +79,7 @@ def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking
 ) -> None:
     done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"3 messages requeued into {QUEUE.name}\n")
-    assert queue_depth(url, QUEUE.parked) == 0
+    assert queue_depth(url, QUEUE.dead_letters) == 0
     assert asyncio.run(_all_of(url)) == [(b"waiting", {}), (b"one", {}), (b"two \xff", {}), (GOOD, {})]
 
 
@@ -89,17 +89,17 @@ def test_one_message_is_chosen_by_its_id_and_the_others_stay(url: str, tmp_path:
     shown = run_taskgen("dead-letters", "show", QUEUE.name, *options, cwd=tmp_path).stdout
     assert shown.count("reason ") - shown.count("x-taskgen-reason") == 2  # the field and its text
     run_taskgen("dead-letters", "redrive", QUEUE.name, *options, cwd=tmp_path)
-    wait_until(lambda: queue_depth(url, QUEUE.parked) == 2, 10, "the others given back")
+    wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == 2, 10, "the others given back")
     assert [one.delivery.body for one in dead_letters_of(url, QUEUE.name)] == [b"one", GOOD]
 
 
 def test_dropping_asks_first_and_deletes_for_good(url: str, tmp_path: Path) -> None:
     asked = run_taskgen("dead-letters", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asked.returncode != 0
-    assert queue_depth(url, QUEUE.parked) == 3
+    assert queue_depth(url, QUEUE.dead_letters) == 3
     done = run_taskgen("dead-letters", "drop", QUEUE.name, "--yes", "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "3 messages deleted\n")
-    assert (queue_depth(url, QUEUE.parked), queue_depth(url, QUEUE.name)) == (0, 1)
+    assert (queue_depth(url, QUEUE.dead_letters), queue_depth(url, QUEUE.name)) == (0, 1)
 
 
 def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path) -> None:
@@ -111,20 +111,20 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
     done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert f"the queue {QUEUE.name} does not exist" in done.stderr
-    wait_until(lambda: queue_depth(url, QUEUE.parked) == 3, 10, "all given back")
+    wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == 3, 10, "all given back")
 
 
 def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, tmp_path: Path) -> None:
     async def declare_bare() -> None:
         async with connection(amqp_vhost_url, "test") as link:
-            await (await link.channel()).declare_queue(QUEUE.parked, {"x-queue-type": "quorum"})
+            await (await link.channel()).declare_queue(QUEUE.dead_letters, {"x-queue-type": "quorum"})
 
     asyncio.run(declare_bare())
-    publish_to_queue(amqp_vhost_url, QUEUE.parked, [b"one"])
+    publish_to_queue(amqp_vhost_url, QUEUE.dead_letters, [b"one"])
     done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", amqp_vhost_url, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "`taskgen setup`" in done.stderr
-    assert queue_depth(amqp_vhost_url, QUEUE.parked) == 1
+    assert queue_depth(amqp_vhost_url, QUEUE.dead_letters) == 1
 
 
 def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
 
     def is_parked() -> bool:
         asyncio.run(take_and_die())
-        return queue_depth(url, QUEUE.parked) == 1
+        return queue_depth(url, QUEUE.dead_letters) == 1
 
     wait_until(is_parked, 60, "the message parked")
     (one,) = dead_letters_of(url, QUEUE.name)

@@ -52,7 +52,7 @@ def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothin
 ) -> None:
     done = run_taskgen("setup", *lab.options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    names = {name for queue in all_queues() for name in (queue.name, queue.parked)}
+    names = {name for queue in all_queues() for name in (queue.name, queue.dead_letters)}
     assert lab.queues().keys() == names
     there = lab.policies()
     assert {one["name"]: one for one in policies()} == {

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.topology import dlx, inbox, parking
+from taskgen.amqp.topology import dead_letter_queue, dlx, inbox
 from taskgen.errors import BrokerUnavailableError, TopologyError, UnroutableError
 from taskgen.run import new_id
 from taskgen.untrusted_text import brief
@@ -50,7 +50,7 @@ class DeadLetter:
         return deaths[0] if deaths and isinstance(deaths[0], dict) else {}
 
 
-def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> asyncio.Future[None]:
+def dead_letter(channel: Channel, queue: str, delivery: Delivery, reason: str) -> asyncio.Future[None]:
     """Publish a message to the dead-letter queue of its queue; done when the broker has confirmed it.
 
     Args:
@@ -62,7 +62,7 @@ def park(channel: Channel, queue: str, delivery: Delivery, reason: str) -> async
     headers = {REASON: brief(reason), QUEUE: queue, ROUTING_KEY: delivery.routing_key}
     name = delivery.message_id or new_id()
     headers = _own_headers(delivery) | headers
-    return channel.publish(dlx(queue), parking(queue), delivery.body, name, headers=headers)
+    return channel.publish(dlx(queue), dead_letter_queue(queue), delivery.body, name, headers=headers)
 
 
 async def dead_letters(link: Connection, queue: str) -> list[DeadLetter]:
@@ -83,16 +83,16 @@ async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter],
 
     Args:
         link: a connection.
-        queue: whose parking queue.
+        queue: whose dead letters.
         is_meant: which messages; the others stay.
 
     Raises:
-        TopologyError: there is no such parking queue, or no exchange that leads into its queue.
+        TopologyError: the queue of dead letters does not exist, or no exchange that leads into its queue.
         UnroutableError: there is no such queue any more; nothing is lost.
         BrokerUnavailableError: the queue is full, or the connection broke; what was not put back stays.
     """
     channel = await link.channel()
-    await channel.queue_state(parking(queue))
+    await channel.queue_state(dead_letter_queue(queue))
     out = await _leading_into(link, queue)
     count = 0
     try:
@@ -130,7 +130,7 @@ async def drop(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bo
     """Delete dead letters permanently; returns how many.
 
     Raises:
-        TopologyError: there is no such parking queue.
+        TopologyError: the queue of dead letters does not exist.
     """
     channel = await link.channel()
     count = 0
@@ -146,9 +146,9 @@ async def drop(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bo
 
 async def _taken(channel: Channel, queue: str) -> AsyncIterator[DeadLetter]:
     """The dead letters that are there now, each once; later ones are left alone."""
-    state = await channel.queue_state(parking(queue))
+    state = await channel.queue_state(dead_letter_queue(queue))
     for _ in range(state.messages):
-        delivery = await channel.get(parking(queue))
+        delivery = await channel.get(dead_letter_queue(queue))
         if delivery is None:
             return
         yield DeadLetter(delivery)

@@ -34,7 +34,7 @@ def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
     """Dead-letter messages that kill their consumer repeatedly, at least once."""
     if queue.is_of_handler:
         return _for_handlers()
-    definition = _parking(dlx(queue.name)) | {"dead-letter-routing-key": queue.parked}
+    definition = _dead_lettering(dlx(queue.name)) | {"dead-letter-routing-key": queue.dead_letters}
     if queue.name == TASKSETS:
         definition["max-length"] = most_tasksets
     return _policy(queue.name, f"^{_escaped(queue.name)}$", 1, definition)
@@ -42,7 +42,7 @@ def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
 
 def _for_handlers() -> Policy:
     """One policy for the queues of all handlers, so that declaring one needs no right to set policies."""
-    return _policy("taskgen.handler", r"^taskgen\.handler\.(?!.*\.parked$)", 1, _parking(HANDLERS_DLX))
+    return _policy("taskgen.handler", r"^taskgen\.handler\.(?!.*\.parked$)", 1, _dead_lettering(HANDLERS_DLX))
 
 
 def for_all_others() -> Policy:
@@ -53,7 +53,7 @@ def for_all_others() -> Policy:
     return _policy("taskgen", "^taskgen\\.", 0, {"delivery-limit": _NO_PRACTICAL_LIMIT})
 
 
-def _parking(exchange: str) -> dict[str, Any]:
+def _dead_lettering(exchange: str) -> dict[str, Any]:
     return {
         "delivery-limit": _DELIVERY_LIMIT,
         "dead-letter-exchange": exchange,

@@ -65,9 +65,9 @@ class Queue:
     """Whether its consumer declares it, because its name is not known in advance."""
 
     @property
-    def parked(self) -> str:
+    def dead_letters(self) -> str:
         """Name of its dead-letter queue."""
-        return parking(self.name)
+        return dead_letter_queue(self.name)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -85,12 +85,12 @@ class Queue:
         return (
             *(Binding(EVENTS, self.name, key) for key in self.keys),
             Binding(inbox(self.name), self.name, self.name),
-            Binding(dlx(self.name), self.parked, self.parked),
+            Binding(dlx(self.name), self.dead_letters, self.dead_letters),
             *([_dead_letters_of_handler(self)] if self.is_of_handler else []),
         )
 
 
-def parking(queue: str) -> str:
+def dead_letter_queue(queue: str) -> str:
     """Name of a queue's dead-letter queue."""
     return f"{queue}.parked"
 
@@ -196,7 +196,7 @@ class _Declaring:
 
     async def _find(self, queue: Queue, refused: CredentialsError) -> None:
         """Check that a queue exists; its bindings are the business of those who may declare it."""
-        for name in (queue.name, queue.parked):
+        for name in (queue.name, queue.dead_letters):
             try:
                 await (await self.channel()).queue_state(name)
             except TopologyError:
@@ -217,7 +217,7 @@ async def declare_queue(channel: Channel, queue: Queue) -> None:
         TopologyError: one exists with other arguments.
     """
     try:
-        await channel.declare_queue(queue.parked, _QUORUM)
+        await channel.declare_queue(queue.dead_letters, _QUORUM)
         await channel.declare_queue(queue.name, queue.arguments)
     except TopologyError as error:
         raise TopologyError(
@@ -233,4 +233,4 @@ async def bind(channel: Channel, queue: Queue) -> None:
 
 def _dead_letters_of_handler(queue: Queue) -> Binding:
     arguments = {"x-match": "all-with-x", "x-first-death-queue": queue.name}
-    return Binding(HANDLERS_DLX, queue.parked, "", arguments)
+    return Binding(HANDLERS_DLX, queue.dead_letters, "", arguments)

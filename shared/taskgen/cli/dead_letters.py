@@ -110,7 +110,7 @@ def _list_queues(amqp_url: str | None, management_url: str | None) -> None:
     if management is not None:
         names = [name for name in management.queues() if name.endswith(_SUFFIX)]
     else:
-        names = [queue.parked for queue in all_queues()]
+        names = [queue.dead_letters for queue in all_queues()]
         typer.echo(
             "no management API answers, so queues of handlers and other sinks are not listed", err=True
         )

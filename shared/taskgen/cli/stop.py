@@ -37,7 +37,7 @@ def stop(
     stopped = ask_broker(
         amqp_url, "stop", lambda link: stop_all(link) if name is None else stop_one(link, name)
     )
-    runs, waiting = len(stopped.told), stopped.called_off
+    runs, waiting = len(stopped.notified), stopped.cancelled
     result_console().print(
         f"{counted(runs, 'run')} stopping, {counted(waiting, 'waiting task-set')} cancelled"
     )

@@ -60,14 +60,14 @@ def _progress(console: Console) -> Iterator[Say]:
     """One line that changes on a terminal, elsewhere a line now and then."""
     if console.is_terminal:
         with console.status("") as status:
-            yield lambda told: status.update(printable(told))
+            yield lambda text: status.update(printable(text))
         return
     due = time.monotonic() + _PLAIN_EVERY_S
 
-    def say(told: str) -> None:
+    def say(text: str) -> None:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _PLAIN_EVERY_S
-            console.print(told, soft_wrap=True)
+            console.print(text, soft_wrap=True)
 
     yield say

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from taskgen.amqp.channel import Channel, QueueState
 from taskgen.amqp.connection import Connection
 from taskgen.amqp.management import Management, QueueCounts, find_management
-from taskgen.amqp.topology import TASKSETS, all_queues, handler_queue, parking, sink_queue
+from taskgen.amqp.topology import TASKSETS, all_queues, dead_letter_queue, handler_queue, sink_queue
 from taskgen.client.status_listener import StatusListener
 from taskgen.errors import BrokerError, BrokerUnavailableError, TopologyError
 from taskgen.messages.codec import BoardReport, CampaignReport
@@ -142,11 +142,11 @@ class QueueCounting:
     async def _lines(self, connection: Connection, counts: Mapping[str, QueueCounts]) -> list[QueueLine]:
         asking = _Asking(connection)
         lines = []
-        others = sorted(name for name in self._others if not name.endswith(parking("")))
+        others = sorted(name for name in self._others if not name.endswith(dead_letter_queue("")))
         for name in dict.fromkeys((*(queue.name for queue in all_queues()), *others)):
-            state, parked = await asking.state(name), await asking.state(parking(name))
+            state, letters = await asking.state(name), await asking.state(dead_letter_queue(name))
             if state is not None:
-                lines.append(_line(state, parked, *counts.get(name, (None, None))))
+                lines.append(_line(state, letters, *counts.get(name, (None, None))))
         return lines
 
 

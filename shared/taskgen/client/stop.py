@@ -29,9 +29,9 @@ _MAX_ROUNDS: Final = 5
 class Stopped:
     """The effect of a stop."""
 
-    told: set[str] = field(default_factory=set)
+    notified: set[str] = field(default_factory=set)
     """Runs whose distributor was notified."""
-    called_off: int = 0
+    cancelled: int = 0
     """Task-sets that were cancelled while they waited for a board."""
     away: set[str] = field(default_factory=set)
     """Boards with a run whose distributor could not be notified."""
@@ -52,8 +52,8 @@ async def stop_one(connection: Connection, part: str) -> Stopped:
     stopped = Stopped()
     async with StatusListener().over(connection) as listener:
         # Waiting task-sets first, or a board that becomes free would take one.
-        stopped.called_off = await cancel_tasksets(connection, is_meant)
-        if not stopped.called_off:
+        stopped.cancelled = await cancel_tasksets(connection, is_meant)
+        if not stopped.cancelled:
             await listener.heard_of(part)
         for _, board in listener.boards.values():
             kinds.update({board.run_id: "run", board.taskset_id: "task-set", board.campaign_id: "campaign"})
@@ -65,7 +65,7 @@ async def stop_one(connection: Connection, part: str) -> Stopped:
             await _stop_many(connection, listener, lambda one: one.campaign_id == name, stopped)
             return stopped
         if name != part:
-            stopped.called_off = await cancel_tasksets(connection, lambda waiting: waiting.taskset_id == name)
+            stopped.cancelled = await cancel_tasksets(connection, lambda waiting: waiting.taskset_id == name)
         await stop_runs(connection, listener, lambda board: name in {board.run_id, board.taskset_id}, stopped)
     return stopped
 
@@ -86,11 +86,11 @@ async def _stop_many(
 ) -> None:
     """Cancel waiting task-sets and stop runs until none is found."""
     for _ in range(_MAX_ROUNDS):
-        before = len(stopped.told), stopped.called_off
-        stopped.called_off += await cancel_tasksets(connection, is_meant)
+        before = len(stopped.notified), stopped.cancelled
+        stopped.cancelled += await cancel_tasksets(connection, is_meant)
         await listener.heard_all()  # by then the statuses include task-sets fetched just before
         await stop_runs(connection, listener, is_meant, stopped)
-        if (len(stopped.told), stopped.called_off) == before:
+        if (len(stopped.notified), stopped.cancelled) == before:
             break
 
 
@@ -158,7 +158,7 @@ async def stop_runs(
         decision = DecisionMessage(run_id=board.run_id, outcome=Outcome.STOPPED_BY_USER, reason=_REASON)
         try:
             await channel.publish(COMMANDS, board.name, decision.body(), decision.message_id)
-            stopped.told.add(board.run_id)
+            stopped.notified.add(board.run_id)
         except UnroutableError:
             stopped.away.add(board.name)
     await channel.close()

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 from taskgen.amqp import topology
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.amqp.connection import Connection, connection
-from taskgen.amqp.dead_letters import park
+from taskgen.amqp.dead_letters import dead_letter
 from taskgen.amqp.management import add_limits
 from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import declare
@@ -257,10 +257,13 @@ class Consumer:
     async def _dead_letter(self, batch: Batch) -> None:
         for delivery, reason in batch.rejected:
             log.warning(
-                "parked in %s: a message of key %r: %s", self._queue.parked, delivery.routing_key, reason
+                "dead-lettered in %s: a message with key %r: %s",
+                self._queue.dead_letters,
+                delivery.routing_key,
+                reason,
             )
         try:
-            await asyncio.gather(*(park(self.out, self._queue.name, *one) for one in batch.rejected))
+            await asyncio.gather(*(dead_letter(self.out, self._queue.name, *one) for one in batch.rejected))
         except UnroutableError as error:  # somebody deleted the queue of dead letters: it is declared again
             raise BrokerUnavailableError(str(error)) from error
 
@@ -310,7 +313,7 @@ def _count(metrics: Metrics, batch: Batch) -> None:
     metrics.batch.observe(len(batch.deliveries))
     metrics.bytes.inc(sum(len(delivery.body) for delivery in batch.deliveries))
     metrics.redeliveries.inc(sum(delivery.is_redelivered for delivery in batch.deliveries))
-    metrics.parked.inc(len(batch.rejected))
+    metrics.dead_letters.inc(len(batch.rejected))
     for message in batch.taken:
         if isinstance(message, EventsMessage):
             metrics.frames.inc(len(message.events.frames))

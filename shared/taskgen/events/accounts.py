@@ -114,7 +114,7 @@ class Account:
     """Parameters of the run's tasks by id; empty if the store keeps none."""
     unsolicited: Spans = field(default_factory=Spans)
     """Numbers of events of tasks that the run does not have."""
-    told: tuple[Run, ...] = ()
+    in_lines: tuple[Run, ...] = ()
     """The run according to the lines of a CSV file: one, or two that contradict each other."""
 
 
@@ -155,9 +155,9 @@ def accounts_of_tasks(tasks: Iterator[tuple[str, dict[str, Any]]]) -> Fields:
         yield run_id, {"tasks": {task["id"]: task for _, task in of_run}}
 
 
-def accounts_of_strays(unsolicited: Iterator[tuple[str, int]]) -> Fields:
+def accounts_without_task(events: Iterator[tuple[str, int]]) -> Fields:
     """From the keys of events without a task, in order."""
-    for run_id, keys in groupby(unsolicited, key=itemgetter(0)):
+    for run_id, keys in groupby(events, key=itemgetter(0)):
         spans = Spans()
         for _, seq in keys:
             spans.add(seq, seq)

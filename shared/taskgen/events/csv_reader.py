@@ -57,7 +57,7 @@ class _Lines:
     """What is known of the lines of a run."""
 
     events: Holding = field(default_factory=Holding)
-    told: list[list[str]] = field(default_factory=list)
+    in_lines: list[list[str]] = field(default_factory=list)
     """The run according to its first line, and to the first line that differs."""
     blocks: int = 0
     """A bit for each block in which a line begins."""
@@ -66,12 +66,12 @@ class _Lines:
         self.events.add(row_of(values))
         self.blocks |= 1 << block
         of_run = values[_OF_RUN]
-        if not self.told or (of_run != self.told[0] and len(self.told) == 1):
+        if not self.in_lines or (of_run != self.in_lines[0] and len(self.in_lines) == 1):
             run_of(values)  # raises now, where the line is known
-            self.told.append(of_run)
+            self.in_lines.append(of_run)
 
     def runs(self, run_id: str) -> tuple[Run, ...]:
-        return tuple(run_of([run_id, "", *told]) for told in self.told)
+        return tuple(run_of([run_id, "", *line]) for line in self.in_lines)
 
 
 class _Stretch(NamedTuple):
@@ -163,9 +163,9 @@ class CsvReader:
             self._blocks[run_id] = found.blocks
             if len(self._blocks) > _KNOWN_RUNS:
                 del self._blocks[next(iter(self._blocks))]
-            fields: dict[str, Any] = {"events": found.events, "told": found.runs(run_id)}
+            fields: dict[str, Any] = {"events": found.events, "in_lines": found.runs(run_id)}
             if self._ledger is None:
-                fields["run"] = fields["told"][0]
+                fields["run"] = fields["in_lines"][0]
             yield run_id, fields
 
     def _collect(self, number: int, of: Callable[[str], _Lines | None], progress: Progress) -> None:

@@ -17,8 +17,8 @@ from taskgen.events.accounts import (
     Progress,
     accounts,
     accounts_of_runs,
-    accounts_of_strays,
     accounts_of_tasks,
+    accounts_without_task,
     counted,
     in_order_of_runs,
 )
@@ -35,11 +35,12 @@ from taskgen.events.tables import (
     SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
-    SELECT_STRAYS,
     SELECT_TASKS,
+    SELECT_WITHOUT_TASK,
     JobRow,
     end_values,
     ended_runs,
+    event_key_from,
     job_from,
     known_runs,
     quarantine_values,
@@ -47,7 +48,6 @@ from taskgen.events.tables import (
     run_from,
     run_values,
     schema,
-    stray_from,
     task_of_run,
     task_values,
 )
@@ -249,13 +249,14 @@ class PostgresReader:
                         holding.add(event)
 
         tasks = self._read("tasks", task_of_run, f'{SELECT_TASKS} ORDER BY run_id COLLATE "C", task_id')
-        unsolicited = self._read("events", stray_from, f'{SELECT_STRAYS} ORDER BY run_id COLLATE "C", seq')
+        in_order = f'{SELECT_WITHOUT_TASK} ORDER BY run_id COLLATE "C", seq'
+        without_task = self._read("events", event_key_from, in_order)
         return accounts(
             self.name,
             accounts_of_runs(self.runs()),
             ((run_id, {"events": holding}) for run_id, holding in in_order_of_runs(scan, Holding)),
             accounts_of_tasks(tasks),
-            accounts_of_strays(unsolicited),
+            accounts_without_task(without_task),
         )
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class StoreReader(Protocol):
         """What the store has of each run that it has anything of, ordered by id; reads everything once.
 
         Args:
-            progress: is told how many more events were read.
+            progress: is called with the number of further events read.
         """
 
     def quarantined(self) -> Iterator[Quarantined]:

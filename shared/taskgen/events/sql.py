@@ -15,8 +15,8 @@ from taskgen.events.accounts import (
     Progress,
     accounts,
     accounts_of_runs,
-    accounts_of_strays,
     accounts_of_tasks,
+    accounts_without_task,
     counted,
     holding_of,
 )
@@ -32,20 +32,20 @@ from taskgen.events.tables import (
     SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
-    SELECT_STRAYS,
     SELECT_TASKS,
+    SELECT_WITHOUT_TASK,
     SQLITE_MAX,
     JobRow,
     end_values,
     ended_runs,
     event_from,
+    event_key_from,
     job_from,
     known_runs,
     quarantine_values,
     quarantined_from,
     run_from,
     run_values,
-    stray_from,
     task_of_run,
     task_values,
 )
@@ -154,8 +154,8 @@ class SqliteReader:
             accounts_of_runs(self.runs()),
             ((run_id, {"events": holding_of(rows)}) for run_id, rows in groupby(events, itemgetter(0))),
             accounts_of_tasks(self._tasks("ORDER BY run_id, task_id")),
-            accounts_of_strays(
-                self._file.read("events", stray_from, f"{SELECT_STRAYS} ORDER BY run_id, seq")
+            accounts_without_task(
+                self._file.read("events", event_key_from, f"{SELECT_WITHOUT_TASK} ORDER BY run_id, seq")
             ),
         )
 

@@ -65,7 +65,7 @@ SELECT_JOBS: Final = (
 )
 SELECT_QUARANTINED: Final = f"SELECT {_QUARANTINE} FROM quarantine ORDER BY received_at, digest"
 _OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
-SELECT_STRAYS: Final = (
+SELECT_WITHOUT_TASK: Final = (
     f"SELECT run_id, seq FROM events WHERE type IN ({_OF_A_TASK}) AND NOT EXISTS "
     "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
     "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id)"
@@ -194,7 +194,7 @@ def task_of_run(row: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
     return text("run_id", run_id), task_from(tuple(task))
 
 
-def stray_from(row: tuple[Any, ...]) -> tuple[str, int]:
+def event_key_from(row: tuple[Any, ...]) -> tuple[str, int]:
     """The key of an event."""
     run_id, seq = row
     return text("run_id", run_id), number("seq", seq)

@@ -35,7 +35,7 @@ def verify(stores: Sequence[str], say: Say = lambda _: None) -> Report:
     Args:
         stores: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; see `open_store`. Every store is read as it
             is at one moment, so one that is still being filled is behind the others.
-        say: is told now and then how far it is.
+        say: is called with a description of the progress.
 
     Raises:
         StoreError: a store cannot be opened or read.
@@ -90,18 +90,18 @@ def _check_run(
     for number, reader in enumerate(readers):
         if number not in accounts and (reader.knows_ends or expected != 0):
             report.add([Finding(here[0][1].run_id, reader.name, Problem.NO_RUN)])
-    told = ended or _told(account for _, account in here)
+    reference = ended or _reference(account for _, account in here)
     for reader, account in here:
         report.events[reader.name] += account.events.count
-        report.add(_check_told(reader, account, told, is_known=ended is not None))
+        report.add(_compare_run(reader, account, reference, is_known=ended is not None))
     report.add(_check_tasks([one for one in here if one[0].keeps_tasks]))
     report.add(_check_events(here, expected, say))
 
 
-def _told(accounts: Iterable[Account]) -> Run | None:
+def _reference(accounts: Iterable[Account]) -> Run | None:
     """The run according to the first store that has a row of it."""
     return next(
-        (run for account in accounts for run in (account.run, *account.told) if run is not None), None
+        (run for account in accounts for run in (account.run, *account.in_lines) if run is not None), None
     )
 
 
@@ -112,8 +112,8 @@ def _without_run(reader: StoreReader, account: Account) -> Finding:
     return Finding(account.run_id, reader.name, Problem.NO_RUN, detail=f"but {' and '.join(left)}")
 
 
-def _check_told(
-    reader: StoreReader, account: Account, told: Run | None, *, is_known: bool
+def _compare_run(
+    reader: StoreReader, account: Account, reference: Run | None, *, is_known: bool
 ) -> Iterator[Finding]:
     """Compare a store's row of a run with that of the first store."""
     run = account.run
@@ -123,12 +123,12 @@ def _check_told(
     elif reader.knows_ends and run.outcome is None:
         yield Finding(account.run_id, reader.name, Problem.NO_END)
     has_end = reader.knows_ends and run is not None and run.outcome is not None
-    for said in (run, *(line for line in account.told if line is not run)):
+    for said in (run, *(line for line in account.in_lines if line is not run)):
         names = _FIXED + _END if has_end and said is run else _FIXED
         others = [
-            f"{name} {getattr(said, name)!s} instead of {getattr(told, name)!s}"
+            f"{name} {getattr(said, name)!s} instead of {getattr(reference, name)!s}"
             for name in names
-            if said is not None and getattr(said, name) != getattr(told, name)
+            if said is not None and getattr(said, name) != getattr(reference, name)
         ]
         if others:
             whose = "" if said is run else "its lines have "
@@ -137,12 +137,12 @@ def _check_told(
 
 def _check_tasks(kept: Sequence[tuple[StoreReader, Account]]) -> Iterator[Finding]:
     """Compare the parameters of the run's tasks, and check that its events belong to these tasks."""
-    told = next((account.tasks for _, account in kept if account.tasks), {})
+    reference = next((account.tasks for _, account in kept if account.tasks), {})
     for reader, account in kept:
         # A store that was added after the first event has no tasks either: reported as missing events.
-        if not account.tasks and account.run and (told or account.events.has_first):
+        if not account.tasks and account.run and (reference or account.events.has_first):
             yield Finding(account.run_id, reader.name, Problem.NO_TASKS)
-        elif account.tasks and (others := _other_tasks(told, account.tasks)):
+        elif account.tasks and (others := _other_tasks(reference, account.tasks)):
             more = ", ..." if len(others) > _SHOWN_TASKS else ""
             detail = ", ".join(others[:_SHOWN_TASKS]) + more
             yield Finding(account.run_id, reader.name, Problem.OTHER_TASKS, detail=detail)
@@ -150,23 +150,23 @@ def _check_tasks(kept: Sequence[tuple[StoreReader, Account]]) -> Iterator[Findin
             yield Finding.of_events(account.run_id, reader.name, Problem.STRAY, account.unsolicited)
 
 
-def _other_tasks(told: dict[int, dict[str, Any]], tasks: dict[int, dict[str, Any]]) -> list[str]:
+def _other_tasks(reference: dict[int, dict[str, Any]], tasks: dict[int, dict[str, Any]]) -> list[str]:
     others = []
-    for task_id in sorted(told.keys() | tasks.keys()):
+    for task_id in sorted(reference.keys() | tasks.keys()):
         if task_id not in tasks:
             others.append(f"no task {task_id}")
-        elif task_id not in told:
+        elif task_id not in reference:
             others.append(f"task {task_id}, which is not in the other stores")
         else:
             others += [
-                f"task {task_id}: {name} {shown(value)} instead of {shown(told[task_id][name])}"
+                f"task {task_id}: {name} {shown(value)} instead of {shown(reference[task_id][name])}"
                 for name, value in tasks[task_id].items()
-                if repr(value) != repr(told[task_id][name])  # NaN is not equal to itself
+                if repr(value) != repr(reference[task_id][name])  # NaN is not equal to itself
             ]
     return others
 
 
-class _Tally:
+class _Counted:
     """The events of a run in a store, one by one."""
 
     def __init__(self, expected: int | None) -> None:
@@ -212,7 +212,7 @@ def _check_events(
 
 
 def _compare_events(run_id: str, readers: Sequence[StoreReader], expected: int | None) -> Iterator[Finding]:
-    tallies = [_Tally(expected) for _ in readers]
+    counts = [_Counted(expected) for _ in readers]
     others = Spans()
     streams = [_rows(number, reader, run_id) for number, reader in enumerate(readers)]
     for seq, entries in groupby(heapq.merge(*streams, key=lambda e: e[1].seq), key=lambda e: e[1].seq):
@@ -223,11 +223,11 @@ def _compare_events(run_id: str, readers: Sequence[StoreReader], expected: int |
             if len(rows) < _ENOUGH_TO_DIFFER:
                 rows.add(row)
         for number, count in times.items():
-            tallies[number].take(seq, count)
+            counts[number].take(seq, count)
         if len(rows) == _ENOUGH_TO_DIFFER:
             others.add(seq, seq)
-    for reader, tally in zip(readers, tallies, strict=True):
-        yield from tally.findings(run_id, reader.name)
+    for reader, counted in zip(readers, counts, strict=True):
+        yield from counted.findings(run_id, reader.name)
     if others.count:
         names = " and ".join(reader.name for reader in readers)
         yield Finding.of_events(run_id, names, Problem.OTHER_EVENTS, others)

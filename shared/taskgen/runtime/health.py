@@ -40,7 +40,7 @@ class Metrics:
             "taskgen_batch_messages", "Messages in a commit.", buckets=_BATCH_BUCKETS, registry=one
         )
         self.redeliveries = Counter("taskgen_redeliveries", "Redelivered messages.", registry=one)
-        self.parked = Counter(
+        self.dead_letters = Counter(
             "taskgen_parked", "Messages that could not be processed and were dead-lettered.", registry=one
         )
         self.store_retries = Counter("taskgen_store_retries", "Retried commits.", registry=one)
