@@ -46,9 +46,9 @@ class Result:
 
     def row(self) -> tuple[str, ...]:
         """As a table's row."""
-        spread = f"{min(self.values):.2g} to {max(self.values):.2g}"
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
         aim = f"{'≥' if self.is_ratio else '≤'} {self.aim:g}"
-        return self.part, self.limit, f"{self.median:.2g} {self.unit}".strip(), spread, aim
+        return self.part, self.limit, f"{self.median:.3g} {self.unit}".strip(), spread, aim
 
 
 class Results:
@@ -110,7 +110,7 @@ class Results:
             axes.text(
                 min(one.reached, 4.0) + 0.03,
                 place,
-                f"{one.median:.2g} {one.unit}".strip(),
+                f"{one.median:.3g} {one.unit}".strip(),
                 va="center",
                 fontsize=8,
             )
