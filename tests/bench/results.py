@@ -99,6 +99,7 @@ class Results:
 
         mpl.use("svg")
         mpl.rcParams["svg.hashsalt"] = "taskgen"
+        mpl.rcParams["svg.fonttype"] = "none"  # text in a font of the reader's
         from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
 
         results = list(self._results.values())[::-1]
