@@ -30,8 +30,6 @@ class Result:
     aim: float
     is_ratio: bool = True
     """A ratio has to reach the aim, an amount must not exceed it."""
-    is_judged: bool = True
-    """Whether a smoke test may fail because of it; docs/performance.md says why others miss their aim."""
     values: list[float] = field(default_factory=list)
 
     @property
@@ -66,20 +64,19 @@ class Results:
         *,
         unit: str = "",
         is_ratio: bool = True,
-        is_judged: bool = True,
     ) -> None:
         """Add a round's value."""
-        result = self._results.setdefault(part, Result(part, limit, unit, aim, is_ratio, is_judged))
+        result = self._results.setdefault(part, Result(part, limit, unit, aim, is_ratio))
         result.values.append(value)
         what = f"aim at {'least' if is_ratio else 'most'} {aim:g}"
         print(f"  {part}: {value:.3g} {unit} ({what})".replace("  (", " ("), flush=True)
 
     def under_half(self) -> list[str]:
-        """The parts that reach less than half of their aim."""
+        """The ratios that reach less than half of their aim; amounts depend on the machine."""
         return [
             f"{one.part}: {one.median:.3g}, aim {one.aim:g}"
             for one in self._results.values()
-            if one.is_judged and one.reached < _ENOUGH
+            if one.is_ratio and one.reached < _ENOUGH
         ]
 
     def write(self) -> None:
