@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +80,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignFacts:
+    """What is known of a campaign when it begins; empty where it could not be found out."""
+
+    campaign_id: str = field(default_factory=new_id)
+    """UUIDv7 of the campaign."""
+    name: str = ""
+    """Given by its user."""
+    note: str = ""
+    """Given by its user."""
+    user_name: str = ""
+    """Account that began it ..."""
+    host: str = ""
+    """... and the machine."""
+    taskgen_version: str = ""
+    python_version: str = ""
+    git_commit: str = ""
+    """Of the working directory, with `-dirty` behind it if something is not committed."""
+    command: str = ""
+    """The command line."""
+    started_at: str = field(default_factory=now)
+    """Host's time, UTC, ISO 8601."""
+
+
 @dataclass(slots=True)
 class Run:
     """The run that a handler is called for: `taskset.run`.
@@ -99,6 +124,14 @@ class Run:
     """Number of the variant in `TaskSet.variants()`, from 0."""
     started_at: str = field(default_factory=now)
     """Host's time, UTC, ISO 8601."""
+    source: str = ""
+    """File or module that the task-set comes from."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters that vary, with the values of this variant, such as `{"task1.priority": 5}`."""
+    campaign: CampaignFacts | None = None
+    """The campaign that it belongs to; None if nobody said."""
+    binaries: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 (hexadecimal) of the binaries that the distributor has for it, by name."""
     origin: Any = None
     """Whatever the `AssignmentSource` has attached to the task-set; None in one process."""
 
@@ -115,3 +148,17 @@ class Run:
     """One sentence, if the outcome alone does not explain it."""
     events: int = 0
     """Total number of events of the run, once it has ended."""
+    results: dict[str, Any] = field(default_factory=dict)
+    """What handlers have recorded about it: see `record`."""
+
+    def record(self, **results: Any) -> None:
+        """Record results of the run, by name; stores keep them in their table `results`.
+
+        A value is whatever JSON can represent: numbers, texts, lists and dictionaries. A later value of the
+        same name replaces an earlier one.
+
+        Raises:
+            TypeError: a value cannot be represented.
+        """
+        json.dumps(results)
+        self.results.update(results)

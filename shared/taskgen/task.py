@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from taskgen.boards.protocol import NAME_BYTES
+from taskgen.metrics import elapsed_ms
 
 _XML_NAME = re.compile(r"#text|@?[A-Za-z_][A-Za-z0-9_.-]*")
 _XML_TEXT = re.compile(r"[\t\n\r\x20-\x7e]*")
@@ -102,7 +103,7 @@ class Job:
     """One execution of a task. Times are the board's clock, in ms since it booted; None: not seen."""
 
     start: int | None = None
-    """Time stamp of its START."""
+    """Time stamp of its START, which is its release."""
     end: int | None = None
     """Time stamp of the event that ended it."""
     exit_type: str | None = None
@@ -114,9 +115,9 @@ class Job:
         return self.exit_type is None
 
     @property
-    def run_time_ms(self) -> int | None:
-        """Time from start to end, including preemption; None unless both were seen."""
-        return None if self.start is None or self.end is None else self.end - self.start
+    def response_ms(self) -> int | None:
+        """Time from release to end, waiting and preemption included; None if either was not seen."""
+        return None if self.start is None or self.end is None else elapsed_ms(self.start, self.end)
 
 
 class Task(dict[str, Any]):

@@ -53,7 +53,7 @@ class EventsContract:
         with store.make() as handler:
             assert give(handler, tasks, 0, event("START", 1, 1), event("EXIT", 1, 2))
             assert not give(handler, tasks, 2, event("JOBS_DONE", 0, 3))
-        assert [job.run_time_ms for task in tasks for job in task.jobs] == [1]
+        assert [job.response_ms for task in tasks for job in task.jobs] == [1]
 
     def test_an_event_given_twice_is_there_once(self, store: Store) -> None:
         tasks = taskset()

@@ -196,7 +196,7 @@ def test_the_error_names_the_csv_file_and_the_line(
         ("UPDATE events SET time_stamp = 'NaN' WHERE seq = 2", "events, row ("),
         ("UPDATE tasks SET config = '['", "config is '[', not JSON"),
         ("ALTER TABLE events DROP COLUMN type CASCADE", 'column "type" does not exist'),
-        ("DROP TABLE tasks", 'relation "tasks" does not exist'),
+        ("DROP TABLE tasks CASCADE", 'relation "tasks" does not exist'),
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])

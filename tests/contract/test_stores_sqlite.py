@@ -142,7 +142,7 @@ def test_the_reading_functions_tell_what_was_stored(tmp_path: Path) -> None:
         event("START", 1, 5),
         event("EXIT", 1, 9),
     ]
-    assert [job.run_time_ms for job in read_jobs(path, run_id(tasks))] == [4]
+    assert [job.response_ms for job in read_jobs(path, run_id(tasks))] == [4]
     assert [task["pkg"] for task in read_tasks(path, run_id(tasks))] == ["hey", "pi"]
     assert list(read_events(path, "no such run")) == []
 

@@ -47,7 +47,7 @@ def run_data(path: Path, run_id: str, variant: int, attempt: int, outcome: Outco
         "tasks": read_tasks(path, run_id),
         "events": [(e.seq, e.task_id, e.type, e.time_stamp - start, e.attributes) for e in events],
         "jobs": [
-            {name: job[name] for name in ("task_id", "job", "exit_type", "run_time_ms")} for job in jobs
+            {name: job[name] for name in ("task_id", "job", "exit_type", "response_ms")} for job in jobs
         ],
     }
 

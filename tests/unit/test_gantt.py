@@ -5,11 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgen.cli.gantt import ASCII_STROKES, gantt
-from taskgen.events.tables import JobRow
+from taskgen.metrics import JobRow
 
 
 def job(task: int, start: int | None, end: int | None, exit_type: str | None = "EXIT") -> JobRow:
-    return JobRow("run", task, 0, start, end, exit_type, None)
+    return JobRow(
+        run_id="run",
+        task_id=task,
+        job=0,
+        release_ms=start,
+        end_ms=end,
+        exit_type=exit_type,
+        response_ms=None,
+        deadline_ms=None,
+        lateness_ms=None,
+        tardiness_ms=None,
+        is_miss=None,
+        is_cut_off=0,
+        skipped_releases_before=None,
+        release_jitter_ms=None,
+        cpu_ms=None,
+    )
 
 
 def drawn(*jobs: JobRow, width: int = 23, origin: int = 0) -> list[str]:

@@ -35,9 +35,9 @@ def test_an_id_is_a_parameter_too() -> None:
 
 
 def test_a_job_knows_its_run_time_only_when_both_ends_were_seen() -> None:
-    assert Job(5, 9, "EXIT").run_time_ms == 4
-    assert Job(None, 9, "EXIT").run_time_ms is None
-    assert Job(5).run_time_ms is None
+    assert Job(5, 9, "EXIT").response_ms == 4
+    assert Job(None, 9, "EXIT").response_ms is None
+    assert Job(5).response_ms is None
     assert Job(5).is_running
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from rich.text import Text
 
 from taskgen.event_type import EventType
-from taskgen.events.tables import JobRow
+from taskgen.metrics import JobRow
 from taskgen.untrusted_text import printable
 
 _NOT_SEEN: Final = "end not seen"
@@ -87,7 +87,7 @@ def gantt(
         width: columns of the whole chart.
         strokes: what to draw with.
     """
-    times = [time for job in jobs for time in (job.start_ms, job.end_ms) if time is not None]
+    times = [time for job in jobs for time in (job.release_ms, job.end_ms) if time is not None]
     if not times:
         return
     tasks = sorted({job.task_id for job in jobs})
@@ -113,7 +113,7 @@ class _Row:
         self._cells: list[tuple[str, str]] = [(" ", "")] * span.columns
 
     def draw(self, job: JobRow) -> None:
-        start = job.start_ms if job.start_ms is not None else job.end_ms
+        start = job.release_ms if job.release_ms is not None else job.end_ms
         if start is None:
             return
         end = start if job.end_ms is None else max(job.end_ms, start)

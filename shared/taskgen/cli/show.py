@@ -18,7 +18,7 @@ from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.sql import SqliteReader
-from taskgen.events.tables import JobRow
+from taskgen.metrics import JobRow
 from taskgen.run import Outcome, Run, resolve_id
 from taskgen.untrusted_text import printable
 
@@ -107,7 +107,7 @@ def _show_run(console: Console, reader: SqliteReader, run: Run, last: int | None
 
 def _began(job: JobRow) -> int:
     """When it started, or at least ended; one of them is known."""
-    return job.start_ms if job.start_ms is not None else job.end_ms or 0
+    return job.release_ms if job.release_ms is not None else job.end_ms or 0
 
 
 def _show_facts(console: Console, run: Run) -> None:
@@ -128,16 +128,16 @@ def _show_facts(console: Console, run: Run) -> None:
 def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task", no_wrap=True)
-    for name in ("job", "start ms", "end ms", "run time ms"):
+    for name in ("job", "release ms", "end ms", "response ms"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("exit", no_wrap=True)
     for job in jobs:
         table.add_row(
             f"{job.task_id} {names.get(job.task_id, '')}",
             str(job.job),
-            "" if job.start_ms is None else f"{job.start_ms - origin:,}",
+            "" if job.release_ms is None else f"{job.release_ms - origin:,}",
             "" if job.end_ms is None else f"{job.end_ms - origin:,}",
-            "" if job.run_time_ms is None else f"{job.run_time_ms:,}",
+            "" if job.response_ms is None else f"{job.response_ms:,}",
             _exit(job.exit_type),
         )
     return table

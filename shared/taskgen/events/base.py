@@ -62,9 +62,11 @@ class Batch:
     """Complete runs: one may be here whose start was stored by another process, or comes later."""
     quarantined: list[Quarantined] = field(default_factory=list)
     """Bytes that are not events."""
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By run_id: what handlers recorded."""
 
     def __bool__(self) -> bool:
-        return bool(self.started or self.events or self.ended or self.quarantined)
+        return bool(self.started or self.events or self.ended or self.quarantined or self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,11 @@ class StoringHandler(CommittingHandler):
             self._batch.events.append((run, events))
             self._collected()
 
+    def take_results(self, run_id: str, results: dict[str, Any]) -> None:
+        """Store what handlers have recorded about a run."""
+        self._batch.results.setdefault(run_id, {}).update(results)
+        self._collected()
+
     def __taskset_finish__(self, taskset: TaskSet) -> None:
         """Store how the run ended."""
         self._ended(taskset, Outcome.FINISHED)
@@ -210,6 +217,8 @@ class StoringHandler(CommittingHandler):
         run = _run(taskset)
         run = dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
         self._batch.ended.append(self._as_stored(run))
+        if run.results:
+            self._batch.results.setdefault(run.run_id, {}).update(run.results)
         self._collected()
 
     def _as_stored(self, run: Run) -> Run:

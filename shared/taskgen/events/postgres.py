@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -29,39 +31,56 @@ from taskgen.events.tables import (
     END_RUN,
     EVENT,
     INSERT_QUARANTINED,
+    INSERT_RESULT,
     INSERT_RUN,
+    INSERT_RUN_METRICS,
     INSERT_TASK,
+    IS_COMPLETE,
+    JOB,
+    SELECT_COMPLETE,
+    SELECT_COMPLETE_OF,
     SELECT_EVENTS,
+    SELECT_HAS_METRICS,
     SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
     SELECT_TASKS,
+    SELECT_TIMED_EVENTS,
     SELECT_WITHOUT_TASK,
-    JobRow,
     end_values,
     ended_runs,
     event_key_from,
     job_from,
     known_runs,
+    metrics_values,
     quarantine_values,
     quarantined_from,
+    result_values,
+    rows_of_starts,
     run_from,
     run_values,
     schema,
     task_of_run,
     task_values,
+    timed_event_from,
+    touched_runs,
 )
+from taskgen.metrics import JobRow, RunMetrics, job_rows
 from taskgen.run import Run
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_SCHEMAS: Final = ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql")
+_UPGRADES: Final = {1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql")}
 _LOCK: Final = 0x7461736B67656E
 """Advisory lock for creating the tables; an arbitrary number."""
 _TRY_TO_WRITE: Final = (
     *(
         f"INSERT INTO {table} SELECT * FROM {table} WHERE false".encode()  # noqa: S608 - names of our own
-        for table in ("runs", "tasks", "events", "quarantine")
+        for table in ("runs", "tasks", "events", "quarantine", "jobs", "run_metrics")
     ),
     b"UPDATE taskgen_schema SET version = version",
 )
@@ -69,12 +88,15 @@ _TRY_TO_WRITE: Final = (
 _SPELLINGS: Final = {
     "?": "%s",
     "time_stamp NOT NULL": "time_stamp numeric(20) NOT NULL",
+    "release_ms,\n    end_ms,": "release_ms numeric(20),\n    end_ms numeric(20),",
+    " REAL": " double precision",
     " INTEGER": " bigint",
     " BLOB": " bytea",
     " WITHOUT ROWID": "",
 }
 _FETCHED_ROWS: Final = 20
 """Rows fetched at once; an event can be as large as a frame."""
+_JOBS_AT_ONCE: Final = 1_000
 _INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE events) ON COMMIT DELETE ROWS"
 _TAKE: Final = (
     f"INSERT INTO events ({EVENT}) SELECT * FROM pg_temp.incoming "  # noqa: S608 - of our own
@@ -109,6 +131,9 @@ class PostgresHandler(StoringHandler):
         super().__init__()
         self._server = PostgresServer(dsn)
         self._connection = self._connected()
+        with self._server.transaction(self._connection) as cursor:
+            left = cursor.execute(_spelled(SELECT_COMPLETE)).fetchall()
+        self._make_metrics([run_id for (run_id,) in left])  # of an older version, or of one that was killed
 
     def check(self) -> None:
         """Check that the tables accept writes."""
@@ -122,6 +147,8 @@ class PostgresHandler(StoringHandler):
         tasks.sort(key=lambda values: values[:2])
         with self._server.transaction(connection) as cursor:
             cursor.executemany(_spelled(INSERT_RUN), map(run_values, known_runs(batch)))
+            for statement, rows in rows_of_starts(batch):
+                cursor.executemany(_spelled(statement), rows)
             cursor.executemany(_spelled(INSERT_TASK), tasks)
             if batch.events:
                 _take(cursor, batch)
@@ -129,6 +156,21 @@ class PostgresHandler(StoringHandler):
             cursor.executemany(
                 _spelled(INSERT_QUARANTINED), sorted(map(quarantine_values, batch.quarantined))
             )
+            for run_id, results in sorted(batch.results.items()):
+                cursor.executemany(_spelled(INSERT_RESULT), result_values(run_id, results))
+        self._make_metrics(touched_runs(batch))
+
+    def _make_metrics(self, run_ids: list[str]) -> None:
+        """Make the metrics of those runs that are complete.
+
+        Only after the commit: of two replicas that store the last parts of a run at the same time, neither
+        sees what the other has not committed.
+        """
+        with self._server.transaction(self._usable_connection()) as cursor:
+            complete = cursor.execute(_spelled(f"{SELECT_COMPLETE_OF} = ANY(?)"), (run_ids,)).fetchall()
+        for (run_id,) in complete:
+            with self._server.transaction(self._usable_connection()) as cursor:
+                _make_metrics(cursor, run_id)
 
     def _release(self) -> None:
         self._connection.close()
@@ -167,20 +209,55 @@ def _copy(cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, batch: Batch)
                 copy.write_row(row)
 
 
+def _make_metrics(cursor: psycopg.Cursor[tuple[Any, ...]], run_id: str) -> None:
+    """Store the jobs of a run that is complete, and their sums, unless another replica has just done so."""
+    cursor.execute("SET LOCAL synchronous_commit = off")  # if it is lost, it is made again
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
+    if not cursor.execute(_spelled(IS_COMPLETE), (run_id,)).fetchone():
+        return
+    described = cursor.execute(_spelled(f"{SELECT_TASKS} WHERE run_id = ?"), (run_id,)).fetchall()
+    metrics = RunMetrics()
+    with cursor.connection.cursor("timed_events") as reading:
+        reading.itersize = _JOBS_AT_ONCE
+        reading.execute(_spelled(SELECT_TIMED_EVENTS), (run_id,))
+        tasks = decoded(described, task_of_run, lambda row: f"tasks, row {shown(row[:2])}")
+        events = decoded(reading, timed_event_from, lambda _: f"events of run {shown(run_id)}")
+        rows = metrics.counted(job_rows(run_id, (task for _, task in tasks), events))
+        # In portions: while rows are copied, the connection cannot fetch more events.
+        while portion := list(itertools.islice(rows, _JOBS_AT_ONCE)):
+            with cursor.copy(f"COPY jobs ({JOB}) FROM STDIN".encode()) as copy:
+                for row in portion:
+                    copy.write_row(row)
+    cursor.execute(_spelled(INSERT_RUN_METRICS), metrics_values(run_id, metrics))
+
+
 def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> None:
     """Create the tables if necessary; one process at a time, because replicas start together."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    if not _is_made(cursor, name):
+    version = _version(cursor, name)
+    if version is None:
         cursor.execute("CREATE TABLE taskgen_schema (version integer NOT NULL)")
-        for file in ("runs.sql", "events.sql", "jobs.sql"):
-            cursor.execute(_spelled(schema(file)))
-        cursor.execute("INSERT INTO taskgen_schema (version) VALUES (%s)", (_VERSION,))
+        _run(cursor, _SCHEMAS)
+    elif version < _VERSION:
+        log.warning("%s: upgrading its tables from version %d", name, version)
+        for older in range(version, _VERSION):
+            _run(cursor, _UPGRADES[older])
+    else:
+        return
+    cursor.execute("INSERT INTO taskgen_schema (version) VALUES (%s)", (_VERSION,))
 
 
-def _is_made(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> bool:
+def _run(cursor: psycopg.Cursor[tuple[Any, ...]], names: tuple[str, ...]) -> None:
+    """Run the statements of `.sql` files."""
+    for name in names:
+        cursor.execute(_spelled(schema(name)))
+
+
+def _version(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> int | None:
+    """The version of the tables; None if there are none."""
     row = cursor.execute("SELECT to_regclass('taskgen_schema') IS NOT NULL").fetchone()
     if row == (False,):
-        return False
+        return None
     row = cursor.execute("SELECT max(version) FROM taskgen_schema").fetchone()
     version = row[0] if row else None
     if version is None or version > _VERSION:
@@ -188,7 +265,7 @@ def _is_made(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> bool:
             f"{name}: its tables were made by a newer taskgen (version {version}, this one knows "
             f"{_VERSION}); upgrade taskgen or give another database"
         )
-    return True
+    return int(version)
 
 
 class PostgresReader:
@@ -210,7 +287,11 @@ class PostgresReader:
         self._connection = self._server.connect()
         self._names = (f"reader_{number}" for number in itertools.count())
         try:
-            self._begin()
+            if not self._begin():
+                self._connection.close()
+                PostgresHandler(dsn).close()  # upgrades the tables
+                self._connection = self._server.connect()
+                self._begin()
         except BaseException:
             self._connection.close()
             raise
@@ -229,8 +310,11 @@ class PostgresReader:
         return (task for _, task in self._read("tasks", task_of_run, query, run_id))
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
-        """A run's jobs, ordered by task and number."""
-        return self._read("jobs", job_from, SELECT_JOBS, run_id)
+        """A run's jobs, ordered by task and number; also of a run that has not ended."""
+        if any(self._rows(SELECT_HAS_METRICS, run_id)):
+            return self._read("jobs", job_from, SELECT_JOBS, run_id)
+        events = self._read("events", timed_event_from, SELECT_TIMED_EVENTS, run_id)
+        return iter(sorted(job_rows(run_id, self.tasks(run_id), events), key=itemgetter(1, 2)))
 
     def quarantined(self) -> Iterator[Quarantined]:
         """Received bytes that are not events, ordered by time."""
@@ -263,12 +347,15 @@ class PostgresReader:
         """Close the connection."""
         self._connection.close()
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """Read the database as it is now; returns False if its tables have to be upgraded first."""
         with self._server.translated(), self._connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            if not _is_made(cursor, self._server.name):
+            version = _version(cursor, self._server.name)
+            if version is None:
                 raise StoreError(f"{self._server.name}: has no events of taskgen")
+            return version == _VERSION
 
     def _read(
         self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
@@ -25,33 +26,59 @@ from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.events.tables import (
     END_RUN,
     INSERT_EVENT,
+    INSERT_JOB,
     INSERT_QUARANTINED,
+    INSERT_RESULT,
     INSERT_RUN,
+    INSERT_RUN_METRICS,
     INSERT_TASK,
+    IS_COMPLETE,
+    SELECT_COMPLETE,
     SELECT_EVENTS,
+    SELECT_HAS_METRICS,
     SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
     SELECT_TASKS,
+    SELECT_TIMED_EVENTS,
     SELECT_WITHOUT_TASK,
     SQLITE_MAX,
-    JobRow,
     end_values,
     ended_runs,
     event_from,
     event_key_from,
     job_from,
     known_runs,
+    metrics_values,
     quarantine_values,
     quarantined_from,
+    result_values,
+    rows_of_starts,
     run_from,
     run_values,
     task_of_run,
     task_values,
+    timed_event_from,
+    touched_runs,
 )
+from taskgen.metrics import JobRow, RunMetrics, job_rows
 from taskgen.run import Run
 
-_KIND: Final = Kind("an event database of taskgen", 0x7461736B, 1, ("runs.sql", "events.sql", "jobs.sql"))
+
+def _make_all_metrics(connection: sqlite3.Connection) -> None:
+    """Make the metrics of every run that is complete and has none."""
+    for (run_id,) in connection.execute(SELECT_COMPLETE).fetchall():
+        _make_metrics(connection, run_id)
+
+
+_KIND: Final = Kind(
+    "an event database of taskgen",
+    0x7461736B,
+    2,
+    ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql"),
+    upgrades={1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql")},
+    after_upgrade=_make_all_metrics,
+)
 
 
 class SqliteHandler(StoringHandler):
@@ -78,14 +105,42 @@ class SqliteHandler(StoringHandler):
         tasks = [task_values(run, task) for run, tasks in batch.started for task in tasks]
         with self._file.transaction() as connection:
             connection.executemany(INSERT_RUN, map(run_values, known_runs(batch)))
+            for statement, rows in rows_of_starts(batch):
+                connection.executemany(statement, rows)
             connection.executemany(INSERT_TASK, tasks)
             for run, events in batch.events:
                 connection.executemany(INSERT_EVENT, _stored(event_rows(run, events), events.time_stamps))
             connection.executemany(END_RUN, map(end_values, ended_runs(batch)))
             connection.executemany(INSERT_QUARANTINED, map(quarantine_values, batch.quarantined))
+            for run_id, results in batch.results.items():
+                connection.executemany(INSERT_RESULT, result_values(run_id, results))
+            for run_id in touched_runs(batch):
+                if connection.execute(IS_COMPLETE, (run_id,)).fetchone():
+                    _make_metrics(connection, run_id)
 
     def _release(self) -> None:
         self._file.close()
+
+
+def _make_metrics(connection: sqlite3.Connection, run_id: str) -> None:
+    """Store the jobs of a run that is complete, and their sums."""
+    tasks = [
+        task
+        for _, task in map(task_of_run, connection.execute(f"{SELECT_TASKS} WHERE run_id = ?", (run_id,)))
+    ]
+    events = map(timed_event_from, connection.execute(SELECT_TIMED_EVENTS, (run_id,)))
+    metrics = RunMetrics()
+    rows = metrics.counted(job_rows(run_id, tasks, events))
+    connection.executemany(INSERT_JOB, map(_storable_job, rows))
+    connection.execute(INSERT_RUN_METRICS, metrics_values(run_id, metrics))
+
+
+def _storable_job(row: JobRow) -> tuple[Any, ...]:
+    """A job as a row of the table: time stamps beyond SQLite's integers become text."""
+    if max(row.release_ms or 0, row.end_ms or 0) <= SQLITE_MAX:
+        return row
+    stamps = [None if stamp is None else str(stamp) for stamp in (row.release_ms, row.end_ms)]
+    return (*row[:3], *stamps, *row[5:])
 
 
 def _stored(rows: Iterator[StoredEvent], time_stamps: list[int]) -> Iterable[tuple[Any, ...]]:
@@ -139,8 +194,11 @@ class SqliteReader:
         return (task for _, task in self._tasks("WHERE run_id = ? ORDER BY task_id", run_id))
 
     def jobs(self, run_id: str) -> Iterator[JobRow]:
-        """A run's jobs, ordered by task and number."""
-        return self._file.read("jobs", job_from, SELECT_JOBS, run_id)
+        """A run's jobs, ordered by task and number; also of a run that has not ended."""
+        if any(self._file.rows(SELECT_HAS_METRICS, run_id)):
+            return self._file.read("jobs", job_from, SELECT_JOBS, run_id)
+        events = self._file.read("events", timed_event_from, SELECT_TIMED_EVENTS, run_id)
+        return iter(sorted(job_rows(run_id, self.tasks(run_id), events), key=itemgetter(1, 2)))
 
     def quarantined(self) -> Iterator[Quarantined]:
         """Received bytes that are not events, ordered by time."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,8 @@ from taskgen.errors import StoreError, StoreUnavailableError, UnstorableError
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.tables import schema
 from taskgen.redaction import without_password
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -50,6 +53,10 @@ class Kind:
     """The `.sql` files with its schema ..."""
     package: str = "taskgen.events"
     """... and where they are."""
+    upgrades: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """By an older version: the `.sql` files that make the next one of it."""
+    after_upgrade: Callable[[sqlite3.Connection], None] | None = None
+    """Fills new tables, in the same transaction."""
 
 
 class SqliteFile:
@@ -69,6 +76,10 @@ class SqliteFile:
         self._kind = kind
         self._busy_timeout_s = busy_timeout_s
         check_place(path, must_exist=is_read_only)
+        self._open(is_read_only=is_read_only)
+
+    def _open(self, *, is_read_only: bool) -> None:
+        path, busy_timeout_s = self.path, self._busy_timeout_s
         with self._translated():
             self.connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?{_reading(path) if is_read_only else 'mode=rwc'}",
@@ -146,33 +157,47 @@ class SqliteFile:
         return kind(f"{self.path}:{where} {' '.join(str(error).split())}")
 
     def _prepare(self, *, is_read_only: bool) -> None:
-        is_new = not self._is_made()
+        version = self._version()
         if is_read_only:
-            if is_new:
+            if version is None:
                 raise StoreError(f"{self.path}: is empty, not {self._kind.name}")
+            if version < self._kind.version:
+                self._upgrade_and_reopen()
+                return
             self.connection.execute("BEGIN")  # all reading then sees the file as it is at one moment
             return
         self._use_wal()
         self.connection.execute("PRAGMA synchronous = FULL")
-        if is_new:
+        if version != self._kind.version:
             self._make()
 
-    def _is_made(self) -> bool:
-        """Check the kind of the file before anything is written; returns False if it is empty."""
+    def _upgrade_and_reopen(self) -> None:
+        """Upgrade a file of an older version before it is read."""
+        if not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
+            raise StoreError(
+                f"{self.path}: was made by an older taskgen and has to be upgraded, but cannot be written; "
+                "copy it to a folder of your own, and give the copy"
+            )
+        self.connection.close()
+        SqliteFile(self.path, self._kind, self._busy_timeout_s).close()
+        self._open(is_read_only=True)
+
+    def _version(self) -> int | None:
+        """Check the kind of the file before anything is written; returns None if it is empty."""
         # One statement: another process may be making the tables at this moment.
         application_id, version, tables = self.connection.execute(_MARKS).fetchone()
         if not (application_id or version or tables):
-            return False
+            return None
         if application_id != self._kind.application_id:
             raise StoreError(f"{self.path}: is another database, not {self._kind.name}; give another path")
-        if version != self._kind.version:
+        if version != self._kind.version and version not in self._kind.upgrades:
             is_older = version < self._kind.version
             age, way_out = ("older", "give") if is_older else ("newer", "upgrade taskgen or give")
             raise StoreError(
                 f"{self.path}: was made by a {age} taskgen (version {version} of {self._kind.name}, this one "
                 f"knows {self._kind.version}); {way_out} another path"
             )
-        return True
+        return int(version)
 
     def _use_wal(self) -> None:
         """Switch to WAL mode, in which readers do not block writers; retry while others switch, too."""
@@ -189,13 +214,23 @@ class SqliteFile:
 
     def _make(self) -> None:
         with self.transaction() as connection:
-            if self._is_made():
-                return  # another process was faster
-            for name in self._kind.schemas:
-                for statement in _statements(schema(name, self._kind.package)):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {self._kind.application_id}")
+            version = self._version()  # another process may have been faster
+            if version is None:
+                self._run(connection, self._kind.schemas)
+                connection.execute(f"PRAGMA application_id = {self._kind.application_id}")
+            elif version < self._kind.version:
+                log.warning("%s: upgrading %s from version %d", self.path, self._kind.name, version)
+                for older in range(version, self._kind.version):
+                    self._run(connection, self._kind.upgrades[older])
+                if self._kind.after_upgrade is not None:
+                    self._kind.after_upgrade(connection)
             connection.execute(f"PRAGMA user_version = {self._kind.version}")
+
+    def _run(self, connection: sqlite3.Connection, names: tuple[str, ...]) -> None:
+        """Run the statements of `.sql` files."""
+        for name in names:
+            for statement in _statements(schema(name, self._kind.package)):
+                connection.execute(statement)
 
 
 def _reading(path: Path) -> str:

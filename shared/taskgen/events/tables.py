@@ -4,18 +4,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from taskgen.event import Quarantined
 from taskgen.event_columns import one_line
-from taskgen.event_type import EventType
+from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.events.base import Batch, EventRow
 from taskgen.events.decoding import number, or_none, shown, text
-from taskgen.run import Outcome, Run
+from taskgen.metrics import JobRow, RunMetrics, TimedEvent
+from taskgen.run import CampaignFacts, Outcome, Run
 
 SQLITE_MAX: Final = 2**63 - 1
 """The largest number that SQLite's INTEGER holds."""
@@ -38,6 +41,10 @@ _RUN: Final = "run_id, taskset_id, board, attempt, variant, started_at"
 _ENDED_RUN: Final = f"{_RUN}, ended_at, outcome, reason, events"
 _TASK: Final = f"run_id, task_id, {', '.join(_TASK_COLUMNS)}, config".replace("offset,", '"offset",', 1)
 EVENT: Final = "run_id, seq, task_id, type, time_stamp, received_at, attributes"
+_CAMPAIGN: Final = ", ".join(field.name for field in dataclasses.fields(CampaignFacts))
+_VARIANT: Final = "taskset_id, campaign_id, source, variant, parameters"
+JOB: Final = ", ".join(JobRow._fields)
+_OF_A_JOB: Final = ", ".join(f"'{kind}'" for kind in sorted({*JOB_ENDS, "START", "NOT_SCHEDULED"}))
 _QUARANTINE: Final = "received_at, board, run_id, reason, data"
 
 
@@ -59,10 +66,39 @@ INSERT_QUARANTINED: Final = f"{_insert('quarantine', f'digest, {_QUARANTINE}')} 
 SELECT_RUNS: Final = f"SELECT {_ENDED_RUN} FROM runs"
 SELECT_TASKS: Final = f"SELECT {_TASK} FROM tasks"
 SELECT_EVENTS: Final = f"SELECT {EVENT} FROM events"
-SELECT_JOBS: Final = (
-    "SELECT run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms FROM jobs "
-    "WHERE run_id = ? ORDER BY task_id, job"
+INSERT_CAMPAIGN: Final = f"{_insert('campaigns', _CAMPAIGN)} DO NOTHING"
+INSERT_VARIANT: Final = f"{_insert('variants', _VARIANT)} DO NOTHING"
+INSERT_BINARY: Final = f"{_insert('binaries', 'run_id, pkg, sha256')} DO NOTHING"
+INSERT_RESULT: Final = (
+    f"{_insert('results', 'run_id, name, value')} (run_id, name) DO UPDATE SET value = excluded.value"
 )
+SELECT_CAMPAIGNS: Final = f"SELECT {_CAMPAIGN} FROM campaigns ORDER BY started_at, campaign_id"
+SELECT_VARIANTS: Final = f"SELECT {_VARIANT} FROM variants ORDER BY taskset_id"
+SELECT_RESULTS: Final = "SELECT run_id, name, value FROM results ORDER BY run_id, name"
+SELECT_BINARIES: Final = "SELECT run_id, pkg, sha256 FROM binaries ORDER BY run_id, pkg"
+
+INSERT_JOB: Final = f"{_insert('jobs', JOB)} DO NOTHING"
+INSERT_RUN_METRICS: Final = (
+    f"{_insert('run_metrics', 'run_id, jobs, misses, skipped_releases, utilization')} DO NOTHING"
+)
+SELECT_JOBS: Final = f"SELECT {JOB} FROM jobs WHERE run_id = ? ORDER BY task_id, job"
+SELECT_HAS_METRICS: Final = "SELECT 1 FROM run_metrics WHERE run_id = ?"
+SELECT_TIMED_EVENTS: Final = (
+    "SELECT task_id, type, time_stamp, CASE WHEN length(attributes) <= 4096 THEN attributes END FROM events "
+    f"WHERE run_id = ? AND type IN ({_OF_A_JOB}) ORDER BY seq"
+)
+"""Attributes can be as large as a frame; those that metrics need are short."""
+_LACKS_METRICS: Final = (
+    "FROM runs WHERE outcome IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM run_metrics WHERE run_metrics.run_id = runs.run_id) "
+    "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = runs.run_id) "
+    "AND events = (SELECT count(*) FROM events WHERE events.run_id = runs.run_id)"
+)
+IS_COMPLETE: Final = f"SELECT 1 {_LACKS_METRICS} AND run_id = ?"
+"""Whether a run has ended and all of it is stored, but its metrics are still to be made."""
+SELECT_COMPLETE: Final = f"SELECT run_id {_LACKS_METRICS} ORDER BY run_id"
+SELECT_COMPLETE_OF: Final = f"SELECT run_id {_LACKS_METRICS} AND run_id"
+"""Goes on with which runs."""
 SELECT_QUARANTINED: Final = f"SELECT {_QUARANTINE} FROM quarantine ORDER BY received_at, digest"
 _OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
 SELECT_WITHOUT_TASK: Final = (
@@ -73,25 +109,6 @@ SELECT_WITHOUT_TASK: Final = (
 """Events of tasks that their run does not have, though it has some; an `EXTERNAL` is no task's."""
 
 _USUAL_EVENTS: Final = {(str, int, int, str, int, str, more) for more in (str, type(None))}
-
-
-class JobRow(NamedTuple):
-    """One job, as the view `jobs` pairs the events."""
-
-    run_id: str
-    """The run that it belongs to."""
-    task_id: int
-    """The task's `id`."""
-    job: int
-    """Number among the task's jobs, from 0."""
-    start_ms: int | None
-    """Milliseconds of the board's clock; None if it was not seen."""
-    end_ms: int | None
-    """Milliseconds of the board's clock; None if it was not seen."""
-    exit_type: str | None
-    """Type of the event that ended it; None if it was not seen."""
-    run_time_ms: int | None
-    """None if start or end is None, or if the clock was set back."""
 
 
 def schema(name: str, package: str = __package__) -> str:
@@ -181,6 +198,8 @@ def task_from(row: tuple[Any, ...]) -> dict[str, Any]:
     task_id, *values, config = row
     named = dict(zip(_TASK_COLUMNS, values, strict=True))
     or_none(text, "pkg", named["pkg"])
+    for name in ("period", "deadline"):  # what metrics need
+        or_none(number, name, named[name])
     try:
         named["config"] = json.loads(config)
     except (ValueError, TypeError) as error:
@@ -200,18 +219,77 @@ def event_key_from(row: tuple[Any, ...]) -> tuple[str, int]:
     return text("run_id", run_id), number("seq", seq)
 
 
+def campaign_values(campaign: CampaignFacts) -> tuple[str, ...]:
+    """The columns of a campaign."""
+    return dataclasses.astuple(campaign)
+
+
+def campaign_from(row: tuple[Any, ...]) -> CampaignFacts:
+    """The campaign of a row."""
+    return CampaignFacts(*(text("a campaign's column", value) for value in row))
+
+
+def variant_values(run: Run) -> tuple[str | int, ...]:
+    """The columns of the variant that a run executed."""
+    campaign_id = run.campaign.campaign_id if run.campaign else ""
+    return run.taskset_id, campaign_id, run.source, run.variant, json.dumps(run.parameters, default=str)
+
+
+def rows_of_starts(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Statements, each with its rows, for what the starts of a batch say beside runs and tasks."""
+    runs = sorted((run for run, _ in batch.started), key=lambda run: run.run_id)
+    campaigns = {run.campaign.campaign_id: run.campaign for run in runs if run.campaign}
+    yield INSERT_CAMPAIGN, [campaign_values(campaigns[one]) for one in sorted(campaigns)]
+    yield INSERT_VARIANT, sorted(variant_values(run) for run in runs)
+    binaries = [(run.run_id, name, digest) for run in runs for name, digest in sorted(run.binaries.items())]
+    yield INSERT_BINARY, binaries
+
+
+def result_values(run_id: str, results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The rows of what handlers recorded about a run."""
+    return [(run_id, name, json.dumps(value, default=str)) for name, value in sorted(results.items())]
+
+
+def metrics_values(run_id: str, metrics: RunMetrics) -> tuple[str | int | float | None, ...]:
+    """The columns of a run's metrics."""
+    return run_id, metrics.jobs, metrics.misses, metrics.skipped_releases, metrics.utilization
+
+
+def touched_runs(batch: Batch) -> list[str]:
+    """Ids of the runs of which a batch stores anything, in order."""
+    of_batch = (*batch.started, *batch.events)
+    return sorted({run.run_id for run, _ in of_batch} | {run.run_id for run in batch.ended})
+
+
 def job_from(row: tuple[Any, ...]) -> JobRow:
-    """The job of a row of the view."""
-    run_id, task_id, job, start_ms, end_ms, exit_type, run_time_ms = row
-    start, end, run_time = (None if t is None else int(t) for t in (start_ms, end_ms, run_time_ms))
+    """The job of a row with all columns."""
+    run_id, task_id, job, release_ms, end_ms, exit_type, *metrics = row
     return JobRow(
         text("run_id", run_id),
         number("task_id", task_id),
-        job,
-        start,
-        end,
+        number("job", job),
+        or_none(_time_stamp, "release_ms", release_ms),
+        or_none(_time_stamp, "end_ms", end_ms),
         or_none(text, "exit_type", exit_type),
-        run_time,
+        *(or_none(number, "a metric", metric) for metric in metrics),
+    )
+
+
+def _time_stamp(name: str, value: object) -> int:
+    """A time stamp, which SQLite keeps as text if it is large, and PostgreSQL as a decimal."""
+    return number(name, int(value) if isinstance(value, Decimal) else value)
+
+
+def timed_event_from(row: tuple[Any, ...]) -> TimedEvent:
+    """What the metrics of jobs need of an event."""
+    task_id, kind, time_stamp, attributes = row
+    if type(task_id) is type(time_stamp) is int and attributes is None:  # fast path, for every event
+        return row
+    return (
+        number("task_id", task_id),
+        text("type", kind),
+        _time_stamp("time_stamp", time_stamp),
+        or_none(text, "attributes", attributes),
     )
 
 

@@ -1,3 +1,60 @@
+-- The tables of version 1 in PostgreSQL, as taskgen 1 made them.
+CREATE TABLE taskgen_schema (version integer NOT NULL);
+INSERT INTO taskgen_schema (version) VALUES (1);
+-- A run, from its first message on; what is NULL is not known before its end. Also in the ledger of CSV files.
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    taskset_id TEXT NOT NULL,
+    board TEXT NOT NULL,
+    attempt bigint NOT NULL,
+    variant bigint NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT,
+    outcome TEXT,
+    reason TEXT,
+    events bigint
+);
+-- The tables of the SQL stores, as SQLite spells them; `runs` is in runs.sql, the view `jobs` in jobs.sql.
+CREATE TABLE tasks (
+    run_id TEXT NOT NULL,
+    task_id bigint NOT NULL,
+    pkg TEXT,
+    executiontime bigint,
+    criticaltime bigint,
+    priority bigint,
+    deadline bigint,
+    period bigint,
+    "offset" bigint,
+    numberofjobs bigint,
+    quota TEXT,
+    caps bigint,
+    cores bigint,
+    coreoffset bigint,
+    config TEXT,
+    PRIMARY KEY (run_id, task_id)
+);
+
+-- time_stamp has no type on purpose: an bigint holds up to 2^63 - 1, what is more is kept as text.
+CREATE TABLE events (
+    run_id TEXT NOT NULL,
+    seq bigint NOT NULL,
+    task_id bigint NOT NULL,
+    type TEXT NOT NULL,
+    time_stamp numeric(20) NOT NULL,
+    received_at TEXT NOT NULL,
+    attributes TEXT,
+    PRIMARY KEY (run_id, seq)
+);
+
+-- digest names a row, so that the same bytes given twice are kept once.
+CREATE TABLE quarantine (
+    digest TEXT PRIMARY KEY,
+    received_at TEXT NOT NULL,
+    board TEXT NOT NULL,
+    run_id TEXT,
+    reason TEXT NOT NULL,
+    data bytea NOT NULL
+);
 -- The jobs of every task, as taskgen.task.Task pairs their events; SQLite and PostgreSQL read this alike.
 --
 -- A START opens a job and the task's next event but NOT_SCHEDULED ends it, if it is an end and no START:
