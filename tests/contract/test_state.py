@@ -16,7 +16,7 @@ from taskgen.state.opening import open_state
 from taskgen.state.state import (
     ALL,
     Changes,
-    JobRow,
+    JobState,
     OutgoingMessage,
     OutOfOrderRow,
     State,
@@ -64,8 +64,8 @@ def kept(state: State, **changes: object) -> None:
 def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     run = run_row(next_seq=7, decision="finished", events=2**40, is_duplicate=True, is_closed=True)
     taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
-    job = JobRow(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
-    open_job = JobRow(run.run_id, 3, 1, 5, None, None)
+    job = JobState(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
+    open_job = JobState(run.run_id, 3, 1, 5, None, None)
     out_of_order = OutOfOrderRow("m", run.run_id, "body: 100 % of it?")
     sending = OutgoingMessage("", "queue", "m", "{}")
     kept(
@@ -95,7 +95,7 @@ def test_what_is_not_known_is_none_or_nothing(state: State) -> None:
 
 def test_a_second_writing_replaces_the_first(state: State) -> None:
     run = run_row()
-    job = JobRow(run.run_id, 0, 0, 5, None, None)
+    job = JobState(run.run_id, 0, 0, 5, None, None)
     kept(state, runs={run.run_id: run}, jobs=[job])
     run.outcome, run.next_seq = Outcome.FINISHED.value, 4
     ended = job._replace(end_ms=9, exit_type="EXIT")
@@ -105,8 +105,8 @@ def test_a_second_writing_replaces_the_first(state: State) -> None:
 
 
 def test_all_jobs_of_a_long_run_come_in_order(state: State) -> None:
-    rows = [JobRow("run", task_id, job, job, None, None) for task_id in (0, 7) for job in range(1300)]
-    others = [JobRow(run_id, 0, 0, 1, None, None) for run_id in ("ru", "run ")]
+    rows = [JobState("run", task_id, job, job, None, None) for task_id in (0, 7) for job in range(1300)]
+    others = [JobState(run_id, 0, 0, 1, None, None) for run_id in ("ru", "run ")]
     kept(state, jobs=[*reversed([*rows, *others])])
     assert list(state.jobs("run")) == rows
 
@@ -177,7 +177,7 @@ def test_only_who_claimed_it_last_can_write(state: State, another: Open) -> None
 
 def test_changes_are_kept_all_or_none(state: State) -> None:
     run = run_row()
-    broken = JobRow(run.run_id, 0, 0, 5, None, object())  # type: ignore[arg-type]
+    broken = JobState(run.run_id, 0, 0, 5, None, object())  # type: ignore[arg-type]
     with pytest.raises(StoreError):
         kept(state, runs={run.run_id: run}, jobs=[broken])
     assert state.run(run.run_id) is None

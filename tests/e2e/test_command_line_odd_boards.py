@@ -37,11 +37,11 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
     options = ("--max-attempts", "1", "--sqlite", "a.db", "--json")
     with scripted_board(floods) as address:
         ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
-    told = json.loads(ended.stdout)
+    summary = json.loads(ended.stdout)
     assert ended.returncode == 1
-    assert told["outcomes"] == {"board_error": 1}
-    assert told["quarantined"] == quarantined(tmp_path / "a.db") == Limits().quarantined_pieces
-    (reason,) = told["failed"][0]["reasons"]
+    assert summary["outcomes"] == {"board_error": 1}
+    assert summary["quarantined"] == quarantined(tmp_path / "a.db") == Limits().quarantined_pieces
+    (reason,) = summary["failed"][0]["reasons"]
     assert "the board sent more than 1,000 pieces or 16,777,216 bytes that are not events; " in reason
     assert " more pieces of " in reason
     assert " more pieces of " in ended.stderr

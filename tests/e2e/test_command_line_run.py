@@ -76,11 +76,11 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
     path = write_taskset(tmp_path, QUICK | {"priority": [1, 2]})
     with boards(1) as addresses:
         ended = run_taskgen("run", path, *board_options(addresses), "--json", cwd=tmp_path)
-    told = json.loads(ended.stdout)
-    assert told.pop("seconds") > 0
-    assert told.pop("bytes") > 0
-    assert 1 <= told.pop("frames") <= 12
-    assert told == {
+    summary = json.loads(ended.stdout)
+    assert summary.pop("seconds") > 0
+    assert summary.pop("bytes") > 0
+    assert 1 <= summary.pop("frames") <= 12
+    assert summary == {
         "variants": 2,
         "outcomes": {"finished": 2},
         "failed": [],
@@ -108,9 +108,9 @@ def test_several_task_sets_of_all_kinds_make_one_campaign(tmp_path: Path) -> Non
             "--json",
             cwd=tmp_path,
         )
-    told = json.loads(ended.stdout)
-    assert told["outcomes"] == {"finished": 1 + 6 + 3}
-    assert told["variants"] is None  # a generator hides it
+    summary = json.loads(ended.stdout)
+    assert summary["outcomes"] == {"finished": 1 + 6 + 3}
+    assert summary["variants"] is None  # a generator hides it
 
 
 def test_the_first_handler_of_the_user_decides_and_the_stores_watch(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_a_variant_that_no_board_survives_has_failed_with_the_reason_of_every_at
             "--json",
             cwd=tmp_path,
         )
-    told = json.loads(ended.stdout)
-    assert ended.returncode == told["exit_code"] == 1
-    (failed,) = told["failed"]
+    summary = json.loads(ended.stdout)
+    assert ended.returncode == summary["exit_code"] == 1
+    (failed,) = summary["failed"]
     assert failed["variant"] == 0
     assert len(failed["reasons"]) == 2
     assert {address in " ".join(failed["reasons"]) for address in first + second} == {True}

@@ -27,8 +27,8 @@ FEW_BYTES = 20_000
 
 
 def event(**attributes: str) -> bytes:
-    told = {"type": "START", "task-id": "0", "time-stamp": "1"} | attributes
-    named = " ".join(f'{name}="{value}"' for name, value in told.items())
+    known = {"type": "START", "task-id": "0", "time-stamp": "1"} | attributes
+    named = " ".join(f'{name}="{value}"' for name, value in known.items())
     return f"<profile><events><event {named}/></events></profile>".encode()
 
 

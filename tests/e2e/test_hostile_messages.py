@@ -149,7 +149,7 @@ def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: 
 
 
 def test_what_others_say_in_their_messages_is_short_and_showable() -> None:
-    """Sinks and the controller store and log what they are told, by whoever may publish."""
+    """Sinks and the controller store and log whatever anybody publishes."""
     message = EndedMessage(
         run=run_head(), ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE + "x" * 1_000_000, events=0
     )

@@ -136,7 +136,7 @@ def said_by(*arguments: str) -> str:
 
 
 def error_of(call: Callable[[], object]) -> str:
-    """What goes wrong, as it is told and as it is the cause of that; empty if nothing does."""
+    """What goes wrong, as it is reported and as its cause; empty if nothing does."""
     try:
         call()
     except TaskgenError as error:

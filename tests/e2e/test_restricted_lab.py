@@ -45,7 +45,7 @@ from taskgen.event import DefaultEventHandler
 
 class Yours(DefaultEventHandler):
     def __taskset_finish__(self, taskset):
-        with open("told.txt", "a") as file:
+        with open("finished.txt", "a") as file:
             file.write(taskset.run.run_id + "\\n")
 """
 
@@ -94,9 +94,9 @@ class Lab:
         wait_until(lambda: "consuming: ok" in log.read_text(), 60, "the handler to consume")
         return handler
 
-    def told(self) -> int:
-        """How many runs the handler was told to be finished."""
-        file = self._folder / "told.txt"
+    def finished_runs(self) -> int:
+        """How many runs ended as finished according to the handler."""
+        file = self._folder / "finished.txt"
         return len(file.read_text().splitlines()) if file.exists() else 0
 
     def cli(self, *arguments: str | Path) -> str:
@@ -127,7 +127,7 @@ def test_each_service_has_the_rights_to_do_its_work(
     said = lab.cli("submit", write_taskset(tmp_path, SHORT), "--wait")
     assert "3 of 3 done: 3 finished" in said
     wait_until_stored(3, *lab.stores)
-    wait_until(lambda: lab.told() == 3, 30, "the handler to be told")
+    wait_until(lambda: lab.finished_runs() == 3, 30, "the handler to be called")
     report = LabReport.model_validate_json(lab.cli("status", "--json"))
     assert {queue.name: queue.consumers for queue in report.queues if queue.name != "taskgen.tasksets"} == {
         queue: 1 for queue in CONSUMERS if queue != "taskgen.tasksets"
@@ -235,7 +235,7 @@ def test_an_upgrade_loses_nothing_that_waits_is_parked_or_is_to_be_sent(
     for queue in CONSUMERS:
         lab.cli("parked", "redrive", queue)
     wait_until_stored(2, *lab.stores)
-    wait_until(lambda: lab.told() == 2, 30, "the handler to be told")
+    wait_until(lambda: lab.finished_runs() == 2, 30, "the handler to be called")
     assert not verify(lab.stores).findings
     assert lab.are_all_alive()
 

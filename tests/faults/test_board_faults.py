@@ -54,14 +54,14 @@ class Result:
         """What the boards said that no fault destroyed."""
         said: dict[str, Told] = defaultdict(Told)
         for line in self.truth:
-            told = said[line["board"]]
+            truth = said[line["board"]]
             event = {name: value for name, value in line.items() if name.startswith("@")}
-            while len(told.runs) < line["run"]:
-                told.runs.append([])
+            while len(truth.runs) < line["run"]:
+                truth.runs.append([])
             if "late" in line:
-                told.unsolicited.append(event)
+                truth.unsolicited.append(event)
             elif "destroyed" not in line:
-                told.runs[line["run"] - 1].append(event)
+                truth.runs[line["run"] - 1].append(event)
         return said
 
     def outcomes(self) -> dict[Outcome, int]:

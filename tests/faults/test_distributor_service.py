@@ -140,4 +140,4 @@ def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributo
         (ended,) = lab.wait_for(EndedMessage)
         assert (ended.outcome, ended.events) == (Outcome.DISTRIBUTOR_LOST, 1)
         assert ended.reason == "the distributor was shut down"
-    assert not list(tmp_path.iterdir()), "nothing is left to be told by another distributor"
+    assert not list(tmp_path.iterdir()), "nothing is left for another distributor to report"

@@ -1,4 +1,4 @@
-"""The thread of the boards that cannot begin, or dies: whoever waits for it is told instead of hanging."""
+"""The boards' thread cannot begin, or dies: whoever waits for it gets an error instead of hanging."""
 
 import gc
 import os

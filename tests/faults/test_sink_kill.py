@@ -115,11 +115,11 @@ class SinkUnderFire:
 
 
 class TestSqliteSinkUnderFire(SqliteKind, SinkUnderFire):
-    """See `SinkUnderFire`."""
+    pass
 
 
 class TestCsvSinkUnderFire(CsvKind, SinkUnderFire):
-    """See `SinkUnderFire`."""
+    pass
 
 
 class TestPostgresSinkUnderFire(PostgresKind, SinkUnderFire):

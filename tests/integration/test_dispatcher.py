@@ -134,10 +134,10 @@ def test_a_flood_of_what_is_no_event_fills_no_log(
     handler = Names()
     dispatcher.use([handler])
     asyncio.run(_run(dispatcher, [b"", b"\xff", *[b"<root%d/>" % number for number in range(400)]] * 2))
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 4
-    assert "not a profile: the root element is <root0>; others of this kind are only counted" in told[2]
-    assert "in total: 2 times not XML, 2 times not ASCII, 800 times not a profile" in told[3]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 4
+    assert "not a profile: the root element is <root0>; others of this kind are only counted" in messages[2]
+    assert "in total: 2 times not XML, 2 times not ASCII, 800 times not a profile" in messages[3]
     assert dispatcher.counters.quarantined == len(handler.quarantined) == 804
 
 
@@ -150,16 +150,16 @@ def test_each_run_and_each_idle_board_says_anew_what_is_quarantined(
             for _ in range(3):
                 dispatcher.quarantine_unsolicited(b"", board, "late")
     dispatcher.close()
-    told = [record.getMessage().partition(";")[0] for record in caplog.records]
+    messages = [record.getMessage().partition(";")[0] for record in caplog.records]
     late, total = "quarantined 0 bytes: late", "quarantined in total: 3 times late"
-    assert [text for text in told if "late" not in text] == [
+    assert [text for text in messages if "late" not in text] == [
         "board:1: quarantined 0 bytes: not XML: no element found: line 1, column 0"
     ] * 2
-    assert [text for text in told if text.startswith("board:1") and "late" in text] == [
+    assert [text for text in messages if text.startswith("board:1") and "late" in text] == [
         f"board:1: {late}",
         f"board:1: {total}",
     ] * 2
-    assert [text for text in told if text.startswith("board:2")] == [
+    assert [text for text in messages if text.startswith("board:2")] == [
         f"board:2: {late}",
         "board:2: quarantined in total: 6 times late",
     ]

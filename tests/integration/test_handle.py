@@ -30,25 +30,25 @@ import json
 from taskgen.event import DefaultEventHandler
 
 class Mine(DefaultEventHandler):
-    def tell(self, what, taskset, **more):
+    def note(self, what, taskset, **more):
         jobs = [len(task.jobs) for task in taskset]
-        told = {"what": what, "run": taskset.run.run_id, "jobs": jobs, **more}
-        with open("told.jsonl", "a") as file:
-            file.write(json.dumps(told) + "\\n")
+        call = {"what": what, "run": taskset.run.run_id, "jobs": jobs, **more}
+        with open("calls.jsonl", "a") as file:
+            file.write(json.dumps(call) + "\\n")
 
     def __taskset_start__(self, taskset):
-        self.tell("start", taskset, pkgs=[task["pkg"] for task in taskset])
+        self.note("start", taskset, pkgs=[task["pkg"] for task in taskset])
 
     def __taskset_event__(self, taskset, event):
         running = super().__taskset_event__(taskset, event)
-        self.tell("event", taskset, first_seq=taskset.run.first_seq)
+        self.note("event", taskset, first_seq=taskset.run.first_seq)
         return running
 
     def __taskset_finish__(self, taskset):
-        self.tell("finish", taskset, events=taskset.run.events)
+        self.note("finish", taskset, events=taskset.run.events)
 
     def __taskset_stop__(self, taskset):
-        self.tell("stop", taskset)
+        self.note("stop", taskset)
 """
 
 
@@ -64,14 +64,14 @@ def arguments(amqp_vhost_url: str) -> list[str]:
     return ["handle", "own:Mine", "--name", "mine", "--http-port", "0", "--amqp-url", amqp_vhost_url]
 
 
-def told(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "told.jsonl"
+def recorded_calls(folder: Path) -> list[dict[str, Any]]:
+    file = folder / "calls.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def until_told(folder: Path, count: int) -> list[dict[str, Any]]:
-    wait_until(lambda: len(told(folder)) >= count, 30, f"{count} calls")
-    return told(folder)
+    wait_until(lambda: len(recorded_calls(folder)) >= count, 30, f"{count} calls")
+    return recorded_calls(folder)
 
 
 @contextmanager
@@ -119,9 +119,9 @@ def test_a_handler_killed_in_the_middle_of_a_run_finds_its_jobs_again(
         service.kill()
     with handling(arguments, folder) as service:
         publish(amqp_vhost_url, [events_message(run, 3, 1), end_of(run, 4)])
-        wait_until(lambda: told(folder)[-1]["what"] == "finish", 30, "the end of the run")
+        wait_until(lambda: recorded_calls(folder)[-1]["what"] == "finish", 30, "the end of the run")
         stop(service)
-    calls = told(folder)
+    calls = recorded_calls(folder)
     assert calls[-1]["jobs"] == [2]
     # A crash between the handler's calls and the commit has the batch handled again, from its beginning.
     seqs = [call["first_seq"] for call in calls if call["what"] == "event"]
@@ -178,7 +178,7 @@ def test_two_processes_between_whom_a_long_queue_changes_handle_everything_once_
     with handling(arguments, folder, "first") as first, handling(arguments, folder, "second") as second:
         for _ in range(3):
             publish(amqp_vhost_url, whole_run(700))
-        wait_until(lambda: len(told(folder)) >= 3 * 702, 60, "all calls")
+        wait_until(lambda: len(recorded_calls(folder)) >= 3 * 702, 60, "all calls")
         stop(first)
         publish(amqp_vhost_url, whole_run(1))
         calls = until_told(folder, 3 * 702 + 3)

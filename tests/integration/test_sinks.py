@@ -117,15 +117,15 @@ class SinkContract:
 
 
 class TestSqliteSink(SqliteKind, SinkContract):
-    """See `SinkContract`."""
+    pass
 
 
 class TestCsvSink(CsvKind, SinkContract):
-    """See `SinkContract`."""
+    pass
 
 
 class TestPostgresSink(PostgresKind, SinkContract):
-    """See `SinkContract`."""
+    pass
 
 
 def _changed(message: Message, **fields: Any) -> bytes:

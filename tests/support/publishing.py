@@ -26,7 +26,7 @@ LARGE: Final = 100
 
 
 @dataclass
-class Told:
+class PublishedRun:
     """What a reader of the outbox hears of one run."""
 
     has_started: bool = False
@@ -87,13 +87,13 @@ class Lab:
         """The broker takes everything."""
         self.outbox.remove(self.outbox.first(10_000))
 
-    def told(self, tasks: TaskSet) -> Told:
-        return told(self.outbox)[run_of(tasks).run_id]
+    def published(self, tasks: TaskSet) -> PublishedRun:
+        return published(self.outbox)[run_of(tasks).run_id]
 
 
-def told(outbox: Outbox) -> dict[str, Told]:
+def published(outbox: Outbox) -> dict[str, PublishedRun]:
     """What waits, by run."""
-    runs: dict[str, Told] = defaultdict(Told)
+    runs: dict[str, PublishedRun] = defaultdict(PublishedRun)
     for one in outbox.first(10_000, max_bytes=10**9):
         message = read_message(one.entry.body)
         if isinstance(message, StartedMessage):
@@ -111,7 +111,7 @@ def run_of(tasks: TaskSet) -> Run:
     return tasks.run
 
 
-def assert_whole(run: Told, outcome: Outcome, *reasons: str) -> int:
+def assert_whole(run: PublishedRun, outcome: Outcome, *reasons: str) -> int:
     """A gapless start of the run and one end that knows its length; returns that."""
     assert run.has_started
     assert run.seqs == list(range(len(run.seqs)))
@@ -122,7 +122,7 @@ def assert_whole(run: Told, outcome: Outcome, *reasons: str) -> int:
     return end.events
 
 
-def adopted(lab: Lab) -> dict[str, Told]:
+def adopted(lab: Lab) -> dict[str, PublishedRun]:
     """What the distributor that starts next makes of what this one left."""
     lab.outbox._lock.close()
     with Outbox(lab.folder, ROOM) as outbox:
@@ -130,8 +130,8 @@ def adopted(lab: Lab) -> dict[str, Told]:
         for run in outbox.adopt():
             handler.report_lost(run, "its distributor has ended")
         handler.commit()
-        return told(outbox)
+        return published(outbox)
 
 
-def merged(one: Told, other: Told) -> Told:
-    return Told(one.has_started or other.has_started, one.seqs + other.seqs, one.ends + other.ends)
+def merged(one: PublishedRun, other: PublishedRun) -> PublishedRun:
+    return PublishedRun(one.has_started or other.has_started, one.seqs + other.seqs, one.ends + other.ends)

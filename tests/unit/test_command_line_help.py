@@ -1,4 +1,4 @@
-"""What `--help` says of the commands, and how numbers are told."""
+"""What `--help` says of the commands, and how numbers are written."""
 
 from __future__ import annotations
 

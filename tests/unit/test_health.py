@@ -51,8 +51,8 @@ def test_healthz_is_503_with_the_reason_and_200_when_all_is_well() -> None:
     health.set("broker", False, "no connection")
     ((status, body),) = get(health, "/healthz")
     assert status == 503
-    told = json.loads(body)
-    assert (told["ok"], told["parts"]["broker"]["reason"]) == (False, "no connection")
+    answer = json.loads(body)
+    assert (answer["ok"], answer["parts"]["broker"]["reason"]) == (False, "no connection")
     health.set("broker", True)
     ((status, body),) = get(health, "/healthz")
     assert (status, json.loads(body)["ok"]) == (200, True)
@@ -84,10 +84,10 @@ def test_the_lag_is_from_reception_to_now_and_a_time_that_is_none_is_left_out() 
     metrics.observe_lag((datetime.now(UTC) - timedelta(hours=2)).isoformat())
     metrics.observe_lag((datetime.now(UTC) + timedelta(hours=2)).isoformat())
     metrics.observe_lag("yesterday")
-    told = metrics.text().decode()
-    assert 'taskgen_lag_seconds_bucket{le="0.01"} 1.0' in told
-    assert 'taskgen_lag_seconds_bucket{le="3600.0"} 1.0' in told
-    assert 'taskgen_lag_seconds_bucket{le="86400.0"} 2.0' in told
+    answer = metrics.text().decode()
+    assert 'taskgen_lag_seconds_bucket{le="0.01"} 1.0' in answer
+    assert 'taskgen_lag_seconds_bucket{le="3600.0"} 1.0' in answer
+    assert 'taskgen_lag_seconds_bucket{le="86400.0"} 2.0' in answer
 
 
 def test_other_paths_are_404_and_whoever_speaks_no_http_is_hung_up_on() -> None:

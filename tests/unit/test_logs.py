@@ -27,10 +27,10 @@ def test_json_lines_carry_what_was_given_as_extra(capsys: pytest.CaptureFixture[
     configure_logs("json")
     logging.getLogger("taskgen.board").warning("%s: lost", "b:1", extra={"board": "b:1", "run_id": "r"})
     output, errors = capsys.readouterr()
-    told = json.loads(errors)
+    logged = json.loads(errors)
     assert output == ""
-    assert told.pop("timestamp").endswith("Z")
-    assert told == {"event": "b:1: lost", "level": "warning", "board": "b:1", "run_id": "r"}
+    assert logged.pop("timestamp").endswith("Z")
+    assert logged == {"event": "b:1: lost", "level": "warning", "board": "b:1", "run_id": "r"}
 
 
 def test_a_traceback_stays_within_its_json_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,10 +68,10 @@ def test_a_line_and_the_text_of_an_error_have_an_end(
     configure_logs(kind)
     failure = ValueError("a\n" * 500_000)
     logging.getLogger("taskgen").error("b" * 1_000_000, extra={"board": "c" * 1_000_000}, exc_info=failure)
-    told = capsys.readouterr().err
-    assert len(told) < 10_000
-    assert "ValueError: a" in told
-    assert told.count("…" if kind == "console" else r"\u2026") == 3
+    logged = capsys.readouterr().err
+    assert len(logged) < 10_000
+    assert "ValueError: a" in logged
+    assert logged.count("…" if kind == "console" else r"\u2026") == 3
 
 
 def test_a_store_that_fails_with_what_a_board_said_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,8 +119,8 @@ def test_time_stamps_have_64_bits(stamp: str) -> None:
 def test_a_broken_event_is_rejected_alone(broken: bytes, reason: str) -> None:
     profile, rejected = read_profile(frame(_START_XML, broken, _EXIT_XML))
     assert profile["profile"]["events"]["event"] == [_START, _EXIT]
-    ((told, data),) = rejected
-    assert reason in told
+    ((given, data),) = rejected
+    assert reason in given
     assert xmltodict.parse(data) == xmltodict.parse(broken)
 
 

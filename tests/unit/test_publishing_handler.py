@@ -11,7 +11,16 @@ from services.distributor.outbox import OpenRun
 from taskgen.event import Quarantined
 from taskgen.run import Outcome, now
 from tests.support.message_factory import run_head
-from tests.support.publishing import LARGE, Lab, Told, adopted, assert_whole, merged, run_of, told
+from tests.support.publishing import (
+    LARGE,
+    Lab,
+    PublishedRun,
+    adopted,
+    assert_whole,
+    merged,
+    published,
+    run_of,
+)
 from tests.support.store_events import full_disk
 
 
@@ -34,7 +43,7 @@ def test_after_the_first_events_without_room_nothing_more_of_their_run_is_writte
     lab.give_up()
     lab.end(tasks, reason="the distributor was shut down")
     lab.give_up()
-    run = lab.told(tasks)
+    run = lab.published(tasks)
     run.has_started = True
     given, count = run_of(tasks).events, len(run.seqs)
     assert 3 < count < given
@@ -50,7 +59,7 @@ def test_a_run_that_was_over_is_lost_with_what_was_written_if_its_last_events_fi
     lab.give(tasks, 1)
     lab.end(tasks, Outcome.FINISHED)
     lab.give_up()
-    assert assert_whole(lab.told(tasks), Outcome.DISTRIBUTOR_LOST, "it ended as finished; the last") > 0
+    assert assert_whole(lab.published(tasks), Outcome.DISTRIBUTOR_LOST, "it ended as finished; the last") > 0
 
 
 def test_a_run_of_which_all_is_written_ends_as_it_did_although_the_outbox_is_full(lab: Lab) -> None:
@@ -63,7 +72,7 @@ def test_a_run_of_which_all_is_written_ends_as_it_did_although_the_outbox_is_ful
     lab.end(tasks, Outcome.FINISHED)
     lab.give_up()
     for one in (over, tasks):
-        assert assert_whole(lab.told(one), Outcome.FINISHED) == 3
+        assert assert_whole(lab.published(one), Outcome.FINISHED) == 3
 
 
 def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(lab: Lab) -> None:
@@ -72,7 +81,7 @@ def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(l
     lab.begin()
     lab.handler.report_lost(OpenRun(run.run_id, run.model_dump_json(), 7), "it has ended")
     lab.give_up()
-    (end,) = told(lab.outbox)[run.run_id].ends
+    (end,) = published(lab.outbox)[run.run_id].ends
     assert (end.outcome, end.events, end.reason) == (Outcome.DISTRIBUTOR_LOST, 7, "it has ended")
 
 
@@ -88,7 +97,7 @@ def test_what_finds_no_room_costs_other_runs_nothing(lab: Lab) -> None:
     lab.give(other, 2)
     lab.end(other, Outcome.FINISHED)
     lab.give_up()
-    assert assert_whole(lab.told(other), Outcome.FINISHED) == 4
+    assert assert_whole(lab.published(other), Outcome.FINISHED) == 4
 
 
 def test_of_a_run_whose_start_finds_no_room_nothing_is_told_so_its_task_set_stays_in_the_queue(
@@ -103,7 +112,7 @@ def test_of_a_run_whose_start_finds_no_room_nothing_is_told_so_its_task_set_stay
     lab.give(late, 3)
     lab.end(late)
     lab.calls.commit()
-    assert lab.told(early) == lab.told(late) == Told()
+    assert lab.published(early) == lab.published(late) == PublishedRun()
     assert run_of(late).run_id not in adopted(lab)
 
 
@@ -121,7 +130,7 @@ def test_an_end_that_finds_no_room_either_is_told_by_who_starts_next(lab: Lab) -
         lab.give_up()
         lab.handler.close_runs("the distributor was shut down")
         lab.give_up()
-    assert lab.told(tasks).ends == lab.told(ended).ends == []
+    assert lab.published(tasks).ends == lab.published(ended).ends == []
     runs = adopted(lab)
     for one in (tasks, ended):
         assert assert_whole(runs[run_of(one).run_id], Outcome.DISTRIBUTOR_LOST, "has ended") == 3
@@ -138,7 +147,7 @@ def test_an_end_that_finds_room_later_is_told_once_and_with_one_reason(lab: Lab)
         lab.begin()
         lab.give_up()
     lab.give_up()
-    run = lab.told(tasks)
+    run = lab.published(tasks)
     assert assert_whole(run, Outcome.DISTRIBUTOR_LOST) == 3
     assert run.ends[0].reason.count("could not be written") == 1
     assert run_of(tasks).run_id in adopted(lab)
@@ -149,11 +158,11 @@ def test_a_batch_larger_than_the_whole_outbox_is_written_as_room_comes(lab: Lab)
     for _ in range(50):
         lab.give(tasks, LARGE)
     lab.end(tasks, Outcome.FINISHED)
-    seen = Told()
+    seen = PublishedRun()
     while not lab.is_committed():
-        seen = merged(seen, lab.told(tasks))
+        seen = merged(seen, lab.published(tasks))
         lab.drain()
-    assert assert_whole(merged(seen, lab.told(tasks)), Outcome.FINISHED) == 50 * LARGE
+    assert assert_whole(merged(seen, lab.published(tasks)), Outcome.FINISHED) == 50 * LARGE
 
 
 def test_runs_that_nobody_ends_any_more_are_closed_with_what_they_have(lab: Lab) -> None:
@@ -162,8 +171,8 @@ def test_runs_that_nobody_ends_any_more_are_closed_with_what_they_have(lab: Lab)
     lab.end(ended, Outcome.FINISHED)
     lab.handler.close_runs("the distributor was shut down")
     assert lab.is_committed()
-    assert assert_whole(lab.told(cut_off), Outcome.DISTRIBUTOR_LOST, "was shut down") == 3
-    assert assert_whole(lab.told(ended), Outcome.FINISHED) == 0
+    assert assert_whole(lab.published(cut_off), Outcome.DISTRIBUTOR_LOST, "was shut down") == 3
+    assert assert_whole(lab.published(ended), Outcome.FINISHED) == 0
     lab.drain()
     assert adopted(lab) == {}
 
@@ -181,7 +190,7 @@ def test_a_profile_that_cannot_be_taken_cuts_its_run_and_ends_it(lab: Lab, later
     reason = (
         f"the last {2 + later} of its {5 + later} events could not be written: {which} could not be handled"
     )
-    assert assert_whole(lab.told(tasks), Outcome.DISTRIBUTOR_LOST, reason) == 3
+    assert assert_whole(lab.published(tasks), Outcome.DISTRIBUTOR_LOST, reason) == 3
 
 
 def test_quarantined_bytes_that_are_lost_are_said_so(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

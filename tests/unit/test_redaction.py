@@ -1,4 +1,4 @@
-"""An address is shown without its password, and one in which that cannot be told from the rest not at all."""
+"""An address is shown without its password; if that cannot be identified, it is not shown at all."""
 
 from __future__ import annotations
 

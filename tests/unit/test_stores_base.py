@@ -13,7 +13,7 @@ from tests.support.store_events import end_run, give, run_id, taskset
 
 
 class Memory(StoringHandler):
-    """Keeps batches in a list, and fails as often as it is told to."""
+    """Keeps batches in a list, and fails as often as it is asked to."""
 
     def __init__(self) -> None:
         super().__init__()

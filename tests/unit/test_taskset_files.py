@@ -175,9 +175,9 @@ def test_a_fault_of_python_is_told_with_its_own_text(here: Path, spec: str, said
 )
 def test_a_fault_in_json_names_file_task_and_field(here: Path, text: str, said: str) -> None:
     (here / "a.json").write_text(text)
-    with pytest.raises(TaskSetError, match=said) as told:
+    with pytest.raises(TaskSetError, match=said) as caught:
         read_taskset("a.json")
-    assert str(told.value).startswith("a.json: ")
+    assert str(caught.value).startswith("a.json: ")
 
 
 def xml(*parameters: str) -> str:
@@ -204,9 +204,9 @@ def xml(*parameters: str) -> str:
 )
 def test_a_fault_in_xml_names_file_task_and_field(here: Path, text: str, said: str) -> None:
     (here / "a.xml").write_text(text)
-    with pytest.raises(TaskSetError, match=said) as told:
+    with pytest.raises(TaskSetError, match=said) as caught:
         read_taskset("a.xml")
-    assert str(told.value).startswith("a.xml: ")
+    assert str(caught.value).startswith("a.xml: ")
 
 
 def test_a_file_that_cannot_be_read_is_named(here: Path) -> None:

@@ -35,7 +35,7 @@ class Intake:
         self._settings = settings
         self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
         self._held_bytes = 0
-        self._surplus: list[int] = []
+        self._returned: list[int] = []
         """Tags of the messages that were not kept."""
         self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * settings.prefetch)
         """Sizes of the latest messages, as many as can exceed the bound together."""
@@ -65,7 +65,7 @@ class Intake:
             Whether the subscription was renewed: another consumer of the queue may become the active one.
         """
         is_new = False
-        if self._arrived.empty() and (self._surplus or len(batch) == self._prefetch):
+        if self._arrived.empty() and (self._returned or len(batch) == self._prefetch):
             is_new = await self._fit()
         self._channel.acknowledge(batch[-1].tag, up_to=True)
         return is_new
@@ -73,8 +73,8 @@ class Intake:
     def _take(self, delivery: Delivery) -> None:
         size = len(delivery.body)
         self._sizes.append(size)
-        if self._surplus or (self._held_bytes and self._held_bytes + size > HELD_BYTES):
-            self._surplus.append(delivery.tag)
+        if self._returned or (self._held_bytes and self._held_bytes + size > HELD_BYTES):
+            self._returned.append(delivery.tag)
             return
         self._held_bytes += size
         self._arrived.put_nowait(delivery)
@@ -86,12 +86,12 @@ class Intake:
         have to go back, too.
         """
         fitting = min(max(HELD_BYTES // max(self._sizes), 1), self._settings.prefetch)
-        if not self._surplus and fitting < 2 * self._prefetch:
+        if not self._returned and fitting < 2 * self._prefetch:
             return False
         await self._channel.cancel(self._consumer)
-        for tag in self._surplus:
+        for tag in self._returned:
             self._channel.give_back(tag)
-        self._surplus.clear()
+        self._returned.clear()
         self._prefetch = fitting
         await self.subscribe()
         return True

@@ -22,7 +22,7 @@ from taskgen.messages.codec import (
     read_message,
 )
 from taskgen.run import Outcome, Run
-from taskgen.state.state import JobRow, RunRow, State, TaskSetRow
+from taskgen.state.state import JobState, RunRow, State, TaskSetRow
 from taskgen.task import Job
 from taskgen.taskset import Profile, TaskSet
 from taskgen.untrusted_text import brief
@@ -104,7 +104,7 @@ class StartedRun:
     written: dict[str, int] = field(default_factory=dict)
     """How many jobs of each task are final and written."""
 
-    def changed_jobs(self) -> Iterator[JobRow]:
+    def changed_jobs(self) -> Iterator[JobState]:
         """The jobs to write now; they count as written from here on."""
         if not self.touched:
             return
@@ -115,7 +115,7 @@ class StartedRun:
                 continue
             first, task_id = self.written.get(name, 0), int(name)
             for number, job in enumerate(task.jobs[first:], first):
-                yield JobRow(run_id, task_id, number, job.start, job.end, job.exit_type)
+                yield JobState(run_id, task_id, number, job.start, job.end, job.exit_type)
             # A running job still changes, and a refused one is inserted before it.
             is_running = bool(task.jobs) and task.jobs[-1].is_running
             self.written[name] = len(task.jobs) - is_running
@@ -202,7 +202,7 @@ def new_run(head: RunHead, taskset: TaskSet) -> StartedRun:
     return StartedRun(RunRow(**head.model_dump()), taskset, run)
 
 
-def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> StartedRun:
+def rebuilt(row: RunRow, message: str, jobs: Iterable[JobState]) -> StartedRun:
     """A run rebuilt from the state.
 
     Args:
@@ -223,7 +223,7 @@ def rebuilt(row: RunRow, message: str, jobs: Iterable[JobRow]) -> StartedRun:
     return started
 
 
-def _restore_jobs(started: StartedRun, rows: Iterable[JobRow]) -> None:
+def _restore_jobs(started: StartedRun, rows: Iterable[JobState]) -> None:
     done = set(json.loads(started.row.done_tasks))
     jobs = {
         task_id: [Job(row.start_ms, row.end_ms, row.exit_type and one_text(row.exit_type)) for row in group]

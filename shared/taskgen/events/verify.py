@@ -176,8 +176,8 @@ class _Counted:
 
     def take(self, seq: int, times: int) -> None:
         """Take the next event, which the store has this many times."""
-        is_surplus = seq < 0 or (self._expected is not None and seq >= self._expected)
-        if is_surplus:
+        is_beyond_end = seq < 0 or (self._expected is not None and seq >= self._expected)
+        if is_beyond_end:
             self._found[Problem.SURPLUS].add(seq, seq)
         else:
             self._pass_to(seq)

@@ -1,4 +1,4 @@
-"""Messages that are never stored: how things stand, and what a board is told."""
+"""Messages that are never stored: the status of services and boards, and commands to a board."""
 
 from __future__ import annotations
 

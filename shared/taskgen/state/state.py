@@ -84,7 +84,7 @@ class RunRow:
     """The handler was given its end; everything else is a duplicate."""
 
 
-class JobRow(NamedTuple):
+class JobState(NamedTuple):
     """One job of a task in a run; times in ms of the board's clock."""
 
     run_id: str
@@ -120,7 +120,7 @@ class Changes:
 
     tasksets: dict[str, TaskSetRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
-    jobs: list[JobRow] = field(default_factory=list)
+    jobs: list[JobState] = field(default_factory=list)
     """A later row replaces an earlier one of the same job."""
     out_of_order: dict[str, OutOfOrderRow] = field(default_factory=dict)
     """New messages, by id."""
@@ -172,7 +172,7 @@ _TABLES: Final = ("ownership", "tasksets", "runs", "jobs", "early", "sendings", 
 _TASKSETS: Final = _select("tasksets", TaskSetRow)
 _RUNS: Final = _select("runs", RunRow)
 _JOBS: Final = (
-    f"{_select('jobs', JobRow)} WHERE run_id = ? AND (task_id, job) > (?, ?) ORDER BY task_id, job LIMIT ?"
+    f"{_select('jobs', JobState)} WHERE run_id = ? AND (task_id, job) > (?, ?) ORDER BY task_id, job LIMIT ?"
 )
 _JOBS_AT_ONCE: Final = 1_000
 _NO_RUN: Final = RunRow("", "", "", "", "", 0, 0, "")
@@ -184,7 +184,7 @@ _KINDS: Final = {
 _OUTGOING: Final = _select("sendings", OutgoingMessage)
 _KEEP_TASKSET: Final = _upsert("tasksets", TaskSetRow, "taskset_id")
 _KEEP_RUN: Final = _upsert("runs", RunRow, "run_id")
-_KEEP_JOB: Final = _upsert("jobs", JobRow, "run_id", "task_id", "job")
+_KEEP_JOB: Final = _upsert("jobs", JobState, "run_id", "task_id", "job")
 _KEEP_OUT_OF_ORDER: Final = _upsert("early", OutOfOrderRow, "message_id")
 _KEEP_OUTGOING: Final = _upsert("sendings", OutgoingMessage, "sending_id")
 _COUNT: Final = (
@@ -277,7 +277,7 @@ class State:
         rows = self._database.rows(f"{_TASKSETS} WHERE taskset_id = ?", taskset_id)
         return _understood(rows[0], _NO_TASKSET)[0] if rows else None
 
-    def jobs(self, run_id: str) -> Iterator[JobRow]:
+    def jobs(self, run_id: str) -> Iterator[JobState]:
         """A run's jobs, ordered by task and number, read in chunks.
 
         Raises:
@@ -387,10 +387,10 @@ def _is_count(name: object, number: object) -> bool:
     return isinstance(name, str) and isinstance(number, int)
 
 
-def _job(row: Sequence[Any]) -> JobRow:
+def _job(row: Sequence[Any]) -> JobState:
     run_id, task_id, job, start_ms, end_ms, exit_type = row
     try:
         start, end = (None if time is None else int(time) for time in (start_ms, end_ms))
-        return JobRow(run_id, int(task_id), int(job), start, end, exit_type and str(exit_type))
+        return JobState(run_id, int(task_id), int(job), start, end, exit_type and str(exit_type))
     except (ValueError, TypeError, OverflowError) as error:
         raise UnreadableError(f"job {job} of task {task_id} has unusable numbers: {error}") from error
