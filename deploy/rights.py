@@ -77,8 +77,11 @@ RIGHTS: Final = {
 }
 """By user; `handler` is for a user's own handlers, `cli` for people."""
 
-EVENT_KEYS: Final = {"controller": r"^status\.controller$", "cli": r"^refused\..*"}
-"""With which keys alone a user may publish to the exchange of events: its status; task-sets called off."""
+EVENT_KEYS: Final = {
+    "controller": r"^(status\.controller|results\..*)$",
+    "cli": r"^refused\..*",
+}
+"""The only keys with which a user may publish to the exchange of events."""
 
 TAGS: Final = {"cli": ["management"]}
 """People may look at the queues: docs/decisions/0013-no-way-around-the-exchanges.md."""

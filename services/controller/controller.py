@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
 from services.controller import taskset_lifecycle as lifecycle
-from services.controller.outgoing import OutgoingMessages
-from taskgen.amqp.channel import Channel
-from taskgen.amqp.topology import COMMANDS, TASKSETS, inbox
+from taskgen.amqp.topology import COMMANDS, EVENTS
 from taskgen.consumer.run_tracker import RunObserver, RunTracker
 from taskgen.consumer.tracked_run import StartedRun
-from taskgen.errors import StoreUnavailableError, UnreadableError
+from taskgen.errors import UnreadableError
 from taskgen.event import AbstractEventHandler
 from taskgen.messages.codec import (
     CampaignReport,
     ControllerStatusMessage,
     DecisionMessage,
     RefusedMessage,
+    ResultsMessage,
     RunHead,
     TaskSetMessage,
 )
 from taskgen.run import Outcome, now
-from taskgen.state.state import Changes, OutgoingMessage, RunRow, State, TaskSetState
+from taskgen.state.state import OutgoingMessage, RunRow, State, TaskSetState
 
 log = logging.getLogger(__name__)
 
 _LATEST_CAMPAIGNS: Final = 500
 """More than change between two statuses: a client that waits for the end of a campaign must see it."""
-_EXCHANGES: Final = ("", inbox(TASKSETS), COMMANDS)
-"""All exchanges that are published to; publishing to one that does not exist closes the channel."""
 
 
 @dataclass(slots=True)
@@ -53,7 +49,7 @@ class LiveRun:
 class Controller(RunObserver):
     """Sends the handler's decisions to the boards, and retries task-sets whose runs had no result.
 
-    All methods but `committed` are for the tracker's thread.
+    All methods are for the tracker's thread.
 
     Args:
         handler: decides when a run is over.
@@ -64,7 +60,6 @@ class Controller(RunObserver):
     def __init__(self, handler: AbstractEventHandler, state: State, instance: str) -> None:
         self.tracker = RunTracker(handler, state, self)
         """The processor of the controller's queue."""
-        self.outgoing = OutgoingMessages()
         self.live: dict[str, LiveRun] = {}
         """By run id; changed in the tracker's thread only."""
         self.heard: dict[str, float] = {}
@@ -101,19 +96,6 @@ class Controller(RunObserver):
         campaigns = [_campaign(name, counts[name]) for name in sorted(counts)]
         return ControllerStatusMessage(controller=self._instance, runs=runs, bad=failed, campaigns=campaigns)
 
-    def mark_sent(self, sent: list[str]) -> None:
-        """Remove messages from the state that the broker has confirmed."""
-        self.tracker.changes.sent += sent
-        try:
-            self.tracker.flush()
-        except StoreUnavailableError as error:
-            log.info("messages will be marked as sent with the next batch: %s", error)
-
-    @override
-    async def committed(self, channel: Channel) -> None:
-        if sent := await self.outgoing.publish(channel):
-            await asyncio.to_thread(self.mark_sent, sent)  # the tracker's thread is idle meanwhile
-
     @override
     def message_taken(self, head: RunHead) -> None:
         self.heard[head.distributor] = time.monotonic()
@@ -128,16 +110,9 @@ class Controller(RunObserver):
             except UnreadableError as error:
                 unusable.append((rest := self._state.rest_of_run(run_id), error))
                 self.tracker.taskset(rest.taskset_id)  # read now, so that closing it below cannot fail
-        messages = [one for one in self._state.outgoing() if one.exchange in _EXCHANGES]
         self.live = live
-        self.outgoing.clear()
-        self.outgoing.add(messages)
         for rest, fault in unusable:  # closed once all others are known
             self.tracker.abandon_run(rest, fault)
-
-    @override
-    def written(self, changes: Changes) -> None:
-        self.outgoing.add(changes.outgoing)
 
     @override
     def run_started(self, run: StartedRun, message: TaskSetMessage) -> None:
@@ -170,6 +145,14 @@ class Controller(RunObserver):
             log.error("run %s belongs to an unknown task-set: %s", row.run_id, row.taskset_id)
             return
         lifecycle.run_ended(self.tracker.changes, taskset, row, self._is_running)
+
+    @override
+    def results_recorded(self, row: RunRow, results: Mapping[str, Any]) -> None:
+        message = ResultsMessage(run=RunHead.model_validate(row, from_attributes=True), results=dict(results))
+        body = message.body().decode()
+        self.tracker.changes.outgoing.append(
+            OutgoingMessage(EVENTS, message.routing_key, message.message_id, body)
+        )
 
     @override
     def run_abandoned(self, row: RunRow, former: str | None) -> None:

@@ -79,8 +79,8 @@ class Supervisor:
 
     async def _publish(self) -> None:
         """Publish what the broker did not accept before, and what no batch of messages led to."""
-        if sent := await self._controller.outgoing.publish(self._consumer.out):
-            await self._consumer.between_batches(partial(self._controller.mark_sent, sent))
+        if sent := await self._controller.tracker.outgoing.publish(self._consumer.out):
+            await self._consumer.between_batches(partial(self._controller.tracker.mark_sent, sent))
 
     def _take_status(self, message: StatusMessage) -> None:
         self._liveness.hear(message, list(self._controller.live.values()), time.monotonic())

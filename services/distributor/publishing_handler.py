@@ -94,7 +94,7 @@ class PublishingHandler(CommittingHandler):
         if not isinstance(run.origin, TaskSetMessage):
             raise DistributorError("only runs of task-sets from the queue can be published")
         head = self._head(run)
-        message = StartedMessage(run=head, taskset=run.origin)
+        message = StartedMessage(run=head, taskset=run.origin, binaries=dict(run.binaries))
         self._runs[run.run_id] = RunProgress(head)
         entry = Entry(message.routing_key, message.message_id, message.body())
         self._changes.append(Change(entry, _open(head, 0)))

@@ -22,6 +22,7 @@ from taskgen.execution.campaign import Campaign
 from taskgen.execution.dispatcher import Counters
 from taskgen.execution.engine import BoardStatus, Engine
 from taskgen.execution.power import PowerCommands
+from taskgen.provenance import campaign_facts
 from taskgen.retry_policy import RetryPolicy
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
@@ -149,7 +150,12 @@ class Distributor:
         return dict(self._engine.dispatcher.handlers.failures) if self._engine else {}
 
     def start(
-        self, taskset: TaskSet | Iterable[TaskSet], *session_params: Any, wait: bool = True
+        self,
+        taskset: TaskSet | Iterable[TaskSet],
+        *session_params: Any,
+        wait: bool = True,
+        name: str = "",
+        note: str = "",
     ) -> Campaign:
         """Run all variants of a task-set, or of several, each on whichever board is free.
 
@@ -161,6 +167,8 @@ class Distributor:
                 `Campaign.failed`, and the others are run.
             session_params: passed to the session; for the Taskloader, the admission control dictionary.
             wait: wait until everything is done; otherwise return at once.
+            name: of the campaign, by which reports find it.
+            note: whatever is to be stored with it.
 
         Returns:
             The campaign, which says what has become of the variants.
@@ -173,7 +181,8 @@ class Distributor:
         if self._campaign is not None and not self._campaign.is_done:
             raise DistributorError("a campaign is still in progress; call wait_finished() or stop() first")
         self._settings.session_class.check(*session_params)
-        campaign = Campaign(self._checked(taskset), session_params, self._retry_policy, self._check)
+        facts = campaign_facts(name, note)
+        campaign = Campaign(self._checked(taskset), session_params, self._retry_policy, self._check, facts)
         engine = self._running_engine()
         engine.begin(campaign, self._handlers())
         self._campaign = campaign

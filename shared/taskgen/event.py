@@ -13,9 +13,12 @@ __all__ = [
     "AbstractEventHandler",
     "CommittingHandler",
     "DefaultEventHandler",
+    "Event",
     "EventType",
     "Profile",
     "Quarantined",
+    "Stop",
+    "events_of",
 ]
 
 
@@ -35,6 +38,35 @@ class Quarantined:
     """None if no run was in progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a profile, with typed values."""
+
+    type: str
+    """Usually one of `EventType`."""
+    task_id: int
+    """The task's `id`; -1 in a snapshot."""
+    time_stamp_ms: int
+    """The board's clock: milliseconds since its boot."""
+
+
+def events_of(profile: Profile) -> list[Event]:
+    """The events of a profile that a handler was given, with typed values."""
+    events = profile["profile"]["events"]["event"]
+    return [Event(one["@type"], int(one["@task-id"]), int(one["@time-stamp"])) for one in events]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A reason to stop: what `__taskset_event__` may return instead of False."""
+
+    reason: str
+    """One sentence, which becomes the reason of the run's outcome."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class AbstractEventHandler(ABC):
     """Reacts to the runs of task-sets; derive from it directly to decide yourself when a run is over.
 
@@ -46,11 +78,12 @@ class AbstractEventHandler(ABC):
         """A run begins; nothing has been sent to the board yet."""
 
     @abstractmethod
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         """A profile was received: a dictionary as xmltodict makes it, with `event` always a list.
 
         Returns:
-            True if the run continues; False if the task-set is finished or is to be stopped.
+            True if the run continues; False, or a `Stop` with the reason, if the task-set is finished or is
+            to be stopped.
         """
 
     def __taskset_finish__(self, taskset: TaskSet) -> None:
@@ -66,7 +99,7 @@ class AbstractEventHandler(ABC):
 class DefaultEventHandler(AbstractEventHandler):
     """Updates the tasks' jobs with incoming events; the run is over when all tasks have terminated."""
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         """Update `task.jobs`; return whether a task has not terminated yet."""
         taskset.apply(event)
         return not taskset.is_terminated
@@ -90,6 +123,9 @@ class CommittingHandler(DefaultEventHandler):
             StoreUnavailableError: the store is unavailable; calling `commit` again may work.
             StoreError: it will never work.
         """
+
+    def take_results(self, taskset: TaskSet) -> None:
+        """Keep what handlers recorded about a run that has ended: `taskset.run.results`."""
 
     @abstractmethod
     def give_up(self, reason: str) -> None:

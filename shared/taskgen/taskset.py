@@ -43,10 +43,13 @@ class TaskSet:
     """Where it was read from; the texts of errors begin with it."""
     run: Run | None
     """The run in progress; None if there is none."""
+    parameters: dict[str, Any]
+    """Of a variant: the parameters that vary and their values, such as `{"task1.priority": 5}`."""
 
     def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = (), source: str = "task-set") -> None:
         self.source = source
         self.run = None
+        self.parameters = {}
         self._tasks: list[Task] = []
         self._by_id: dict[str, Task] = {}
         self._next_seq = 0
@@ -108,8 +111,10 @@ class TaskSet:
             TaskSetError: while variants are drawn: a choice is empty, or a user's generator raised an error.
         """
         try:
-            for tasks in product(self._tasks):
-                yield TaskSet(map(Task, tasks), self.source)
+            for variant in product(self._tasks):
+                taskset = TaskSet(map(Task, variant.tasks), self.source)
+                taskset.parameters = variant.chosen
+                yield taskset
         except TaskSetError:
             raise
         except Exception as error:  # a user's generator may raise anything
@@ -121,7 +126,9 @@ class TaskSet:
 
     def without_jobs(self) -> TaskSet:
         """Return a copy whose tasks have no jobs yet."""
-        return TaskSet(map(Task, self._tasks), self.source)
+        copy = TaskSet(map(Task, self._tasks), self.source)
+        copy.parameters = self.parameters
+        return copy
 
     def checked(self) -> TaskSet:
         """Return a copy in which every value is validated and of the right type.
@@ -134,6 +141,7 @@ class TaskSet:
         if not self._tasks:
             raise TaskSetError(f"{self.source}: has no tasks; give at least one")
         result = TaskSet(source=self.source)
+        result.parameters = self.parameters
         for number, task in enumerate(self._tasks):
             where = f"{self.source}: task {number} (id {task.id})"
             result.append(Task({name: _checked(value, name, where) for name, value in task.items()}))

@@ -52,7 +52,16 @@ def count(tasks: Sequence[Parameters]) -> int | None:
     return math.prod(len(choices) for choices in spots if isinstance(choices, Sequence))
 
 
-def product(tasks: Sequence[Parameters]) -> Iterator[list[dict[str, Any]]]:
+class Variant(NamedTuple):
+    """One combination of choices."""
+
+    tasks: list[dict[str, Any]]
+    """The tasks' parameters."""
+    chosen: dict[str, Any]
+    """The values of the choices, by name: `task1.config.arg1` is of the task whose id is 1."""
+
+
+def product(tasks: Sequence[Parameters]) -> Iterator[Variant]:
     """Yield the tasks' parameters with every combination of their choices.
 
     The last choice varies fastest, except that the first generator is outermost, so that its values need not
@@ -74,11 +83,12 @@ def product(tasks: Sequence[Parameters]) -> Iterator[list[dict[str, Any]]]:
         if spot not in streamed
     ]
     spots = streamed + kept
+    names = [".".join((f"task{tasks[spot.task].get('id')}", *spot.path)) for spot in spots]
     for values in _combinations(spots):
         variant = [dict(task) for task in tasks]
         for spot, value in zip(spots, values, strict=True):
             _put(variant[spot.task], spot.path, value)
-        yield variant
+        yield Variant(variant, dict(sorted(zip(names, values, strict=True))))
 
 
 def _choices_within(value: Any) -> Iterator[tuple[tuple[str, ...], Iterable[Any]]]:  # noqa: ANN401

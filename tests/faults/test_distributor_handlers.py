@@ -11,7 +11,7 @@ import pytest
 
 from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
-from taskgen.event import AbstractEventHandler, Profile
+from taskgen.event import AbstractEventHandler, Profile, Stop
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from taskgen.taskset import TaskSet
@@ -99,7 +99,7 @@ def test_a_slow_handler_holds_a_fast_board_back_and_nothing_is_dropped() -> None
     go_on = threading.Event()
 
     class Slow(RecordingHandler):
-        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
             go_on.wait(30)
             return super().__taskset_event__(taskset, event)
 
@@ -133,7 +133,7 @@ def test_while_handlers_are_behind_a_board_is_not_taken_for_silent() -> None:
         line.wait_for_end()
 
     class Slow(RecordingHandler):
-        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+        def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
             time.sleep(0.02)
             return super().__taskset_event__(taskset, event)
 

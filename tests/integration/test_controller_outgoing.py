@@ -58,9 +58,9 @@ class Lives:
         async with connection(self._url, "test") as link:
             channel = await link.channel(confirms=True)
             if is_noting:
-                await controller.committed(channel)
+                await controller.tracker.committed(channel)
             else:
-                await controller.outgoing.publish(channel)
+                await controller.tracker.outgoing.publish(channel)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from taskgen.boards.limits import Limits
 from taskgen.boards.profile import read_profile
-from taskgen.event import DefaultEventHandler, Profile, Quarantined
+from taskgen.event import DefaultEventHandler, Profile, Quarantined, Stop
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.run_inbox import RunInbox
 from taskgen.run import Outcome, Run
@@ -29,7 +29,7 @@ class Names(DefaultEventHandler):
     def __taskset_start__(self, taskset: TaskSet) -> None:
         self.seen.append("start")
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         self.seen += [one["@type"] for one in event["profile"]["events"]["event"]]
         return super().__taskset_event__(taskset, event)
 

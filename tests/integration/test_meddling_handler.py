@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from taskgen.distributor import Distributor
-from taskgen.event import DefaultEventHandler, Profile
+from taskgen.event import DefaultEventHandler, Profile, Stop
 from taskgen.events.sql import SqliteHandler, read_events, read_runs
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
@@ -16,7 +16,7 @@ from taskgen.taskset import TaskSet
 class Meddling(DefaultEventHandler):
     """Decides, and leaves nothing of the events behind."""
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         running = super().__taskset_event__(taskset, event)
         event["profile"]["events"]["event"].clear()
         return running

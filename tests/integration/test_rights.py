@@ -30,7 +30,7 @@ ELSEWHERE, TEMPORARY = "elsewhere", "amq.gen"
 SINKS = {name: f"taskgen.sink.{name}" for name in ("sqlite", "csv", "postgres")}
 CONSUMED = (TASKSETS, CONTROLLER, HANDLER, *SINKS.values())
 OF_RUNS = tuple(f"{kind}.board" for kind in ("started", "events", "finished", "stopped", "quarantined"))
-EVENT_KEYS = (*OF_RUNS, "refused.taskset", "status.distributor", "status.controller")
+EVENT_KEYS = (*OF_RUNS, "results.board", "refused.taskset", "status.distributor", "status.controller")
 
 QUEUES = (*CONSUMED, *(f"{queue}.parked" for queue in CONSUMED), BOARD, ACTIVE, NEW, ELSEWHERE)
 OWN_EXCHANGES = tuple(f"{queue}.{what}" for queue in CONSUMED for what in ("inbox", "dlx"))
@@ -88,6 +88,7 @@ TABLE = {
         consume={CONTROLLER, TEMPORARY},
         publish={
             (EVENTS, "status.controller"),
+            (EVENTS, "results.board"),
             (COMMANDS, "board"),
             inbox(TASKSETS),
             dead_letters(CONTROLLER),
@@ -252,7 +253,7 @@ def test_the_exchanges_that_a_user_can_bind_to_each_other_pass_nothing_on(lab: R
         for (to, source), key in product(bound, ("#", "board", *EVENT_KEYS)):
             tries(("bind exchange", to, source), "exchange_bind", to, source, key)
     assert tries.allowed == {("bind exchange", *one) for one in bound}
-    heard = {queue: len(OF_RUNS) for queue in (HANDLER, *SINKS.values())}
+    heard = {HANDLER: len(OF_RUNS), **{queue: len({*OF_RUNS, "results.board"}) for queue in SINKS.values()}}
     heard[CONTROLLER] = len({"started", "events", "finished", "stopped", "refused"})
     with broker_client(lab.amqp_url) as administrator:
         for key in EVENT_KEYS:

@@ -52,7 +52,7 @@ class Recording(DefaultEventHandler):
         self._note("start", taskset)
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        self.decisions.append(super().__taskset_event__(taskset, event))
+        self.decisions.append(bool(super().__taskset_event__(taskset, event)))
         assert taskset.run is not None
         types = [one["@type"] for one in event["profile"]["events"]["event"]]
         self._note("event", taskset, taskset.run.first_seq, *types)

@@ -18,7 +18,7 @@ from services.controller.controller import Controller
 from taskgen.amqp.channel import Delivery
 from taskgen.consumer.run_tracker import RunTracker
 from taskgen.errors import StoreUnavailableError
-from taskgen.event import DefaultEventHandler, EventType, Profile
+from taskgen.event import DefaultEventHandler, EventType, Profile, Stop
 from taskgen.event_columns import ProfileOfRun
 from taskgen.messages.codec import (
     EndedMessage,
@@ -60,7 +60,7 @@ class Last(DefaultEventHandler):
     def __taskset_start__(self, taskset: TaskSet) -> None:
         self.starts += 1
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         assert taskset.run is not None
         found = event["profile"]["events"]["event"]
         numbered = dict(enumerate(found, taskset.run.first_seq))

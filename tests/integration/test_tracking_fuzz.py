@@ -169,7 +169,7 @@ def look_after(processor: Processor) -> None:
         live = dict.fromkeys(controller.live, "no reason")
         controller.end_duplicates(live)
         controller.give_up(live)
-        for sending in controller.outgoing._waiting:
+        for sending in controller.tracker.outgoing._waiting:
             assert sending.exchange in {inbox(TASKSETS), COMMANDS}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from taskgen.event import DefaultEventHandler, Profile
+from taskgen.event import DefaultEventHandler, Profile, Stop
 from taskgen.taskset import TaskSet
 
 
 class StopAtFirstExit(DefaultEventHandler):
     """Stops a run at its first job that ends by itself."""
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         is_running = super().__taskset_event__(taskset, event)
         return is_running and not any(job.exit_type == "EXIT" for task in taskset for job in task.jobs)

@@ -57,7 +57,7 @@ class Lab:
         run.received_at = now()
         events = [event("START", 0, run.events + number) for number in range(count)]
         run.first_seq, run.events = run.events, run.events + count
-        return self.calls.event(tasks, profile_of(*events))
+        return bool(self.calls.event(tasks, profile_of(*events)))
 
     def end(self, tasks: TaskSet, outcome: Outcome = Outcome.DISTRIBUTOR_LOST, reason: str = "") -> None:
         run = run_of(tasks)

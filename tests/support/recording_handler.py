@@ -2,7 +2,7 @@
 
 import threading
 
-from taskgen.event import DefaultEventHandler, Profile, Quarantined
+from taskgen.event import DefaultEventHandler, Profile, Quarantined, Stop
 from taskgen.run import Run
 from taskgen.taskset import TaskSet
 from tests.support.waiting import wait_until
@@ -27,7 +27,7 @@ class RecordingHandler(DefaultEventHandler):
         self._note("start", taskset)
         self.begun.append(_run_of(taskset))
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         self._note("event", taskset)
         self.types += [one["@type"] for one in event["profile"]["events"]["event"]]
         return super().__taskset_event__(taskset, event)

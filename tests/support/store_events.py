@@ -34,7 +34,7 @@ def give(handler: StoringHandler, tasks: TaskSet, first_seq: int, *events: dict[
     """Give a profile of these events to a store, whose decision is returned."""
     assert tasks.run is not None
     tasks.run.first_seq = first_seq
-    return handler.__taskset_event__(tasks, profile_of(*events))
+    return bool(handler.__taskset_event__(tasks, profile_of(*events)))
 
 
 def end_run(

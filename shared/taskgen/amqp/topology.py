@@ -107,7 +107,7 @@ def dlx(queue: str) -> str:
 
 def sink_queue(name: str) -> Queue:
     """The queue that all replicas of a sink share."""
-    return Queue(f"taskgen.sink.{name}", (*_OF_RUNS, "quarantined.#"))
+    return Queue(f"taskgen.sink.{name}", (*_OF_RUNS, "results.#", "quarantined.#"))
 
 
 def handler_queue(name: str) -> Queue:

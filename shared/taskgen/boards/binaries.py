@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from taskgen.errors import SettingsError, TaskSetError
@@ -34,6 +37,23 @@ def check_binaries(taskset: TaskSet, folder: Path | None) -> None:
             if not (folder / name).is_file():
                 where = f"{taskset.source}: task {number} (id {task.id}): pkg"
                 raise TaskSetError(f"{where}: there is no binary {name!r} in {folder}")
+
+
+def digests(taskset: TaskSet, folder: Path) -> dict[str, str]:
+    """SHA-256 (hexadecimal) of the binaries of a variant, by name; without those that cannot be read now."""
+    found = {}
+    for name in sorted(taskset.binaries()):
+        with suppress(OSError):  # whoever sends it to the board reports that
+            path = folder / name
+            state = path.stat()
+            found[name] = _digest(path, state.st_mtime_ns, state.st_size)
+    return found
+
+
+@lru_cache(maxsize=1_000)
+def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
+    """Of a file's content, which is read again when the file has changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_binary(path: Path) -> bytes:

@@ -35,6 +35,8 @@ _FILES: Final = frozenset({"sqlite", "csv"})
 TaskSets = Annotated[
     list[str], typer.Argument(metavar="TASKSET", help="A .xml or .json file, or MODULE:NAME.")
 ]
+CampaignName = Annotated[str, typer.Option(metavar="NAME", help="Name of the campaign, for reports.")]
+CampaignNote = Annotated[str, typer.Option(metavar="TEXT", help="Note to store with the campaign.")]
 AdmissionControl = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="JSON or XML file with the settings for admission control."),
@@ -73,6 +75,8 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Folder with the tasks' binaries.")
     ] = None,
     admission_control: AdmissionControl = None,
+    name: CampaignName = "",
+    note: CampaignNote = "",
     max_attempts: Annotated[
         int, typer.Option(metavar="N", help="Give up on a variant after losing N boards.", min=1)
     ] = RetryPolicy().max_attempts,
@@ -146,6 +150,8 @@ def run(
             distributor,
             read,
             *params,
+            name=name,
+            note=note,
             stored={scheme_of(spec): _place_of(spec) for spec in stores},
             interruption=interruption,
         )
@@ -190,6 +196,8 @@ def run_campaign(
     distributor: Distributor,
     tasksets: Sequence[TaskSet],
     *session_params: Any,
+    name: str = "",
+    note: str = "",
     stored: dict[str, str],
     interruption: Interruption,
 ) -> Summary:
@@ -200,7 +208,7 @@ def run_campaign(
     """
     began = time.monotonic()
     total = count_variants(tasksets)
-    campaign = distributor.start(tasksets, *session_params, wait=False)
+    campaign = distributor.start(tasksets, *session_params, wait=False, name=name, note=note)
     is_stopping = False
     with display(progress_console()) as shown:
         while not distributor.wait_finished(LOOK_EVERY_S):

@@ -11,7 +11,7 @@ from rich.text import Text
 from taskgen.cli.broker import AmqpUrl, amqp_extra, broker_url
 from taskgen.cli.interruption import EXIT_CODE, Interruption
 from taskgen.cli.progress import LOOK_EVERY_S, Snapshot, display
-from taskgen.cli.run import AdmissionControl, TaskSets, count_variants
+from taskgen.cli.run import AdmissionControl, CampaignName, CampaignNote, TaskSets, count_variants
 from taskgen.cli.summary import GOOD_OUTCOMES
 from taskgen.cli.terminal import progress_console, result_console, styled
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
@@ -33,6 +33,8 @@ def submit(
     max_attempts: Annotated[
         int, typer.Option(metavar="N", help="Give up on a variant after N runs without a result.", min=1)
     ] = RetryPolicy().max_attempts,
+    name: CampaignName = "",
+    note: CampaignNote = "",
     admission_control: AdmissionControl = None,
     wait: Annotated[
         bool, typer.Option("--wait", metavar="", help="Show progress until all variants are done.")
@@ -56,6 +58,8 @@ def submit(
         repeat=repeat,
         max_attempts=max_attempts,
         session_params=[read_admission_control(admission_control)] if admission_control else [],
+        name=name,
+        note=note,
     )
     count = count_variants(read)
     url = broker_url(amqp_url)

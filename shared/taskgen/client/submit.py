@@ -15,8 +15,8 @@ from taskgen.amqp.topology import TASKSETS, controller_queue, declare, inbox, ta
 from taskgen.backoff import Backoff
 from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.messages.codec import TaskSetMessage
+from taskgen.provenance import campaign_facts
 from taskgen.retry_policy import RetryPolicy
-from taskgen.run import new_id
 from taskgen.taskset import TaskSet
 
 _WINDOW: Final = 200
@@ -34,6 +34,8 @@ class Submission:
         repeat: how often each variant is submitted.
         max_attempts: for each.
         session_params: for `AbstractSession.start`, the same for all variants.
+        name: of the campaign.
+        note: whatever is to be stored with it.
     """
 
     def __init__(
@@ -43,8 +45,11 @@ class Submission:
         repeat: int = 1,
         max_attempts: int = RetryPolicy().max_attempts,
         session_params: Sequence[dict[str, Any]] = (),
+        name: str = "",
+        note: str = "",
     ) -> None:
-        self.campaign_id = new_id()
+        self._facts = campaign_facts(name, note)
+        self.campaign_id = self._facts.campaign_id
         self.submitted = 0
         """How many the broker has confirmed."""
         self.is_done = False
@@ -114,8 +119,10 @@ class Submission:
                 for _ in range(self._repeat):
                     yield TaskSetMessage(
                         campaign_id=self.campaign_id,
+                        campaign=self._facts,
                         source=taskset.source,
                         variant=number,
+                        parameters=variant.parameters,
                         max_attempts=self._max_attempts,
                         tasks=tasks,
                         session_params=self._session_params,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
 from taskgen.amqp.channel import Channel, Delivery
 from taskgen.consumer.consumer import Processor
+from taskgen.consumer.outgoing import OutgoingMessages
 from taskgen.consumer.tracked_run import (
     OrderedMessage,
     StartedRun,
@@ -22,7 +24,7 @@ from taskgen.consumer.tracked_run import (
     unseen,
 )
 from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
-from taskgen.event import AbstractEventHandler
+from taskgen.event import AbstractEventHandler, Stop
 from taskgen.event_columns import ProfileOfRun
 from taskgen.events.base import StoringHandler
 from taskgen.execution.handler_chain import HandlerChain
@@ -37,8 +39,16 @@ from taskgen.messages.codec import (
     TaskSetMessage,
 )
 from taskgen.run import Outcome
-from taskgen.state.state import Changes, OutOfOrderRow, RunRow, State, TaskSetRow, TaskSetState
+from taskgen.state.state import (
+    Changes,
+    OutOfOrderRow,
+    RunRow,
+    State,
+    TaskSetRow,
+    TaskSetState,
+)
 from taskgen.taskset import TaskSet
+from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +61,7 @@ _FLUSH_EVERY: Final = 16
 class RunObserver:
     """Reacts to what a tracker learns about runs; this base class does nothing.
 
-    All methods but `committed` are called in the tracker's thread. They may add to `RunTracker.changes`.
+    All methods are called in the tracker's thread. They may add to `RunTracker.changes`.
     """
 
     def message_taken(self, head: RunHead) -> None:
@@ -69,17 +79,19 @@ class RunObserver:
     def run_ended(self, row: RunRow, former: str | None) -> None:
         """The closing message of a run has arrived; `former` is an outcome that was assumed before."""
 
+    def results_recorded(self, row: RunRow, results: Mapping[str, Any]) -> None:
+        """The handler has recorded results of a run that has ended; by default they are not stored."""
+        log.warning(
+            "run %s: recorded results are not stored: %s; only the controller's handler can record any",
+            row.run_id,
+            ", ".join(results),
+        )
+
     def run_abandoned(self, row: RunRow, former: str | None) -> None:
         """A run was closed because its state is unusable; `former` is its outcome before."""
 
     def taskset_refused(self, message: RefusedMessage) -> None:
         """A task-set will not be run."""
-
-    def written(self, changes: Changes) -> None:
-        """Changes have been written durably."""
-
-    async def committed(self, channel: Channel) -> None:
-        """A batch was committed; see `Processor.committed`."""
 
 
 class RunTracker(Processor):
@@ -108,6 +120,8 @@ class RunTracker(Processor):
         self._is_loaded = False
         self.changes = Changes()
         """What the next `flush` writes."""
+        self.outgoing = OutgoingMessages()
+        """Written together with the state, and published after each batch."""
         if self._store is not None:
             self._store.begin()
 
@@ -166,7 +180,16 @@ class RunTracker(Processor):
 
     @override
     async def committed(self, channel: Channel) -> None:
-        await self._observer.committed(channel)
+        if sent := await self.outgoing.publish(channel):
+            await asyncio.to_thread(self.mark_sent, sent)  # the tracker's thread is idle meanwhile
+
+    def mark_sent(self, sent: list[str]) -> None:
+        """Remove messages from the state that the broker has confirmed."""
+        self.changes.sent += sent
+        try:
+            self.flush()
+        except StoreUnavailableError as error:
+            log.info("messages will be marked as sent with the next batch: %s", error)
 
     def claim(self) -> None:
         """Make sure that the state is ours; if another process had it meanwhile, read it again.
@@ -178,7 +201,10 @@ class RunTracker(Processor):
                 self._forget()
             self._is_claimed = True
         if not self._is_loaded:
+            messages = self._state.outgoing()
             self._observer.load()
+            self.outgoing.clear()
+            self.outgoing.add(messages)
             self._is_loaded = True
 
     def flush(self) -> None:
@@ -192,7 +218,7 @@ class RunTracker(Processor):
         if self.changes:
             self._state.write(self.changes)
             written, self.changes = self.changes, Changes()
-            self._observer.written(written)
+            self.outgoing.add(written.outgoing)
         self._tracked.release()
 
     def started_run(self, run_id: str) -> StartedRun | None:
@@ -251,7 +277,7 @@ class RunTracker(Processor):
 
     def _start(self, message: StartedMessage, taskset: TaskSet) -> StartedRun:
         self.taskset(message.run.taskset_id)  # read now, as in `abandon_run`
-        started = new_run(message.run, taskset)
+        started = new_run(message, taskset)
         row = self.changes.runs[message.run.run_id] = started.row
         self._handlers.start(taskset)
         self._observer.run_started(started, message.taskset)
@@ -288,13 +314,14 @@ class RunTracker(Processor):
         if new is None:
             return
         run.first_seq, run.received_at = max(profile.first_seq, row.next_seq), profile.received_at
-        is_running = self._handlers.event(taskset, new)
+        decision = self._handlers.event(taskset, new)
         taskset.apply(new)  # for handlers that leave the tasks alone; a second time changes nothing
         started.touched.update([event["@task-id"] for event in new["profile"]["events"]["event"]])
         row.next_seq = profile.next_seq
-        if not is_running and row.decision is None:
+        if not decision and row.decision is None:
             is_finished = taskset.is_terminated
             row.decision = (Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE).value
+            row.decided_because = brief(decision.reason) if isinstance(decision, Stop) else ""
             self._observer.run_decided(row)
 
     def _apply_due(self, run: TrackedRun) -> None:
@@ -329,6 +356,8 @@ class RunTracker(Processor):
     def _report_end(self, started: StartedRun) -> None:
         started.close()
         self._handlers.end(started.taskset)
+        if started.run.results:
+            self._observer.results_recorded(started.row, started.run.results)
 
     def _keep_out_of_order(self, run: TrackedRun, message: OrderedMessage) -> None:
         if not run.out_of_order.add(message.message_id):

@@ -12,7 +12,14 @@ from taskgen.consumer.consumer import consume
 from taskgen.consumer.settings import ConsumerSettings
 from taskgen.errors import MessageError, StoreUnavailableError, TaskSetError
 from taskgen.events.base import StoringHandler
-from taskgen.messages.codec import EndedMessage, EventsMessage, Message, QuarantinedMessage, StartedMessage
+from taskgen.messages.codec import (
+    EndedMessage,
+    EventsMessage,
+    Message,
+    QuarantinedMessage,
+    ResultsMessage,
+    StartedMessage,
+)
 from taskgen.run import Outcome, Run
 from taskgen.runtime.health import Health
 from taskgen.runtime.runner import run_service
@@ -83,6 +90,10 @@ class SinkProcessor:
                 self._take_end(message)
             case QuarantinedMessage():
                 self._take_quarantined(message)
+            case ResultsMessage():
+                run = message.run.run()
+                run.record(**message.results)
+                self._store().take_results(_shell(run))
             case _:
                 raise MessageError(f"{message.kind} is not for a sink")
 
@@ -123,7 +134,7 @@ class SinkProcessor:
             taskset = message.taskset.taskset()
         except TaskSetError as error:
             raise MessageError(brief(error)) from error
-        taskset.run = message.run.run()
+        taskset.run = message.full_run()
         self._store().__taskset_start__(taskset)
 
     def _take_end(self, message: EndedMessage) -> None:

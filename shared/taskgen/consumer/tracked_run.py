@@ -196,10 +196,10 @@ class TrackedRuns:
         return run
 
 
-def new_run(head: RunHead, taskset: TaskSet) -> StartedRun:
+def new_run(message: StartedMessage, taskset: TaskSet) -> StartedRun:
     """A run that starts now."""
-    run = taskset.run = head.run()
-    return StartedRun(RunRow(**head.model_dump()), taskset, run)
+    run = taskset.run = message.full_run()
+    return StartedRun(RunRow(**message.run.model_dump()), taskset, run)
 
 
 def rebuilt(row: RunRow, message: str, jobs: Iterable[JobState]) -> StartedRun:
@@ -214,8 +214,10 @@ def rebuilt(row: RunRow, message: str, jobs: Iterable[JobState]) -> StartedRun:
         UnreadableError: one of these cannot be understood.
     """
     try:
-        taskset = TaskSetMessage.model_validate_json(message).taskset()
-        run = taskset.run = RunHead.model_validate(row, from_attributes=True).run()
+        submitted = TaskSetMessage.model_validate_json(message)
+        taskset = submitted.taskset()
+        head = RunHead.model_validate(row, from_attributes=True)
+        run = taskset.run = StartedMessage.model_construct(run=head, taskset=submitted).full_run()
         started = StartedRun(row, taskset, run)
         _restore_jobs(started, jobs)
     except (ValueError, TypeError, TaskSetError) as error:

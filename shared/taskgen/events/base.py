@@ -11,8 +11,10 @@ from itertools import repeat
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from typing_extensions import override
+
 from taskgen.errors import StoreError
-from taskgen.event import CommittingHandler, Profile, Quarantined
+from taskgen.event import CommittingHandler, Profile, Quarantined, Stop
 from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import TaskSet
@@ -172,7 +174,7 @@ class StoringHandler(CommittingHandler):
         self._batch.started.append((dataclasses.replace(_run(taskset)), [dict(task) for task in taskset]))
         self._collected()
 
-    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
+    def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         """Decide as `DefaultEventHandler` does, and store the profile's events."""
         # The tasks come first: a full disk must not keep a run from being terminated.
         is_running = super().__taskset_event__(taskset, event)
@@ -186,9 +188,10 @@ class StoringHandler(CommittingHandler):
             self._batch.events.append((run, events))
             self._collected()
 
-    def take_results(self, run_id: str, results: dict[str, Any]) -> None:
-        """Store what handlers have recorded about a run."""
-        self._batch.results.setdefault(run_id, {}).update(results)
+    @override
+    def take_results(self, taskset: TaskSet) -> None:
+        run = _run(taskset)
+        self._batch.results.setdefault(run.run_id, {}).update(run.results)
         self._collected()
 
     def __taskset_finish__(self, taskset: TaskSet) -> None:
@@ -217,8 +220,6 @@ class StoringHandler(CommittingHandler):
         run = _run(taskset)
         run = dataclasses.replace(run, outcome=run.outcome or usual, ended_at=run.ended_at or now())
         self._batch.ended.append(self._as_stored(run))
-        if run.results:
-            self._batch.results.setdefault(run.run_id, {}).update(run.results)
         self._collected()
 
     def _as_stored(self, run: Run) -> Run:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from taskgen.retry_policy import Attempt
-from taskgen.run import Run, new_id
+from taskgen.run import CampaignFacts, Run, new_id
 from taskgen.taskset import TaskSet
 
 
@@ -24,6 +24,8 @@ class Assignment:
     """Which attempt this is, and what happened in the earlier ones."""
     taskset_id: str = field(default_factory=new_id)
     """The same for all attempts at one variant."""
+    campaign: CampaignFacts | None = None
+    """The campaign that it belongs to."""
     origin: Any = None
     """Stored in the run for the `AssignmentSource`, which may put anything here."""
 

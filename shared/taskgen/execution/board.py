@@ -13,6 +13,7 @@ from typing import Final
 
 from taskgen.backoff import Backoff
 from taskgen.boards.address import Address
+from taskgen.boards.binaries import digests
 from taskgen.boards.limits import Allowance
 from taskgen.boards.session import AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
@@ -192,11 +193,16 @@ class Board:
                 raise BoardProtocolError(f"{allowance.reason}, while no run was in progress")
 
     async def _run(self, session: AbstractSession, assignment: Assignment) -> None:
+        folder = self._settings.session.binaries
         run = Run(
             self.name,
             taskset_id=assignment.taskset_id,
             attempt=assignment.attempt.number,
             variant=assignment.variant,
+            source=assignment.taskset.source,
+            parameters=assignment.taskset.parameters,
+            campaign=assignment.campaign,
+            binaries=await asyncio.to_thread(digests, assignment.taskset, folder) if folder else {},
             origin=assignment.origin,
         )
         taskset = assignment.taskset.without_jobs()

@@ -15,7 +15,7 @@ from typing_extensions import override
 from taskgen.errors import TaskSetError
 from taskgen.execution.assignment import Assignment, AssignmentSource
 from taskgen.retry_policy import RetryPolicy
-from taskgen.run import Outcome, Run
+from taskgen.run import CampaignFacts, Outcome, Run
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
@@ -47,6 +47,7 @@ class Campaign:
         session_params: passed to the session with every variant.
         retry_policy: how often a variant is attempted.
         check: returns a validated task-set or variant, or raises `TaskSetError`.
+        facts: what is stored of the campaign.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class Campaign:
         session_params: tuple[Any, ...],
         retry_policy: RetryPolicy,
         check: Callable[[TaskSet], TaskSet],
+        facts: CampaignFacts | None = None,
     ) -> None:
+        self.facts = facts
+        """What is stored of it: id, name and provenance."""
         self.outcomes: Counter[Outcome] = Counter()
         """Number of ended runs by outcome, including attempts without a result."""
         self.failed: list[FailedTaskSet] = []
@@ -141,7 +145,7 @@ class Campaign:
             fruitless += 1
             for variant, drawn in self._accepted(map(self._check, taskset.variants()), taskset.source):
                 fruitless = 0
-                yield Assignment(drawn, session_params, variant)
+                yield Assignment(drawn, session_params, variant, campaign=self.facts)
             if fruitless == _MAX_REFUSED:
                 reason = f"the last of {fruitless:,} in a row without a valid variant; no more are drawn"
                 self.failed.append(FailedTaskSet(f"task-set {number}", None, (reason,)))

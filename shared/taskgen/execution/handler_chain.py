@@ -11,7 +11,7 @@ from typing import Final
 
 from taskgen.backoff import Backoff, Patience
 from taskgen.errors import StoreUnavailableError, TaskgenError
-from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined
+from taskgen.event import AbstractEventHandler, CommittingHandler, Profile, Quarantined, Stop
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
@@ -46,9 +46,9 @@ class HandlerChain:
         for handler in self._handlers:
             self._guarded(handler, partial(handler.__taskset_start__, taskset))
 
-    def event(self, taskset: TaskSet, profile: Profile) -> bool:
+    def event(self, taskset: TaskSet, profile: Profile) -> bool | Stop:
         """Pass a profile to every handler; return the first one's decision on whether the run continues."""
-        decision: bool | None = None
+        decision: bool | Stop | None = None
         for handler in self._handlers:
             answer = self._answer(handler, taskset, profile)
             if handler is self._decider:
@@ -61,6 +61,9 @@ class HandlerChain:
         for handler in self._handlers:
             call = handler.__taskset_finish__ if is_finished else handler.__taskset_stop__
             self._guarded(handler, partial(call, taskset))
+        if taskset.run is not None and taskset.run.results:
+            for store in self._stores:
+                self._guarded(store, partial(store.take_results, taskset))
 
     def quarantine(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
         """Pass bytes that are not events to every handler."""
@@ -114,12 +117,16 @@ class HandlerChain:
         log.error("%s: could not store a batch, which is lost there: %s", type(store).__name__, brief(error))
         self._guarded(store, partial(store.give_up, brief(error)))
 
-    def _answer(self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile) -> bool | None:
+    def _answer(
+        self, handler: AbstractEventHandler, taskset: TaskSet, profile: Profile
+    ) -> bool | Stop | None:
         """Call a handler; return the decision of the first, or None if it raised or only observes."""
         try:
             answer: object = handler.__taskset_event__(taskset, profile)
             if handler is not self._decider:
                 return None
+            if isinstance(answer, Stop):
+                return answer
             if answer is not None:
                 return bool(answer)  # an array of several elements raises here
         except _RAISED as error:

@@ -11,7 +11,7 @@ from typing import Final
 from taskgen.boards.limits import Allowance
 from taskgen.boards.profile import Rejected
 from taskgen.errors import ProfileError
-from taskgen.event import Quarantined
+from taskgen.event import Quarantined, Stop
 from taskgen.execution.dispatcher import Dispatcher, resolve_threadsafe
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import Profile, TaskSet
@@ -178,9 +178,11 @@ class RunWorker:
         counters.events += events
         run.first_seq, run.received_at = self._events, received_at
         self._events += events
-        if not self._dispatcher.handlers.event(self._taskset, profile):
+        decision = self._dispatcher.handlers.event(self._taskset, profile)
+        if not decision:
             is_finished = self._taskset.is_terminated
-            self._decide(Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE, "")
+            reason = brief(decision.reason) if isinstance(decision, Stop) else ""
+            self._decide(Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE, reason)
 
 
 class _Backlog:

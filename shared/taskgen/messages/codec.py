@@ -13,6 +13,7 @@ from taskgen.messages.run import (
     EventsMessage,
     EventsMessageV1,
     QuarantinedMessage,
+    ResultsMessage,
     RunHead,
     StartedMessage,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "QuarantinedMessage",
     "RebootMessage",
     "RefusedMessage",
+    "ResultsMessage",
     "RunHead",
     "StartedMessage",
     "StatusMessage",
@@ -52,6 +54,7 @@ _Others = (
     | StartedMessage
     | EndedMessage
     | QuarantinedMessage
+    | ResultsMessage
     | RefusedMessage
     | StatusMessage
     | ControllerStatusMessage

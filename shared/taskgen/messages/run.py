@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -53,6 +53,15 @@ class StartedMessage(BaseMessage):
     kind: Literal["taskgen.run.started"] = Field(default="taskgen.run.started", alias="schema")
     run: RunHead
     taskset: TaskSetMessage
+    binaries: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the binaries that the distributor has for it, by name."""
+
+    def full_run(self) -> Run:
+        """The run with where it comes from."""
+        run = self.run.run()
+        run.source, run.parameters = self.taskset.source, self.taskset.parameters
+        run.campaign, run.binaries = self.taskset.campaign, self.binaries
+        return run
 
     @model_validator(mode="after")
     def _is_of_one_taskset(self) -> Self:
@@ -195,6 +204,25 @@ class EndedMessage(BaseMessage):
             self.events,
         )
         return run
+
+
+class ResultsMessage(BaseMessage):
+    """What a handler behind a queue recorded about a run that has ended. Key `results.<board>`."""
+
+    kind: Literal["taskgen.run.results"] = Field(default="taskgen.run.results", alias="schema")
+    results_id: str = Field(default_factory=new_id)
+    run: RunHead
+    results: dict[str, Any]
+
+    @property
+    def message_id(self) -> str:
+        """Unique for each handler's results of a run."""
+        return self.results_id
+
+    @property
+    def routing_key(self) -> str:
+        """For the exchange of events."""
+        return f"results.{self.run.board}"
 
 
 class QuarantinedMessage(BaseMessage):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from taskgen.errors import TaskSetError
 from taskgen.retry_policy import Attempt, RetryPolicy
-from taskgen.run import new_id, now
+from taskgen.run import CampaignFacts, new_id, now
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
@@ -63,8 +63,12 @@ class TaskSetMessage(BaseMessage):
     taskset_id: Name = Field(default_factory=new_id)
     campaign_id: str = ""
     """The same for everything that one `taskgen submit` published."""
+    campaign: CampaignFacts | None = None
+    """What stores keep of the campaign; None if it was submitted by version 0.1."""
     source: str = "task-set"
     variant: Count = 0
+    parameters: dict[str, Any] = {}
+    """Those that vary, and their values, such as `{"task1.priority": 5}`."""
     attempt: Annotated[Count, Field(ge=1)] = 1
     max_attempts: Annotated[Count, Field(ge=1)] = RetryPolicy().max_attempts
     tasks: Tasks
@@ -88,7 +92,9 @@ class TaskSetMessage(BaseMessage):
         """
         if any(map(has_choices, self.tasks)):
             raise TaskSetError(f"{self.source}: has an open choice; a message holds a single variant")
-        return rebuilt(self.tasks, self.source).checked()
+        taskset = rebuilt(self.tasks, self.source)
+        taskset.parameters = self.parameters
+        return taskset.checked()
 
     @property
     def history(self) -> Attempt:

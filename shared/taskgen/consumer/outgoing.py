@@ -7,13 +7,18 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from taskgen.amqp.channel import Channel
-from taskgen.amqp.topology import COMMANDS, inbox
+from taskgen.amqp.topology import COMMANDS, EVENTS, TASKSETS, inbox
 from taskgen.errors import BrokerError, UnroutableError
 from taskgen.state.state import OutgoingMessage
 
 log = logging.getLogger(__name__)
+
+
+_EXCHANGES: Final = ("", inbox(TASKSETS), COMMANDS, EVENTS)
+"""All exchanges that are published to; publishing to one that does not exist closes the channel."""
 
 
 class OutgoingMessages:
@@ -24,7 +29,8 @@ class OutgoingMessages:
 
     def add(self, messages: Iterable[OutgoingMessage]) -> None:
         """Add messages that the state holds."""
-        self._waiting.extend(map(_through_an_inbox, messages))
+        known = (one for one in messages if one.exchange in _EXCHANGES)
+        self._waiting.extend(map(_through_an_inbox, known))
 
     def clear(self) -> None:
         """Drop all messages: the state has them."""
@@ -45,8 +51,10 @@ class OutgoingMessages:
         results = await asyncio.gather(*confirms, return_exceptions=True)
         done = []
         for one, result in zip(taken, results, strict=True):
-            if result is None or (one.exchange == COMMANDS and isinstance(result, UnroutableError)):
-                done.append(one.outgoing_id)  # a board without an owner has no run to decide on
+            # A board without an owner has no run to decide on; without a sink nobody stores results.
+            is_unwanted = one.exchange in (COMMANDS, EVENTS) and isinstance(result, UnroutableError)
+            if result is None or is_unwanted:
+                done.append(one.outgoing_id)
                 continue
             if not isinstance(result, BrokerError):
                 raise result
