@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,27 @@ def test_one_process_and_the_services_store_the_same(amqp_vhost_url: str, tmp_pa
         report = verify(stores)
     assert report.ended == len(submitted) == 16
     assert data(services.events_db) == data(alone)
+
+
+def test_a_handler_behind_the_queue_records_results_and_says_why_it_stops(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
+    with (
+        run_boards(count=1, speed=5) as boards,
+        broker_client(amqp_vhost_url) as ear,
+        lab(amqp_vhost_url, tmp_path, boards) as services,
+    ):
+        services.sqlite_sink()
+        services.controller(handler="tests.support.own_handlers:RecordsAndStops")
+        services.distributor()
+        ear.submit(TaskSet([Task(pkg="hey", period=100, numberofjobs=50)]))
+        wait_until(lambda: len(results(ear)) == 1, 60, "the run to have ended")
+        (ended,) = results(ear)
+
+        def recorded() -> list[tuple[str, str]]:
+            with closing(sqlite3.connect(services.events_db)) as connection:
+                return connection.execute("SELECT name, value FROM results").fetchall()
+
+        wait_until(lambda: len(recorded()) == 1, 30, "the results to be stored")
+        assert (ended.outcome, ended.reason) == (Outcome.STOPPED_BY_RULE, "a job ended by itself")
+        assert int(dict(recorded())["jobs_seen"]) >= 1
