@@ -80,22 +80,39 @@ def job_rows(
         tasks: the parameters of its tasks. Deadlines of a task that is not among them are unknown.
         events: ordered by `seq`.
     """
-    known = {int(task["id"]): _TaskJobs(run_id, int(task["id"]), task) for task in tasks}
-    for task_id, kind, time_stamp, attributes in events:
-        task = known.get(task_id)
+    pairing = JobPairing(run_id, tasks)
+    for event in events:
+        if (row := pairing.take(*event)) is not None:
+            yield row
+    yield from pairing.open_jobs()
+
+
+class JobPairing:
+    """Pairs the events of a run to jobs, event by event."""
+
+    def __init__(self, run_id: str, tasks: Iterable[Mapping[str, Any]]) -> None:
+        self._run_id = run_id
+        self._tasks = {int(task["id"]): _TaskJobs(run_id, int(task["id"]), task) for task in tasks}
+
+    def take(self, task_id: int, kind: str, time_stamp: int, attributes: str | None = None) -> JobRow | None:
+        """Take the next event; returns the job that it ends, if any."""
+        task = self._tasks.get(task_id)
         if task is None:
-            task = known[task_id] = _TaskJobs(run_id, task_id, {})
+            task = self._tasks[task_id] = _TaskJobs(self._run_id, task_id, {})
+        row = None
         if kind == EventType.START:
             if task.is_open:
-                yield task.ended(None, None, None)
+                row = task.ended(None, None, None)
             task.started(time_stamp)
         elif kind in JOB_ENDS:
-            yield task.ended(time_stamp, kind, attributes)
+            row = task.ended(time_stamp, kind, attributes)
         elif kind == EventType.NOT_SCHEDULED:
-            yield task.refused(time_stamp, kind)
-    for task in known.values():
-        if task.is_open:
-            yield task.ended(None, None, None)
+            row = task.refused(time_stamp, kind)
+        return row
+
+    def open_jobs(self) -> Iterator[JobRow]:
+        """The jobs whose end was not seen; call it after the last event."""
+        return (task.ended(None, None, None) for task in self._tasks.values() if task.is_open)
 
 
 class _TaskJobs:
@@ -230,12 +247,16 @@ class RunMetrics:
     def counted(self, rows: Iterable[JobRow]) -> Iterator[JobRow]:
         """Pass on jobs, and count them."""
         for row in rows:
-            self.jobs += 1
-            self.misses += row.is_miss or 0
-            self.skipped_releases += row.skipped_releases_before or 0
-            if row.exit_type != EventType.NOT_SCHEDULED:
-                self._use(row)
+            self.add(row)
             yield row
+
+    def add(self, row: JobRow) -> None:
+        """Count a job."""
+        self.jobs += 1
+        self.misses += row.is_miss or 0
+        self.skipped_releases += row.skipped_releases_before or 0
+        if row.exit_type != EventType.NOT_SCHEDULED:
+            self._use(row)
 
     def _use(self, row: JobRow) -> None:
         if self._cpu_ms is None or row.cpu_ms is None or row.release_ms is None or row.end_ms is None:

@@ -100,18 +100,28 @@ def _fill(lab: BenchLab, frames: int, per_frame: int) -> float:
     distributor = lab.start("distributor", boards=lab.flood(events=per_frame, frames=frames))
     began = time.monotonic()
     lab.submit()
-    ended = poll(lambda: _are_confirmed(lab, events))
+    ended = poll(lambda: are_confirmed(lab, events))
     distributor.stop()
     return (ended - began) / events
 
 
-def _are_confirmed(lab: BenchLab, events: int) -> bool:
+def are_confirmed(lab: BenchLab, events: int, folder: Path | None = None) -> bool:
     """Whether that many events have gone through the outbox, and nothing is left in it."""
-    (path,) = (lab.folder / "outbox").glob("*.db")
+    (waiting,) = _ask_outbox(folder or lab.folder / "outbox", "SELECT count(*) FROM messages")
+    return written_events(lab, folder) >= events and not waiting
+
+
+def written_events(lab: BenchLab, folder: Path | None = None) -> int:
+    """How many events of the run in progress were written to the outbox."""
+    query = "SELECT coalesce(max(events), 0) FROM open_runs"
+    return int(_ask_outbox(folder or lab.folder / "outbox", query)[0])
+
+
+def _ask_outbox(folder: Path, query: str) -> tuple[int, ...]:
+    (path,) = folder.glob("*.db")
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as outbox:
-        (written,) = outbox.execute("SELECT coalesce(max(events), 0) FROM open_runs").fetchone()
-        (waiting,) = outbox.execute("SELECT count(*) FROM messages").fetchone()
-    return bool(written >= events and not waiting)
+        row: tuple[int, ...] = outbox.execute(query).fetchone()
+    return row
 
 
 def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float, float]:
@@ -131,7 +141,7 @@ def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float, float]:
         )
 
     (began, cpu_before, full), (ended, cpu_after, left) = at(0.9), at(0.1)
-    poll(lambda: lab.client.depth(queue) == 0 and _metric(service, "taskgen_events_total") >= events)
+    poll(lambda: lab.client.depth(queue) == 0 and metric(service, "taskgen_events_total") >= events)
     peak_mb = peak_memory_mb(service)
     service.stop()
     done = (full - left) * events / messages
@@ -139,10 +149,10 @@ def _drain(lab: BenchLab, name: str, events: int) -> tuple[float, float, float]:
 
 
 def _has_taken(service: Service, events: int) -> bool:
-    return _metric(service, "taskgen_events_total") >= events
+    return metric(service, "taskgen_events_total") >= events
 
 
-def _metric(service: Service, name: str) -> float:
+def metric(service: Service, name: str) -> float:
     """One of its numbers for Prometheus."""
     found = re.search(rf"^{name} (\S+)$", service.get("/metrics")[1], re.MULTILINE)
     return float(found[1]) if found else 0.0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.live import Live
 
+from taskgen.cli.miss_counter import Misses
 from taskgen.cli.progress import LiveDisplay, PlainDisplay, Snapshot
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
@@ -125,7 +126,8 @@ def test_how_far_a_campaign_is_and_what_it_came_to_is_shown_harmlessly() -> None
     failed = FailedTaskSet(f"{HOSTILE}.json", 0, (HOSTILE, HOSTILE))
     failures = {f"{HOSTILE} raised": 2}
     stored = {"sqlite": HOSTILE}
-    Summary(None, {}, [failed], Counters(), failures, stored, 1.0, signal="SIGTERM").show(console)
+    ended = Summary(None, {}, [failed], Counters(), Misses(), failures, stored, 1.0, signal="SIGTERM")
+    ended.show(console)
     said = console.file.getvalue()
     assert_harmless(said)
     assert said.count(SHOWN) == 6

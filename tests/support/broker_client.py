@@ -91,6 +91,14 @@ class BrokerClient:
         _, _, body = self._channel.basic_get(queue, auto_ack=True)
         return None if body is None else bytes(body)
 
+    def purge(self, queue: str) -> None:
+        """Drop what waits in a queue."""
+        self._channel.queue_purge(queue)
+
+    def declare_plain(self, queue: str) -> None:
+        """Declare a quorum queue that is not the lab's."""
+        self._channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+
     def delete(self, queue: str) -> None:
         """Delete a queue, whoever uses it."""
         self._channel.queue_delete(queue)

@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from taskgen.cli.miss_counter import Misses
 from taskgen.cli.progress import Rate
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import PlainConsole
@@ -19,8 +20,14 @@ def summary(
     failures: dict[str, int] | None = None,
     *,
     signal: str | None = None,
+    misses: int = 0,
+    fails_on_miss: bool = False,
 ) -> Summary:
-    return Summary(10, outcomes, list(failed), Counters(), failures or {}, {}, 1.0, signal)
+    metrics = Misses(jobs=50, misses=misses, variants=bool(misses))
+    stored: dict[str, str] = {}
+    return Summary(
+        10, outcomes, list(failed), Counters(), metrics, failures or {}, stored, 1.0, signal, fails_on_miss
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,9 @@ def summary(
         (summary({"finished": 10}, signal="SIGTERM"), 130),
         (summary({"timed_out": 10}, (FAILED,), signal="SIGTERM"), 130),
         (summary({}), 0),
+        (summary({"finished": 10}, misses=3), 0),
+        (summary({"finished": 10}, misses=3, fails_on_miss=True), 1),
+        (summary({"finished": 10}, fails_on_miss=True), 0),
     ],
 )
 def test_the_exit_code_says_what_has_come_of_it(ended: Summary, code: int) -> None:

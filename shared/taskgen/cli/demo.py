@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from taskgen.cli.interruption import Interruption
+from taskgen.cli.miss_counter import MissCounter
 from taskgen.cli.run import run_campaign
 from taskgen.cli.show import SHORT_ID
 from taskgen.cli.summary import Summary
@@ -81,10 +82,14 @@ def _simulate(taskset: TaskSet, boards: int, out: Path) -> Summary:
         _binaries(taskset) as binaries,
         SqliteHandler(sqlite) as deciding,
         CsvHandler(csv) as watching,
-        Distributor(addresses, binaries=binaries, event_handler=[deciding, watching]) as distributor,
+        Distributor(addresses, binaries=binaries) as distributor,
     ):
+        misses = MissCounter()
+        distributor.event_handler = [deciding, watching, misses]
         stored = {"sqlite": str(sqlite), "csv": str(csv)}
-        return run_campaign(distributor, [taskset], stored=stored, interruption=interruption)
+        return run_campaign(
+            distributor, [taskset], name="demo", misses=misses, stored=stored, interruption=interruption
+        )
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Snapshot:
     failed: int
     events: int | None = None
     """None if they are counted elsewhere."""
+    misses: int | None = None
+    """Jobs that missed their deadline so far; None if they are counted elsewhere."""
     stopping: str | None = None
     """The signal that made the boards stop."""
 
@@ -60,7 +62,8 @@ class Snapshot:
         work = f"boards: {busy} busy, {idle} idle, {lost} lost"
         if self.events is None:
             return work
-        return f"{work}{separator}{counted(self.events, 'event')} ({rate:,.0f}/s)"
+        misses = f"{separator}{counted(self.misses, 'miss', 'misses')}" if self.misses else ""
+        return f"{work}{separator}{counted(self.events, 'event')} ({rate:,.0f}/s){misses}"
 
 
 @contextmanager

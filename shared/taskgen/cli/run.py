@@ -14,6 +14,7 @@ from taskgen.boards.binaries import binaries_folder, check_binaries
 from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS
 from taskgen.cli.interruption import Interruption
+from taskgen.cli.miss_counter import MissCounter
 from taskgen.cli.progress import LOOK_EVERY_S, Snapshot, display
 from taskgen.cli.summary import Summary
 from taskgen.cli.terminal import progress_console, result_console
@@ -108,6 +109,9 @@ def run(
     session: Annotated[
         str, typer.Option(metavar="MODULE:CLASS", help="Session class for another kind of target.")
     ] = DEFAULT_SESSION,
+    fail_on_miss: Annotated[
+        bool, typer.Option("--fail-on-miss", metavar="", help="Exit with 1 if a job missed its deadline.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", metavar="", help="Print the summary as one JSON object.")
     ] = False,
@@ -117,7 +121,7 @@ def run(
     Exit codes:
 
     - 0: every variant has a result
-    - 1: some variants failed or timed out, or a handler failed
+    - 1: some variants failed or timed out, or a handler failed; with --fail-on-miss: or a deadline was missed
     - 2: usage error; no board was touched
     - 130: interrupted
     """
@@ -145,13 +149,15 @@ def run(
         )
     _check_stores(stores)
     with Interruption() as interruption, _handlers(handler or [], stores) as handlers, distributor:
-        distributor.event_handler = handlers
+        distributor.event_handler = [*handlers, (misses := MissCounter())]
         summary = run_campaign(
             distributor,
             read,
             *params,
             name=name,
             note=note,
+            misses=misses,
+            fails_on_miss=fail_on_miss,
             stored={scheme_of(spec): _place_of(spec) for spec in stores},
             interruption=interruption,
         )
@@ -198,6 +204,8 @@ def run_campaign(
     *session_params: Any,
     name: str = "",
     note: str = "",
+    misses: MissCounter,
+    fails_on_miss: bool = False,
     stored: dict[str, str],
     interruption: Interruption,
 ) -> Summary:
@@ -221,6 +229,7 @@ def run_campaign(
                 total=total,
                 failed=len(campaign.failed),
                 events=distributor.counters.events,
+                misses=misses.total.misses,
                 stopping=interruption.signal if is_stopping else None,
             )
             shown.show(now)
@@ -229,6 +238,8 @@ def run_campaign(
         outcomes={outcome.value: count for outcome, count in campaign.outcomes.items()},
         failed=list(campaign.failed),
         counters=distributor.counters,
+        metrics=misses.total,
+        fails_on_miss=fails_on_miss,
         handler_failures=distributor.handler_failures,
         stored=stored,
         seconds=round(time.monotonic() - began, 3),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskgen.cli.interruption import EXIT_CODE
+from taskgen.cli.miss_counter import Misses
 from taskgen.cli.terminal import counted, styled
 from taskgen.execution.campaign import FailedTaskSet
 from taskgen.execution.dispatcher import Counters
@@ -31,6 +32,7 @@ class Summary:
     failed: list[FailedTaskSet]
     """Variants that were given up."""
     counters: Counters
+    metrics: Misses
     handler_failures: dict[str, int]
     """Number of failures by kind."""
     stored: dict[str, str]
@@ -38,6 +40,8 @@ class Summary:
     seconds: float
     signal: str | None
     """The name of the signal that interrupted it, such as `SIGTERM`."""
+    fails_on_miss: bool = False
+    """Whether a missed deadline is a failure."""
 
     @property
     def exit_code(self) -> int:
@@ -45,12 +49,15 @@ class Summary:
         if self.signal:
             return EXIT_CODE
         results = (outcome for outcome in map(Outcome, self.outcomes) if outcome.is_result)
-        return int(bool(self.failed or self.handler_failures or set(results) - GOOD_OUTCOMES))
+        is_missed = self.fails_on_miss and self.metrics.misses > 0
+        return int(bool(self.failed or self.handler_failures or is_missed or set(results) - GOOD_OUTCOMES))
 
     def json(self) -> str:
         """One object, in which each of the `counters` is a key of its own."""
         fields: dict[str, Any] = asdict(self)
+        del fields["fails_on_miss"]
         fields |= fields.pop("counters")
+        fields |= {"variants_with_misses": fields["metrics"].pop("variants")} | fields.pop("metrics")
         return json.dumps(fields | {"is_interrupted": bool(self.signal), "exit_code": self.exit_code})
 
     def show(self, console: Console) -> None:
@@ -72,6 +79,19 @@ class Summary:
             more = counted(len(self.failed) - _MAX_FAILED_SHOWN, "more failed variant")
             console.print(f"and {more}; --json lists all of them")
 
+    def _misses(self) -> Text:
+        """How many jobs missed their deadline, and in how many variants."""
+        metrics = self.metrics
+        skipped = ""
+        if metrics.skipped_releases:
+            skipped = f"; {counted(metrics.skipped_releases, 'skipped release')}"
+        jobs = counted(metrics.jobs, "job")
+        if not metrics.misses:
+            return Text(f"none of {jobs}{skipped}")
+        of_all = "" if self.variants is None else f" of {self.variants:,}"
+        where = f", in {metrics.variants:,}{of_all} variants"
+        return Text.assemble(styled(f"{metrics.misses:,}", "yellow"), f" of {jobs}{where}{skipped}")
+
     def _rows(self) -> list[tuple[str, str | Text]]:
         rows: list[tuple[str, str | Text]] = []
         if self.signal:
@@ -82,6 +102,7 @@ class Summary:
         rows += [
             ("runs", runs + of_all),
             ("failed", styled(failed, "red") if self.failed else "none"),
+            ("misses", self._misses()),
             ("events", f"{self.counters.events:,} in {self.seconds:.1f} s"),
         ]
         if self.counters.quarantined:

@@ -30,9 +30,9 @@ def styled(text: object, style: str) -> Text:
     return Text(printable(text), style)
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 event`, `2,000 events`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
 
 
 def result_console() -> PlainConsole:
