@@ -49,7 +49,7 @@ def _user() -> str:
 def _version() -> str:
     try:
         return version(_PACKAGE)
-    except PackageNotFoundError:  # used from its folder, without an installation
+    except (PackageNotFoundError, OSError):  # used from its folder, or no file can be opened
         return ""
 
 

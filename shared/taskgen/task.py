@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from taskgen.boards.protocol import NAME_BYTES
+from taskgen.event_type import JOB_ENDS
 from taskgen.metrics import elapsed_ms
 
 _XML_NAME = re.compile(r"#text|@?[A-Za-z_][A-Za-z0-9_.-]*")
@@ -189,7 +190,7 @@ class Task(dict[str, Any]):
     def restore(self, jobs: Iterable[Job], *, is_done: bool) -> None:
         """Restore the task's jobs, for example after a restart."""
         self.jobs = list(jobs)
-        self._ended = sum(not job.is_running for job in self.jobs)
+        self._ended = sum(job.exit_type in JOB_ENDS for job in self.jobs)
         self._is_done = is_done
 
     def job_started(self, time_stamp: int) -> None:
@@ -205,11 +206,13 @@ class Task(dict[str, Any]):
         self._ended += 1
 
     def job_refused(self, time_stamp: int, exit_type: str) -> None:
-        """Record a NOT_SCHEDULED as a job of its own, whose start and end are the same time."""
+        """Record a NOT_SCHEDULED as a job of its own, whose start and end are the same time.
+
+        It does not count towards `numberofjobs`: every board that sends it says `JOBS_DONE`, too.
+        """
         job = Job(time_stamp, time_stamp, exit_type)
         is_running = bool(self.jobs) and self.jobs[-1].is_running
         self.jobs.insert(len(self.jobs) - 1 if is_running else len(self.jobs), job)
-        self._ended += 1
 
     def jobs_done(self) -> None:
         """Record a JOBS_DONE: the task has no more jobs."""

@@ -21,7 +21,7 @@ from tests.support.board_sessions import (
 )
 from tests.support.documented_target import DOCUMENTED_SESSION
 from tests.support.profiles import profile_document
-from tests.support.tasksets import endless_task, two_tasks
+from tests.support.tasksets import endless_and_short_task, two_tasks
 
 
 class MemorySession(AbstractSession):
@@ -102,21 +102,22 @@ class SessionContract:
         async def main() -> None:
             async with session_to() as session:
                 for _ in range(2):
-                    taskset = endless_task().checked()
+                    taskset = endless_and_short_task().checked()
                     await session.start(taskset)
-                    is_running = lambda t: any(task.jobs for task in t)  # noqa: E731
-                    assert await receive_until(session, is_running, taskset) == [("START", 0)]
+                    is_running = lambda t: next(iter(t)).jobs  # noqa: E731
+                    assert ("START", 0) in await receive_until(session, is_running, taskset)
                     await session.stop(is_finished=False)
-                    assert await receive_rest(session, taskset) == [("EXIT_EXTERNAL", 0)]
+                    assert ("EXIT_EXTERNAL", 0) in await receive_rest(session, taskset)
 
         asyncio.run(main())
 
     def test_a_target_that_says_nothing_is_lost(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
-                taskset = endless_task().checked()
+                taskset = endless_and_short_task().checked()
                 await session.start(taskset)
-                await receive_until(session, lambda t: any(task.jobs for task in t), taskset)
+                has_ended = lambda t: list(t)[1].is_terminated  # noqa: E731
+                await receive_until(session, has_ended, taskset)
                 with pytest.raises(BoardLostError):
                     await session.receive(0.05)
 

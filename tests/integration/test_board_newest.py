@@ -66,9 +66,19 @@ def test_offsets_add_up() -> None:
 def test_a_stop_is_obeyed_when_the_offsets_have_passed() -> None:
     with client_of_new_board(dialect="newest") as one:
         one.start(Task(pkg="idle"), Task(pkg="hey", offset=OFFSET_MS))
-        ((_, _, start),) = one.until(("START", "0"))
         one.say(Command.STOP)
-        assert one.until(("EXIT_EXTERNAL", "0"))[-1][2] - start >= OFFSET_MS
+        events = one.until(("EXIT_EXTERNAL", "0"))
+    (start,) = [stamp for kind, task, stamp in events if (kind, task) == ("START", "0")]
+    assert events[-1][2] - start >= OFFSET_MS
+
+
+def test_it_keeps_the_start_of_a_job_until_some_job_ends() -> None:
+    with client_of_new_board(dialect="newest") as one:
+        one.start(Task(pkg="idle", period=10_000), Task(pkg="pi", coreoffset=1, period=10_000))
+        kinds = [(kind, task) for kind, task, _ in one.events()]
+        assert kinds[:3] == [("START", "0"), ("START", "1"), ("EXIT", "1")]
+        one.say(Command.STOP)
+        assert [kind for kind, _, _ in one.events()] == ["EXIT_EXTERNAL"]
 
 
 @pytest.mark.parametrize("dialect", ["old", "new"])

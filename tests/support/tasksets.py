@@ -22,3 +22,8 @@ def two_tasks(**parameters: Any) -> TaskSet:
 def endless_task(**parameters: Any) -> TaskSet:
     """A task that runs until it is stopped."""
     return TaskSet([Task(pkg="idle", **parameters)])
+
+
+def endless_and_short_task() -> TaskSet:
+    """A task that runs until it is stopped, and one that ends, with whose end boards report both."""
+    return TaskSet([Task(pkg="idle"), Task(pkg="hey", coreoffset=1)])

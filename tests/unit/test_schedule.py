@@ -22,7 +22,7 @@ def task(number: int, run_time: int, **parameters: int) -> PeriodicTask:
     return PeriodicTask(id=number, pkg="work", executiontime=run_time, **parameters)
 
 
-def events(*tasks: PeriodicTask, count: int | None = None, **settings: int) -> list[Event]:
+def events(*tasks: PeriodicTask, count: int | None = None, **settings: Any) -> list[Event]:
     """The events as plain tuples."""
     happened = islice(schedule(tasks, binaries=BINARIES, **settings), count)
     return [(time, str(event_type), task_id) for time, event_type, task_id in happened]
@@ -53,7 +53,7 @@ def test_a_more_urgent_job_preempts_a_running_one() -> None:
 
 def test_an_equal_priority_does_not_preempt() -> None:
     happened = events(task(0, 10), task(1, 50), task(2, 10, offset=5))
-    assert [task_id for _, event_type, task_id in happened if event_type == "START"] == [0, 1, 2]
+    assert [task_id for _, event_type, task_id in happened if event_type == "EXIT"] == [0, 1, 2]
 
 
 def test_edf_runs_the_earlier_deadline_first_even_if_released_later() -> None:
@@ -70,12 +70,12 @@ def test_without_a_deadline_edf_takes_the_period_and_without_either_the_job_is_l
         task(1, 10, priority=128, period=90),
         task(2, 10, priority=128, deadline=80),
     )
-    assert [task_id for _, event_type, task_id in happened if event_type == "START"] == [2, 1, 0]
+    assert [task_id for _, event_type, task_id in happened if event_type == "EXIT"] == [2, 1, 0]
 
 
 def test_edf_tasks_are_below_all_fixed_priorities() -> None:
     happened = events(task(0, 10, priority=128, deadline=11), task(1, 10, priority=127))
-    assert of(0, happened)[0] == (10, "START")
+    assert of(0, happened)[:2] == [(0, "START"), (20, "EXIT")]
 
 
 def test_tasks_on_different_cores_run_at_the_same_time() -> None:
@@ -85,7 +85,7 @@ def test_tasks_on_different_cores_run_at_the_same_time() -> None:
 
 def test_cores_beyond_the_boards_are_counted_on_from_its_first() -> None:
     happened = events(task(0, 10, coreoffset=2), task(1, 10, coreoffset=0), cores=2)
-    assert of(1, happened)[0] == (10, "START")
+    assert of(1, happened)[:2] == [(0, "START"), (20, "EXIT")]
 
 
 def test_a_job_moves_to_another_core_to_make_room_for_one_that_cannot() -> None:
@@ -96,33 +96,33 @@ def test_a_job_moves_to_another_core_to_make_room_for_one_that_cannot() -> None:
 
 def test_two_cores_run_the_two_most_urgent_of_three() -> None:
     happened = events(*(task(n, 10, cores=2, priority=n) for n in range(3)), cores=2)
-    assert [of(n, happened)[0] for n in range(3)] == [(0, "START"), (0, "START"), (10, "START")]
+    assert [of(n, happened)[1] for n in range(3)] == [(10, "EXIT"), (10, "EXIT"), (20, "EXIT")]
 
 
-def test_a_job_is_killed_at_its_critical_time_counted_from_its_start() -> None:
-    happened = events(task(0, 30, priority=1), task(1, 50, priority=2, criticaltime=20))
-    assert of(1, happened) == [(30, "START"), (50, "EXIT_CRITICAL"), (50, "JOBS_DONE")]
+def test_a_job_is_killed_at_its_critical_time_counted_from_its_release() -> None:
+    happened = events(task(0, 30, priority=1), task(1, 50, priority=2, criticaltime=40))
+    assert of(1, happened) == [(0, "START"), (40, "EXIT_CRITICAL"), (40, "JOBS_DONE")]
 
 
 def test_a_job_that_is_done_at_its_critical_time_exits() -> None:
     assert of(0, events(task(0, 20, criticaltime=20)))[1] == (20, "EXIT")
 
 
-def test_a_job_that_overruns_is_killed_when_the_next_period_comes() -> None:
+def test_a_job_that_overruns_is_killed_at_the_next_tick_which_releases_nothing() -> None:
     endless = PeriodicTask(id=0, pkg="idle", period=40, numberofjobs=2)
     assert of(0, events(endless)) == [
         (0, "START"),
         (40, "EXIT_PERIOD"),
-        (40, "START"),
-        (80, "EXIT_PERIOD"),
-        (80, "JOBS_DONE"),
+        (80, "START"),
+        (120, "EXIT_PERIOD"),
+        (120, "JOBS_DONE"),
     ]
 
 
-def test_a_job_that_never_got_a_core_is_told_when_its_period_ends() -> None:
+def test_a_job_that_never_got_a_core_has_its_release_and_is_killed_at_the_next() -> None:
     hog = PeriodicTask(id=0, pkg="idle", priority=1)
     assert of(1, events(hog, task(1, 5, priority=2, period=40))) == [
-        (40, "START"),
+        (0, "START"),
         (40, "EXIT_PERIOD"),
         (40, "JOBS_DONE"),
     ]
@@ -168,9 +168,14 @@ def test_a_job_that_lacks_something_starts_and_fails(parameters: dict[str, Any],
     assert [event_type for _, event_type in of(0, events(lacking))] == ["START", exit_type, "JOBS_DONE"]
 
 
-def test_an_end_comes_before_the_start_that_follows_it() -> None:
-    happened = events(task(0, 10, priority=5, offset=0), task(1, 10, priority=1, offset=0))
+def test_an_end_comes_before_the_release_at_the_same_time() -> None:
+    happened = events(task(0, 10, priority=5, offset=10), task(1, 10, priority=1, offset=0))
     assert happened[1:4] == [(10, "EXIT", 1), (10, "JOBS_DONE", 1), (10, "START", 0)]
+
+
+def test_a_board_without_an_admission_test_refuses_nothing() -> None:
+    happened = list(schedule([task(0, 11, period=10, cores=2)], binaries=BINARIES, has_admission_test=False))
+    assert [event.type for event in happened] == ["START", "EXIT_PERIOD", "JOBS_DONE"]
 
 
 TASKS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(

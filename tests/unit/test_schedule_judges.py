@@ -21,7 +21,7 @@ if sys.version_info < (3, 12):
         from simso.core import JobEvent, Model
 
 Jobs = dict[int, list[tuple[int, int]]]
-"""The start and end of each task's jobs, in ms."""
+"""The release and end of each task's jobs, in ms."""
 
 BINARIES = frozenset({"work"})
 SETS = range(60)
@@ -160,10 +160,8 @@ def simso_jobs(tasks: list[PeriodicTask], scheduler: str, until: int, cores: int
         for cycles, event in task.monitor:
             time, odd = divmod(cycles, configuration.cycles_per_ms)
             assert not odd
-            if event.event == JobEvent.EXECUTE:
-                starts.setdefault(event.job, time)
-            elif event.event == JobEvent.PREEMPTED and starts[event.job] == time:
-                del starts[event.job]  # it had the core for no time, between two decisions at one instant
+            if event.event == JobEvent.ACTIVATE:
+                starts[event.job] = time
             elif event.event == JobEvent.TERMINATED and time < until:
                 found[task.identifier].append((starts[event.job], time))
     return dict(found)

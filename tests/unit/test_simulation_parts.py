@@ -84,7 +84,28 @@ def test_run_times_of_known_binaries_grow_with_arg1(pkg: str) -> None:
         work(PeriodicTask(id=0, pkg=pkg, arg1=arg1), 0, 0, ()).run_time_ms for arg1 in (0, 100, 1000, 10000)
     ]
     assert None not in times
-    assert times == sorted(set(times), key=lambda time: time or 0)
+    assert times == sorted(times, key=lambda time: time or 0)
+    assert times[0] != times[-1]
+
+
+@pytest.mark.parametrize(
+    ("pkg", "arg1", "run_time_ms"),
+    [
+        ("pi", 2**13, 84),
+        ("pi", 2**21, 1_600),
+        ("tumatmul", 2**12, 104),
+        ("tumatmul", 2**19, 2_700),
+        ("tumatmul", 50, 55),
+    ],
+)
+def test_run_times_are_those_that_were_measured_on_real_boards(pkg: str, arg1: int, run_time_ms: int) -> None:
+    assert work(PeriodicTask(id=0, pkg=pkg, arg1=arg1), 0, 0, ()).run_time_ms == run_time_ms
+
+
+def test_the_run_time_of_cond_mod_varies_around_what_was_measured() -> None:
+    found = work(PeriodicTask(id=0, pkg="cond_mod", arg1=3**25), 0, 0, ()).run_time_ms
+    assert found is not None
+    assert 130 <= found <= 156
 
 
 @pytest.mark.parametrize("pkg", ["idle", "namaste"])

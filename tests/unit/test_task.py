@@ -85,8 +85,8 @@ def test_a_task_is_terminated_when_so_many_jobs_have_ended_as_it_will_have(
             task.job_ended(2, "EXIT")
         else:
             task.job_refused(3, "NOT_SCHEDULED")
+    assert task.is_terminated == (happened.count("end") >= number)
     ended = sum(what != "start" for what in happened)
-    assert task.is_terminated == (ended >= number)
     assert sum(not job.is_running for job in task.jobs) == ended
 
 

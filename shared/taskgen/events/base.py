@@ -11,8 +11,6 @@ from itertools import repeat
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from typing_extensions import override
-
 from taskgen.errors import StoreError
 from taskgen.event import CommittingHandler, Profile, Quarantined, Stop
 from taskgen.event_columns import EventColumns, ProfileOfRun
@@ -188,8 +186,8 @@ class StoringHandler(CommittingHandler):
             self._batch.events.append((run, events))
             self._collected()
 
-    @override
     def take_results(self, taskset: TaskSet) -> None:
+        """Store what handlers recorded about a run that has ended."""
         run = _run(taskset)
         self._batch.results.setdefault(run.run_id, {}).update(run.results)
         self._collected()

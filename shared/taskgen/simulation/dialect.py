@@ -15,7 +15,8 @@ class Dialect(StrEnum):
 
     `old`: without `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; a binary that is sent again replaces the
     stored one. `new`: without `GET_PROFILE`. `newest`: like `new`, but without `OPTIMIZE`, and it sleeps
-    through the offsets of all tasks, one after the other, while it executes `START`.
+    through the offsets of all tasks, one after the other, while it executes `START`. It reports the `START`
+    of a job when some job ends.
     """
 
     OLD = "old"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from taskgen.boards.protocol import Answer
 from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.simulation import frames
+from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
 from taskgen.simulation.frame_sender import FrameSender
 from taskgen.simulation.frames import Attributes
@@ -35,6 +36,8 @@ class RunReporter:
         """Ids of the tasks whose job has started and not ended, the oldest first."""
         self._late: list[Attributes] = []
         """Exits that have not been reported yet."""
+        self._unreported: list[Attributes] = []
+        """STARTs that the newest boards keep until some job ends."""
 
     def start(self, tasks: Sequence[PeriodicTask]) -> None:
         """Run the tasks; a second start during a run has no effect."""
@@ -44,7 +47,14 @@ class RunReporter:
         board.runs += 1
         self._late = []
         self._open = {}
-        events = schedule(tuple(tasks), board.seed, board.cores, frozenset(board.binaries))
+        self._unreported = []
+        events = schedule(
+            tuple(tasks),
+            board.seed,
+            board.cores,
+            frozenset(board.binaries),
+            has_admission_test=board.dialect is not Dialect.OLD,
+        )
         self._reporting = asyncio.create_task(self._report(events))
 
     async def kill(self) -> None:
@@ -55,10 +65,11 @@ class RunReporter:
         await self.end()
         await self._out.release()
         killed, self._open = [self.event(EventType.EXIT_EXTERNAL, task_id) for task_id in self._open], {}
+        starts, self._unreported = self._unreported, []
         if Fault.LATE_EXIT_EXTERNAL in self._board.faults:
             self._late += killed
         elif killed:
-            await self._out.send(frames.profile(killed), killed, run=self._board.runs)
+            await self._out.send(frames.profile(starts + killed), starts + killed, run=self._board.runs)
 
     async def end(self) -> None:
         """Cancel the report and wait for it; raise whatever went wrong there."""
@@ -111,15 +122,21 @@ class RunReporter:
         events = [self.event(name, task_id, time) for name, task_id in names if name is not None]
         for event in events:
             self._track(event)
-        sent = [event for event in events if not self._is_missing(event)]
-        if sent:
+        self._unreported += [event for event in events if not self._is_missing(event)]
+        is_kept = self._board.dialect is Dialect.NEWEST and all(map(_is_start, self._unreported))
+        if self._unreported and not is_kept:
+            sent, self._unreported = self._unreported, []
             await self._out.send_run_events(sent, self._board.runs)
 
     def _is_missing(self, event: Attributes) -> bool:
-        return event["type"] == EventType.START and self._board.faults.strikes(Fault.MISSING_START)
+        return _is_start(event) and self._board.faults.strikes(Fault.MISSING_START)
 
     def _track(self, event: Attributes) -> None:
-        if event["type"] == EventType.START:
+        if _is_start(event):
             self._open[event["task-id"]] = None
         elif event["type"] in JOB_ENDS:
             self._open.pop(event["task-id"], None)
+
+
+def _is_start(event: Attributes) -> bool:
+    return event["type"] == EventType.START

@@ -5,11 +5,12 @@ same time run. Fixed priorities come first, 0 before 127, then all EDF tasks by 
 plus `deadline`, or else plus `period`, or else never). Ties are broken by the earlier release, then by the
 order in the task-set. Migration between cores costs nothing.
 
-At one instant, ends come before releases and releases before `START`s, so causes precede effects.
+At one instant, ends come before releases, so causes precede effects.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ _RUN_TIMES: Final = {
     "cond_mod": (10, 700),
     "linpack": (20, 2000),
 }
+_MEASURED: Final = {
+    # name: arg1 and ms of the shortest and of the longest job that was measured on a real board
+    "pi": ((2**13, 84), (2**21, 1_600)),
+    "tumatmul": ((2**12, 104), (2**19, 2_700)),
+    "cond_mod": ((3**25, 130), (3**25, 130)),
+}
+"""docs/taskloader.md, section 2. Between them, and beyond, a power law; a smaller `arg1` follows the line
+above, up to the shortest time that was measured, so that demonstrations can have short jobs."""
 _JITTERED: Final = ("cond_42", "cond_mod")
 _JITTER_PERCENT: Final = 20
 _FAILING_MS: Final = 1
@@ -50,17 +59,22 @@ class ScheduledEvent(NamedTuple):
 
 
 def schedule(
-    tasks: Sequence[PeriodicTask], seed: int = 0, cores: int = 2, binaries: Container[str] = ()
+    tasks: Sequence[PeriodicTask],
+    seed: int = 0,
+    cores: int = 2,
+    binaries: Container[str] = (),
+    *,
+    has_admission_test: bool = True,
 ) -> Iterator[ScheduledEvent]:
     """Yield the events of a task-set in order of time, lazily, because some task-sets never end.
 
     The events end when nothing more will happen, though endless jobs may still be running. To stop a
     task-set, kill the jobs that have a START and no end among the events so far.
 
-    - `START`: the job runs on a core for the first time.
-    - `EXIT_CRITICAL`: the job was not done `criticaltime` ms after its START, preemptions included.
-    - `EXIT_PERIOD`: the job was not done when the next period began; this applies to the last job too. A job
-      that never ran is reported with a START of the same time.
+    - `START`: the job is released, whether it has a core or waits for one.
+    - `EXIT_CRITICAL`: the job was not done `criticaltime` ms after its release.
+    - `EXIT_PERIOD`: the job was not done at the next tick of its task's timer, which then releases nothing;
+      this applies to the last job too.
     - `NOT_SCHEDULED`: at each release of a task that `admitted` refuses.
     - `JOBS_DONE`: immediately after the end of the last job.
 
@@ -69,8 +83,9 @@ def schedule(
         seed: varies run times, see `work`.
         cores: how many cores the board has.
         binaries: names of the binaries that were sent to the board; some are always known.
+        has_admission_test: whether the board refuses tasks at all.
     """
-    is_admitted = admitted(tasks, cores)
+    is_admitted = admitted(tasks, cores) if has_admission_test else [True] * len(tasks)
     states = [
         _TaskState(task, number, is_admitted[number], task.core_set(cores))
         for number, task in enumerate(tasks)
@@ -82,10 +97,6 @@ def schedule(
         for state in states:
             yield from state.release(time, seed, binaries)
         running = _most_urgent(states)
-        for state, job in running:
-            if job.start is None:
-                job.start = time
-                yield ScheduledEvent(time, EventType.START, state.task.id)
         next_times = [moment for state in states for moment in state.next_times()]
         next_times += [time + job.left for _, job in running if job.left is not None]
         if not next_times:
@@ -145,10 +156,22 @@ def _run_time_ms(task: PeriodicTask, job: int, seed: int) -> int | None:
         return task.executiontime or _RUN_TIMES["hey"][0]
     shortest, growth = _RUN_TIMES[task.pkg]
     run_time = shortest + task.arg1 * growth // 1000
+    if task.pkg in _MEASURED:
+        run_time = _measured_ms(task, run_time)
     if task.pkg in _JITTERED:
         variation = zlib.crc32(f"{seed}/{task.id}/{job}".encode())
         run_time += variation % (run_time * _JITTER_PERCENT // 100 + 1)
     return run_time
+
+
+def _measured_ms(task: PeriodicTask, short_ms: int) -> int:
+    (first_arg, first_ms), (last_arg, last_ms) = _MEASURED[task.pkg]
+    if task.arg1 < first_arg:
+        return min(short_ms, first_ms)
+    if first_arg == last_arg:
+        return first_ms
+    exponent: float = math.log(last_ms / first_ms) / math.log(last_arg / first_arg)
+    return round(first_ms * math.pow(task.arg1 / first_arg, exponent))
 
 
 @dataclass(slots=True)
@@ -158,7 +181,6 @@ class _Job:
     left: int | None
     """Remaining time on a core; None: endless."""
     exit_type: EventType
-    start: int | None = None
 
     def run(self, duration: int) -> None:
         if self.left is not None:
@@ -182,9 +204,9 @@ class _TaskState:
         exit_type = self._exit_type(time)
         if self.job is None or exit_type is None:
             return
-        if self.job.start is None:
-            yield ScheduledEvent(time, EventType.START, self.task.id)
         self.job = None
+        if exit_type is EventType.EXIT_PERIOD and self._next_release == time:
+            self._next_release += self.task.period
         yield from self._ended(time, exit_type)
 
     def release(self, time: int, seed: int, binaries: Container[str]) -> Iterator[ScheduledEvent]:
@@ -200,6 +222,7 @@ class _TaskState:
             return
         run_time, exit_type = work(task, number, seed, binaries)
         self.job = _Job(time, self._urgency(time), run_time, exit_type)
+        yield ScheduledEvent(time, EventType.START, task.id)
 
     def next_times(self) -> Iterator[int]:
         """The times of the next release and of the job's limits; the end of its work is not included."""
@@ -207,8 +230,8 @@ class _TaskState:
             yield self._next_release
         if self.job is not None and self.task.period:
             yield self.job.release + self.task.period
-        if self.job is not None and self.job.start is not None and self.task.criticaltime:
-            yield self.job.start + self.task.criticaltime
+        if self.job is not None and self.task.criticaltime:
+            yield self.job.release + self.task.criticaltime
 
     def _exit_type(self, time: int) -> EventType | None:
         """Why the job ends now, if it does; a job that is done in the last moment is done in time."""
@@ -217,7 +240,7 @@ class _TaskState:
             return None
         if job.left == 0:
             return job.exit_type
-        if task.criticaltime and job.start is not None and time >= job.start + task.criticaltime:
+        if task.criticaltime and time >= job.release + task.criticaltime:
             return EventType.EXIT_CRITICAL
         if task.period and time >= job.release + task.period:
             return EventType.EXIT_PERIOD
