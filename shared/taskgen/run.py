@@ -104,6 +104,26 @@ class CampaignFacts:
     """Host's time, UTC, ISO 8601."""
 
 
+@dataclass(frozen=True, slots=True)
+class VariantFacts:
+    """What stores keep of a variant."""
+
+    taskset_id: str
+    """The same for all attempts at it."""
+    campaign_id: str
+    source: str
+    """File or module that the task-set comes from."""
+    variant: int
+    """Number of the variant in `TaskSet.variants()`, from 0."""
+    parameters: Mapping[str, Any]
+    """Those that vary, and their values, such as `{"task1.priority": 5}`."""
+
+
+def parameter_text(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as they are shown: `task1.priority=5 task1.config.arg1=40`."""
+    return " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
 @dataclass(slots=True)
 class Run:
     """The run that a handler is called for: `taskset.run`.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 import pika
+import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError
 
@@ -155,7 +156,8 @@ def broker_client(url: str) -> Iterator[BrokerClient]:
     try:
         yield BrokerClient(connection.channel())
     finally:
-        connection.close()
+        with suppress(pika.exceptions.AMQPError):  # the broker may have been stopped meanwhile
+            connection.close()
 
 
 def publish(url: str, messages: Iterable[Message]) -> None:

@@ -180,6 +180,16 @@ class StoringHandler(CommittingHandler):
         self.take_events(run, EventColumns.of([ProfileOfRun(run.first_seq, run.received_at, event)]))
         return is_running
 
+    def take_start(self, run: Run, tasks: list[dict[str, Any]]) -> None:
+        """Store a run and its tasks, for callers without a task-set."""
+        self._batch.started.append((run, tasks))
+        self._collected()
+
+    def take_end(self, run: Run) -> None:
+        """Store how a run ended, for callers without a task-set."""
+        self._batch.ended.append(self._as_stored(run))
+        self._collected()
+
     def take_events(self, run: Run, events: EventColumns) -> None:
         """Store events without deciding anything, for callers without a task-set."""
         if events and run.run_id not in self._cuts:

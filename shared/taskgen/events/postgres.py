@@ -6,10 +6,10 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import psycopg
+from typing_extensions import override
 
 from taskgen.errors import StoreError
 from taskgen.event import Quarantined
@@ -27,6 +27,7 @@ from taskgen.events.accounts import (
 from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.decoding import decoded, shown
 from taskgen.events.postgres_server import Connection, PostgresServer
+from taskgen.events.sql_reader import SqlReader
 from taskgen.events.tables import (
     END_RUN,
     EVENT,
@@ -40,8 +41,6 @@ from taskgen.events.tables import (
     SELECT_COMPLETE,
     SELECT_COMPLETE_OF,
     SELECT_EVENTS,
-    SELECT_HAS_METRICS,
-    SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
     SELECT_TASKS,
@@ -50,7 +49,6 @@ from taskgen.events.tables import (
     end_values,
     ended_runs,
     event_key_from,
-    job_from,
     known_runs,
     metrics_values,
     quarantine_values,
@@ -65,7 +63,7 @@ from taskgen.events.tables import (
     timed_event_from,
     touched_runs,
 )
-from taskgen.metrics import JobRow, RunMetrics, job_rows
+from taskgen.metrics import RunMetrics, job_rows
 from taskgen.run import Run
 
 log = logging.getLogger(__name__)
@@ -268,11 +266,8 @@ def _version(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> int | None:
     return int(version)
 
 
-class PostgresReader:
+class PostgresReader(SqlReader):
     """Reads such a database as it is at one moment; see `taskgen.events.readers.StoreReader`."""
-
-    knows_ends: Final = True
-    keeps_tasks: Final = True
 
     def __init__(self, dsn: str) -> None:
         """Connect for reading.
@@ -303,18 +298,6 @@ class PostgresReader:
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq."""
         return self._read("events", _event_from, f"{SELECT_EVENTS} WHERE run_id = ? ORDER BY seq", run_id)
-
-    def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
-        """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
-        query = f"{SELECT_TASKS} WHERE run_id = ? ORDER BY task_id"
-        return (task for _, task in self._read("tasks", task_of_run, query, run_id))
-
-    def jobs(self, run_id: str) -> Iterator[JobRow]:
-        """A run's jobs, ordered by task and number; also of a run that has not ended."""
-        if any(self._rows(SELECT_HAS_METRICS, run_id)):
-            return self._read("jobs", job_from, SELECT_JOBS, run_id)
-        events = self._read("events", timed_event_from, SELECT_TIMED_EVENTS, run_id)
-        return iter(sorted(job_rows(run_id, self.tasks(run_id), events), key=itemgetter(1, 2)))
 
     def quarantined(self) -> Iterator[Quarantined]:
         """Received bytes that are not events, ordered by time."""
@@ -357,6 +340,7 @@ class PostgresReader:
                 raise StoreError(f"{self._server.name}: has no events of taskgen")
             return version == _VERSION
 
+    @override
     def _read(
         self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str
     ) -> Iterator[_T]:

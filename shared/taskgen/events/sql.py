@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from typing_extensions import override
 
 from taskgen.event import Quarantined
 from taskgen.events.accounts import (
@@ -22,6 +24,7 @@ from taskgen.events.accounts import (
     holding_of,
 )
 from taskgen.events.base import Batch, EventRow, StoredEvent, StoringHandler, event_rows
+from taskgen.events.sql_reader import SqlReader
 from taskgen.events.sqlite_file import Kind, SqliteFile
 from taskgen.events.tables import (
     END_RUN,
@@ -35,8 +38,6 @@ from taskgen.events.tables import (
     IS_COMPLETE,
     SELECT_COMPLETE,
     SELECT_EVENTS,
-    SELECT_HAS_METRICS,
-    SELECT_JOBS,
     SELECT_QUARANTINED,
     SELECT_RUNS,
     SELECT_TASKS,
@@ -47,7 +48,6 @@ from taskgen.events.tables import (
     ended_runs,
     event_from,
     event_key_from,
-    job_from,
     known_runs,
     metrics_values,
     quarantine_values,
@@ -63,6 +63,8 @@ from taskgen.events.tables import (
 )
 from taskgen.metrics import JobRow, RunMetrics, job_rows
 from taskgen.run import Run
+
+_T = TypeVar("_T")
 
 
 def _make_all_metrics(connection: sqlite3.Connection) -> None:
@@ -150,11 +152,8 @@ def _stored(rows: Iterator[StoredEvent], time_stamps: list[int]) -> Iterable[tup
     return [(*row[:4], row[4] if row[4] <= SQLITE_MAX else str(row[4]), *row[5:]) for row in rows]
 
 
-class SqliteReader:
+class SqliteReader(SqlReader):
     """Reads such a database as it is at one moment; see `taskgen.events.readers.StoreReader`."""
-
-    knows_ends: Final = True
-    keeps_tasks: Final = True
 
     def __init__(self, path: str | Path) -> None:
         """Open the database for reading.
@@ -189,17 +188,6 @@ class SqliteReader:
         """A run's events, ordered by seq."""
         return self._events("WHERE run_id = ? ORDER BY seq", run_id)
 
-    def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
-        """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
-        return (task for _, task in self._tasks("WHERE run_id = ? ORDER BY task_id", run_id))
-
-    def jobs(self, run_id: str) -> Iterator[JobRow]:
-        """A run's jobs, ordered by task and number; also of a run that has not ended."""
-        if any(self._file.rows(SELECT_HAS_METRICS, run_id)):
-            return self._file.read("jobs", job_from, SELECT_JOBS, run_id)
-        events = self._file.read("events", timed_event_from, SELECT_TIMED_EVENTS, run_id)
-        return iter(sorted(job_rows(run_id, self.tasks(run_id), events), key=itemgetter(1, 2)))
-
     def quarantined(self) -> Iterator[Quarantined]:
         """Received bytes that are not events, ordered by time."""
         return self._file.read("quarantine", quarantined_from, SELECT_QUARANTINED)
@@ -225,6 +213,12 @@ class SqliteReader:
 
     def _tasks(self, which: str, *values: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return self._file.read("tasks", task_of_run, f"{SELECT_TASKS} {which}", *values)
+
+    @override
+    def _read(
+        self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str
+    ) -> Iterator[_T]:
+        return self._file.read(table, decode, query, *values)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,47 @@
+"""`taskgen export`: results for other programs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskgen.cli.report import Campaign, Store, Where
+from taskgen.cli.terminal import counted
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    JOBS = "jobs"
+    RUNS = "runs"
+    TASKS = "tasks"
+    VARIANTS = "variants"
+    CAMPAIGNS = "campaigns"
+
+
+def export(
+    store: Store,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: *.csv or *.parquet.")
+    ],
+    *,
+    what: Annotated[What, typer.Option(help="What to write, one row for each.")] = What.JOBS,
+    campaign: Campaign = "",
+    where: Where = None,
+) -> None:
+    """Write jobs, runs, tasks or variants as Parquet or CSV, for other programs.
+
+    Jobs are those of complete runs; docs/time.md defines their columns.
+    """
+    from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
+    from taskgen.results.export import export as write  # noqa: PLC0415 - as above
+
+    with open_dataset(store, campaign, where or ()) as dataset:
+        count = write(dataset, what.value, output)
+        left_out = sum(not one.is_complete for one in dataset.runs) if what is What.JOBS else 0
+    typer.echo(f"{counted(count, what.value[:-1])} written to {output}", err=True)
+    if left_out:
+        typer.echo(f"{counted(left_out, 'run')} left out, because they are incomplete", err=True)

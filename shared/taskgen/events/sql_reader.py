@@ -1,0 +1,103 @@
+"""What is read alike from every SQL store: jobs, campaigns, variants, binaries and recorded results."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+from taskgen.events.decoding import number, text
+from taskgen.events.tables import (
+    SELECT_BINARIES,
+    SELECT_CAMPAIGNS,
+    SELECT_HAS_METRICS,
+    SELECT_JOBS,
+    SELECT_RESULTS,
+    SELECT_TASKS,
+    SELECT_TIMED_EVENTS,
+    SELECT_VARIANTS,
+    campaign_from,
+    job_from,
+    task_of_run,
+    timed_event_from,
+)
+from taskgen.metrics import JobRow, job_rows
+from taskgen.run import CampaignFacts, VariantFacts
+
+_T = TypeVar("_T")
+
+
+class SqlReader(ABC):
+    """The part of `taskgen.events.readers.StoreReader` that does not depend on the database."""
+
+    keeps_tasks: Final = True
+    knows_ends: Final = True
+
+    @abstractmethod
+    def _read(
+        self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str
+    ) -> Iterator[_T]:
+        """Decode the rows of a query in SQLite's spelling; `table` names their place in errors."""
+
+    def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """The parameters of a run's tasks, ordered by id, as `Task` takes them."""
+        query = f"{SELECT_TASKS} WHERE run_id = ? ORDER BY task_id"
+        return (task for _, task in self._read("tasks", task_of_run, query, run_id))
+
+    def all_tasks(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The parameters of all tasks, each with its run's id."""
+        return self._read("tasks", task_of_run, f"{SELECT_TASKS} ORDER BY task_id")
+
+    def jobs(self, run_id: str) -> Iterator[JobRow]:
+        """A run's jobs, ordered by task and number; also of a run that has not ended."""
+        if any(self._read("run_metrics", itemgetter(0), SELECT_HAS_METRICS, run_id)):
+            return self._read("jobs", job_from, SELECT_JOBS, run_id)
+        events = self._read("events", timed_event_from, SELECT_TIMED_EVENTS, run_id)
+        return iter(sorted(job_rows(run_id, self.tasks(run_id), events), key=itemgetter(1, 2)))
+
+    def complete_runs(self) -> set[str]:
+        """Ids of the runs that have ended and of which everything is stored."""
+        return set(self._read("run_metrics", _run_id, "SELECT run_id FROM run_metrics"))
+
+    def campaigns(self) -> Iterator[CampaignFacts]:
+        """All campaigns, in the order in which they began."""
+        return self._read("campaigns", campaign_from, SELECT_CAMPAIGNS)
+
+    def variants(self) -> Iterator[VariantFacts]:
+        """All variants."""
+        return self._read("variants", _variant_from, SELECT_VARIANTS)
+
+    def results(self) -> Iterator[tuple[str, str, Any]]:
+        """What handlers recorded: run id, name and value."""
+        return self._read("results", _result_from, SELECT_RESULTS)
+
+    def binaries(self) -> Iterator[tuple[str, str, str]]:
+        """The binaries of all runs: run id, name and SHA-256."""
+        return self._read("binaries", _binary_from, SELECT_BINARIES)
+
+
+def _run_id(row: tuple[Any, ...]) -> str:
+    return text("run_id", row[0])
+
+
+def _variant_from(row: tuple[Any, ...]) -> VariantFacts:
+    taskset_id, campaign_id, source, variant, parameters = row
+    return VariantFacts(
+        text("taskset_id", taskset_id),
+        text("campaign_id", campaign_id),
+        text("source", source),
+        number("variant", variant),
+        json.loads(parameters),
+    )
+
+
+def _result_from(row: tuple[Any, ...]) -> tuple[str, str, Any]:
+    run_id, name, value = row
+    return text("run_id", run_id), text("name", name), json.loads(value)
+
+
+def _binary_from(row: tuple[Any, ...]) -> tuple[str, str, str]:
+    run_id, pkg, sha256 = row
+    return text("run_id", run_id), text("pkg", pkg), text("sha256", sha256)

@@ -1,0 +1,190 @@
+"""The runs of a store with all that is known of them, filtered, and their jobs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taskgen.errors import SettingsError
+from taskgen.event_columns import EventColumns, ProfileOfRun
+from taskgen.events.base import EventRow
+from taskgen.events.readers import StoreReader
+from taskgen.events.sql import SqliteHandler, SqliteReader
+from taskgen.events.sql_reader import SqlReader
+from taskgen.events.stores import open_store
+from taskgen.metrics import JobRow
+from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text
+
+_EVENTS_AT_ONCE = 10_000
+_SCHEMES = ("sqlite:", "csv:", "postgresql:", "postgres:")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run, and what belongs to it."""
+
+    run: Run
+    variant: VariantFacts
+    campaign: CampaignFacts | None
+    is_complete: bool
+    """Whether it has ended and all of its tasks and events are stored; the others are in no statistics."""
+    tasks: Sequence[dict[str, Any]] = ()
+    binaries: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by name."""
+    results: dict[str, Any] = field(default_factory=dict)
+    """What handlers recorded."""
+
+    @property
+    def name(self) -> str:
+        """The variant's parameters as they are shown, or its number if nothing varies."""
+        return parameter_text(self.variant.parameters) or f"variant {self.variant.variant}"
+
+
+class Dataset:
+    """The runs that were asked for, the oldest first."""
+
+    def __init__(self, name: str, reader: SqlReader, runs: list[RunResult]) -> None:
+        self.name = name
+        """Of the store, without a password."""
+        self.runs = runs
+        self._reader = reader
+
+    @property
+    def campaigns(self) -> list[CampaignFacts]:
+        """The campaigns of the runs, in the order in which they began."""
+        found = {one.campaign.campaign_id: one.campaign for one in self.runs if one.campaign}
+        return sorted(found.values(), key=lambda campaign: campaign.started_at)
+
+    @property
+    def complete(self) -> list[RunResult]:
+        """The runs that statistics are over: complete, and a result of their variant."""
+        return [one for one in self.runs if one.is_complete and one.run.outcome and one.run.outcome.is_result]
+
+    def jobs(self, run: RunResult) -> Iterator[JobRow]:
+        """The jobs of a run, ordered by task and number."""
+        return self._reader.jobs(run.run.run_id)
+
+
+@contextmanager
+def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> Iterator[Dataset]:
+    """Open the results of a store.
+
+    Args:
+        store: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; a path alone is that of a SQLite or CSV file.
+        campaign: name of the campaign, or its id or a part of it; empty: all.
+        where: conditions that all have to hold, such as `task1.priority=5`, `outcome=finished`,
+            `board=HOST:PORT` or `variant=3`.
+
+    Raises:
+        SettingsError: there is no such campaign, or a condition is not one.
+        StoreError: there is no such store.
+    """
+    conditions = [_condition(one) for one in where]
+    with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(named(store))) as found:
+        reader = found if isinstance(found, SqlReader) else _copied(found, Path(folder) / "copy.db")
+        with closing(reader):
+            runs = _in_campaign(list(_run_results(found, reader)), campaign, found.name)
+            yield Dataset(found.name, reader, [one for one in runs if _fits(one, conditions)])
+
+
+def named(store: str) -> str:
+    """A store's name with its scheme, which a user may leave out for a file."""
+    if store.startswith(_SCHEMES):
+        return store
+    return f"csv:{store}" if store.endswith(".csv") or Path(store).is_dir() else f"sqlite:{store}"
+
+
+def _run_results(store: StoreReader, reader: SqlReader) -> Iterator[RunResult]:
+    complete = reader.complete_runs()
+    campaigns = {campaign.campaign_id: campaign for campaign in reader.campaigns()}
+    variants = {variant.taskset_id: variant for variant in reader.variants()}
+    tasks: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run_id, task in reader.all_tasks():
+        tasks[run_id].append(task)
+    results: dict[str, dict[str, Any]] = defaultdict(dict)
+    for run_id, name, value in reader.results():
+        results[run_id][name] = value
+    binaries: dict[str, dict[str, str]] = defaultdict(dict)
+    for run_id, pkg, sha256 in reader.binaries():
+        binaries[run_id][pkg] = sha256
+    for run in store.runs():
+        facts = variants.get(run.taskset_id) or VariantFacts(run.taskset_id, "", "", run.variant, {})
+        yield RunResult(
+            run,
+            facts,
+            campaigns.get(facts.campaign_id),
+            run.run_id in complete,
+            tasks[run.run_id],
+            binaries[run.run_id],
+            results[run.run_id],
+        )
+
+
+def _in_campaign(runs: list[RunResult], wanted: str, store: str) -> list[RunResult]:
+    if not wanted:
+        return runs
+    found = [one for one in runs if one.campaign and one.campaign.name == wanted]
+    if not found:
+        found = [one for one in runs if one.variant.campaign_id and wanted in one.variant.campaign_id]
+    if len({one.variant.campaign_id for one in found}) == 1:
+        return found
+    names = sorted({_shown(one.campaign) for one in runs if one.campaign})
+    if found:
+        ids = ", ".join(sorted({one.variant.campaign_id for one in found}))
+        raise SettingsError(f"there are several campaigns {wanted!r}; give the id of one: {ids}")
+    there_are = f"there are {', '.join(names)}" if names else "it has no campaigns"
+    raise SettingsError(f"{store} has no campaign {wanted!r}; {there_are}")
+
+
+def _shown(campaign: CampaignFacts) -> str:
+    return f"{campaign.name} ({campaign.campaign_id})" if campaign.name else campaign.campaign_id
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise SettingsError(f"{text!r} is not a condition; write NAME=VALUE, such as task1.priority=5")
+    return name.strip(), value.strip()
+
+
+def _fits(result: RunResult, conditions: Iterable[tuple[str, str]]) -> bool:
+    run = result.run
+    known = {"outcome": run.outcome or "", "board": run.board, "variant": run.variant, "attempt": run.attempt}
+    values = {**known, "source": result.variant.source, **result.variant.parameters}
+    return all(name in values and str(values[name]) == value for name, value in conditions)
+
+
+def _copied(store: StoreReader, path: Path) -> SqliteReader:
+    """A SQLite database of what a CSV store has, so that everything below is the same for all stores."""
+    tasks = getattr(store, "tasks", None)
+    with SqliteHandler(path) as handler:
+        for run in store.runs():
+            handler.begin()
+            if tasks is not None:
+                handler.take_start(run, list(tasks(run.run_id)))
+            for portion in _portions(store.events(run.run_id)):
+                handler.take_events(run, portion)
+            if run.outcome is not None:
+                handler.take_end(run)
+            handler.commit()
+    return SqliteReader(path)
+
+
+def _portions(rows: Iterable[EventRow]) -> Iterator[EventColumns]:
+    """Events, each once, as columns of at most so many, without gaps."""
+    portion: list[ProfileOfRun] = []
+    for row in rows:
+        if portion and row.seq < portion[-1].next_seq:
+            continue  # a duplicate
+        if portion and (row.seq > portion[-1].next_seq or len(portion) == _EVENTS_AT_ONCE):
+            yield EventColumns.of(portion)
+            portion = []
+        profile = {"profile": {"events": {"event": [row.event()]}}}
+        portion.append(ProfileOfRun(row.seq, row.received_at, profile))
+    if portion:
+        yield EventColumns.of(portion)

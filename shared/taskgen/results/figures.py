@@ -1,0 +1,153 @@
+"""The figures of a report: distributions of response times, miss ratios, and schedules."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from taskgen.errors import SettingsError
+from taskgen.event_type import EventType
+from taskgen.metrics import JobRow
+from taskgen.results.dataset import Dataset, RunResult
+from taskgen.results.statistics import TaskStatistics, varied
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_LINES: Final = 10
+"""Variants in one figure; more cannot be told apart."""
+_MOST_JOBS: Final = 60
+"""Jobs of a task in a schedule."""
+_UPRIGHT_LABELS: Final = 6
+_BAR: Final = "#00796b"
+_MISS: Final = "#c62828"
+_CUT_OFF: Final = "#90a4ae"
+
+
+def figures(
+    dataset: Dataset, statistics: Sequence[TaskStatistics], runs: Sequence[RunResult]
+) -> Iterator[tuple[str, str, Figure]]:
+    """Draw all figures: a name for its file, a title, and the figure.
+
+    Args:
+        dataset: has the jobs.
+        statistics: of all tasks.
+        runs: whose schedules are drawn.
+
+    Raises:
+        SettingsError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SettingsError("for figures install taskgen-events[report]") from error
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each glyph of a PDF
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "taskgen", "pdf.fonttype": 42, "font.size": 9}
+    for task_id in sorted({one.task_id for one in statistics}):
+        of_task = [one for one in statistics if one.task_id == task_id and one.responses_ms]
+        if of_task:
+            title = f"Response times of task {task_id} ({of_task[0].pkg})"
+            yield f"response-task{task_id}", title, _distribution(of_task)
+    for name, values in varied(statistics):
+        yield f"misses-{name}", f"Miss ratio over {name}", _miss_ratio(name, values)
+    for run in runs:
+        title = f"Schedule of {run.name}, run {run.run.run_id[-8:]} on {run.run.board}"
+        yield f"schedule-{run.run.run_id[-8:]}", title, _schedule(list(dataset.jobs(run)), run)
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element, without any reference to elsewhere."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `NAME.pdf` and `NAME.svg`.
+
+    Raises:
+        SettingsError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    except OSError as error:
+        raise SettingsError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
+
+
+def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415 - an extra
+
+    figure = NewFigure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns)
+    for one in [axes] if columns == 1 else axes:
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _distribution(of_task: Sequence[TaskStatistics]) -> Figure:
+    """A histogram over all variants, and the cumulative distribution of each."""
+    figure, (left, right) = _new_figure(8.6, 2.7, 2)
+    everything = [response for one in of_task for response in one.responses_ms]
+    left.hist(everything, bins=min(40, max(everything) - min(everything) + 1), color=_BAR)
+    left.set(xlabel="response time (ms)", ylabel="jobs")
+    shown = sorted(of_task, key=lambda one: -one.miss_ratio)[:_MOST_LINES]
+    for one in sorted(shown, key=lambda one: one.variant):
+        ordered = sorted(one.responses_ms)
+        shares = [(place + 1) / len(ordered) for place in range(len(ordered))]
+        right.step([ordered[0], *ordered], [0, *shares], where="post", label=_short(one.variant))
+    right.set(xlabel="response time (ms)", ylabel="share of jobs", ylim=(0, 1.02))
+    if len(shown) > 1:
+        right.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return figure
+
+
+def _short(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _miss_ratio(name: str, values: Sequence[tuple[object, int, int]]) -> Figure:
+    figure, axes = _new_figure(3.6, 2.5)
+    ratios = [100 * misses / jobs if jobs else 0.0 for _, misses, jobs in values]
+    places = range(len(values))
+    axes.bar(places, ratios, color=_MISS, width=0.6)
+    labels = [_short(str(value), 14) for value, _, _ in values]
+    axes.set_xticks(places, labels, rotation=45 if len(values) > _UPRIGHT_LABELS else 0)
+    axes.set(xlabel=name, ylabel="misses (% of jobs)", ylim=(0, max(5.0, *ratios) * 1.1))
+    return figure
+
+
+def _schedule(jobs: Sequence[JobRow], run: RunResult) -> Figure:
+    """Jobs from release to end, with releases (▽) and deadlines (△)."""
+    tasks = {int(task["id"]): str(task.get("pkg") or "") for task in run.tasks}
+    ids = sorted({job.task_id for job in jobs})
+    figure, axes = _new_figure(8.6, 0.7 + 0.5 * max(1, len(ids)))
+    known = [time for job in jobs for time in (job.release_ms, job.end_ms) if time is not None]
+    origin = min(known, default=0)
+    for place, task_id in enumerate(ids):
+        for job in [job for job in jobs if job.task_id == task_id][:_MOST_JOBS]:
+            _draw_job(axes, job, len(ids) - 1 - place, origin)
+    axes.set_yticks(range(len(ids)), [f"{one} {tasks.get(one, '')}" for one in reversed(ids)])
+    axes.set(xlabel="ms since the first release", ylim=(-0.6, len(ids) - 0.2))
+    return figure
+
+
+def _draw_job(axes: Axes, job: JobRow, height: float, origin: int) -> None:
+    start = job.release_ms if job.release_ms is not None else job.end_ms
+    end = job.end_ms if job.end_ms is not None else start
+    if start is None or end is None:
+        return
+    color = _MISS if job.is_miss else _CUT_OFF if job.is_cut_off else _BAR
+    axes.barh(height, max(end - start, 0.3), left=start - origin, height=0.5, color=color, linewidth=0)
+    if job.release_ms is not None:
+        axes.plot(start - origin, height + 0.36, marker="v", color="#263238", markersize=3)
+        if job.deadline_ms is not None:
+            due = start - origin + job.deadline_ms
+            axes.plot(due, height - 0.36, marker="^", color=_MISS, markersize=3)
+    if job.exit_type == EventType.NOT_SCHEDULED:
+        axes.plot(start - origin, height, marker="x", color=_MISS, markersize=5)

@@ -1,0 +1,70 @@
+"""The statistics of tasks as tables: CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from taskgen.errors import SettingsError
+from taskgen.results.statistics import COLUMNS, TaskStatistics, row
+
+_LATEX_COLUMNS: Final = (
+    "variant",
+    "task",
+    "jobs",
+    "misses",
+    "skipped_releases",
+    "median_ms",
+    "p95_ms",
+    "max_ms",
+)
+_SPECIAL: Final = str.maketrans(
+    {one: f"\\{one}" for one in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
+
+
+def write_csv(path: Path, statistics: Iterable[TaskStatistics]) -> None:
+    """Write one line for each task of each variant.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(map(row, statistics))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def write_latex(path: Path, statistics: Sequence[TaskStatistics]) -> None:
+    """Write a `tabular` for the package booktabs.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    head = " & ".join(name.replace("_ms", " (ms)").replace("_", " ") for name in _LATEX_COLUMNS)
+    lines = [
+        r"\begin{tabular}{ll" + "r" * (len(_LATEX_COLUMNS) - 2) + "}",
+        r"\toprule",
+        head + r" \\",
+        r"\midrule",
+    ]
+    for one in statistics:
+        values = dict(zip(COLUMNS, row(one), strict=True)) | {"task": f"{one.task_id} {one.pkg}"}
+        cells = ("" if values[name] is None else str(values[name]) for name in _LATEX_COLUMNS)
+        lines.append(" & ".join(cell.translate(_SPECIAL) for cell in cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", ""]
+    try:
+        path.write_text("\n".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> SettingsError:
+    """What to say if a file cannot be written."""
+    return SettingsError(f"cannot write {path}: {error.strerror}; choose another path")

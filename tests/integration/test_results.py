@@ -1,0 +1,199 @@
+"""What reports, exports, DataFrames and comparisons say is what the board's truth file says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from taskgen.errors import SettingsError
+from taskgen.results import load
+from taskgen.results.compare import divergences
+from taskgen.results.dataset import open_dataset
+from taskgen.results.statistics import task_statistics
+from taskgen.simulation import run_boards
+from tests.support.command_line import run_taskgen
+
+EDF = {
+    "taskset": {
+        "periodictask": [
+            {
+                "pkg": "tumatmul",
+                "priority": 128,
+                "deadline": 40,
+                "period": 100,
+                "numberofjobs": 10,
+                "config": {"arg1": [10, 20, 30, 40, 50]},
+            },
+            {
+                "pkg": "cond_mod",
+                "priority": 128,
+                "deadline": 60,
+                "period": 100,
+                "numberofjobs": 10,
+                "config": {"arg1": 30},
+            },
+            {"pkg": "hey", "priority": 10, "period": 50, "offset": 5, "numberofjobs": 20},
+        ]
+    }
+}
+DEADLINES = {"0": 40, "1": 60, "2": 50}
+
+
+class Campaign(NamedTuple):
+    """A campaign of five variants, stored in SQLite, and what its boards really did."""
+
+    folder: Path
+    summary: dict[str, Any]
+    truth: list[dict[str, Any]]
+
+    @property
+    def store(self) -> str:
+        return str(self.folder / "events.db")
+
+
+@pytest.fixture(scope="module")
+def edf(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    folder = tmp_path_factory.mktemp("edf")
+    (folder / "edf.json").write_text(json.dumps(EDF))
+    truth = folder / "truth.jsonl"
+    with run_boards(2, speed=4, truth=truth) as addresses:
+        options = [part for address in addresses for part in ("--board", address)]
+        named = ("--name", "edf", "--note", "five variants")
+        ended = run_taskgen("run", "edf.json", *options, *named, "--json", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    return Campaign(folder, json.loads(ended.stdout), lines)
+
+
+def true_misses(truth: list[dict[str, Any]]) -> tuple[int, int]:
+    """Jobs and misses, computed from the truth file alone."""
+    released: dict[tuple[str, int, str], int] = {}
+    jobs = misses = 0
+    for line in truth:
+        key = line["board"], line["run"], line["@task-id"]
+        if line["@type"] == "START":
+            released[key] = int(line["@time-stamp"])
+        elif line["@type"].startswith("EXIT"):
+            jobs += 1
+            took = int(line["@time-stamp"]) - released.pop(key)
+            misses += line["@type"] == "EXIT_PERIOD" or took > DEADLINES[line["@task-id"]]
+    return jobs, misses
+
+
+def test_every_way_to_ask_gives_the_misses_of_the_truth_file(edf: Campaign) -> None:
+    jobs, misses = true_misses(edf.truth)
+    assert (jobs, misses > 40) == (200, True)
+    assert (edf.summary["jobs"], edf.summary["misses"]) == (jobs, misses)
+    with closing(sqlite3.connect(edf.store)) as connection:
+        assert connection.execute("SELECT count(*), sum(is_miss) FROM jobs").fetchone() == (jobs, misses)
+        assert connection.execute("SELECT sum(misses) FROM task_metrics").fetchone() == (misses,)
+        assert connection.execute("SELECT jobs, misses FROM campaign_metrics").fetchone() == (jobs, misses)
+    frames = load(edf.store)
+    assert (len(frames.jobs), int(frames.jobs.is_miss.sum())) == (jobs, misses)
+    with open_dataset(edf.store) as dataset:
+        statistics = task_statistics(dataset)
+    assert sum(one.misses for one in statistics) == misses
+    for name in ("jobs.csv", "jobs.parquet"):
+        assert run_taskgen("export", edf.store, "-o", name, cwd=edf.folder).returncode == 0
+    assert int(pd.read_csv(edf.folder / "jobs.csv").is_miss.sum()) == misses
+    assert sum(pq.read_table(edf.folder / "jobs.parquet")["is_miss"].to_pylist()) == misses
+
+
+def test_the_report_is_a_table_a_page_figures_latex_and_csv(edf: Campaign) -> None:
+    files = ("--html", "r.html", "--figures", "figures", "--latex", "t.tex", "--csv", "t.csv")
+    ended = run_taskgen("report", "events.db", "--campaign", "edf", *files, cwd=edf.folder)
+    assert ended.returncode == 0, ended.stderr
+    _, misses = true_misses(edf.truth)
+    assert "task0.config.arg1=50" in ended.stdout
+    rows = list(csv.DictReader(io.StringIO((edf.folder / "t.csv").read_text())))
+    assert sum(int(row["misses"]) for row in rows) == misses
+    latex = (edf.folder / "t.tex").read_text()
+    assert latex.startswith(r"\begin{tabular}")
+    assert r"1 cond\_mod" in latex
+    page = (edf.folder / "r.html").read_text()
+    assert f"<b>{misses}</b>" in page
+    assert page.count("<svg") == 3 + 1 + 3  # tasks, the parameter, schedules
+    assert not [
+        scheme for scheme in ('src="', "http-equiv", "@import", "<script", 'href="http') if scheme in page
+    ]
+    names = {path.name for path in (edf.folder / "figures").iterdir()}
+    assert {"response-task0.pdf", "response-task0.svg", "misses-task0.config.arg1.pdf"} <= names
+
+
+def test_a_condition_selects_runs_and_a_wrong_campaign_lists_those_that_there_are(edf: Campaign) -> None:
+    with open_dataset(edf.store, where=["task0.config.arg1=30"]) as dataset:
+        assert [one.name for one in dataset.runs] == ["task0.config.arg1=30"]
+    with (
+        pytest.raises(SettingsError, match=r"no campaign 'nope'; there are edf \("),
+        open_dataset(edf.store, "nope"),
+    ):
+        pass
+    with pytest.raises(SettingsError, match="write NAME=VALUE"), open_dataset(edf.store, where=["arg1"]):
+        pass
+    ended = run_taskgen("report", "events.db", "--campaign", "nope", cwd=edf.folder)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
+def test_an_incomplete_run_is_marked_and_in_no_statistics(edf: Campaign, tmp_path: Path) -> None:
+    store = tmp_path / "damaged.db"
+    store.write_bytes(Path(edf.store).read_bytes())
+    with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+        (run_id,) = connection.execute("SELECT min(run_id) FROM runs").fetchone()
+        for table in ("jobs", "run_metrics"):
+            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
+        connection.execute("DELETE FROM events WHERE run_id = ? AND seq = 5", (run_id,))
+    frames = load(str(store))
+    assert len(frames.jobs) == 160
+    assert list(frames.runs.is_complete) == [False, True, True, True, True]
+    ended = run_taskgen("report", str(store), cwd=tmp_path)
+    assert "1 run left out: incomplete, or a fault of the lab" in ended.stdout
+    ended = run_taskgen("export", str(store), "-o", "jobs.csv", cwd=tmp_path)
+    assert "1 run left out, because they are incomplete" in ended.stderr
+
+
+def test_frames_join_and_have_a_column_for_each_varied_parameter(edf: Campaign) -> None:
+    frames = load(edf.store, campaign="edf")
+    joined = frames.jobs.merge(frames.runs, on="run_id").merge(frames.variants, on="taskset_id")
+    by_argument = joined.groupby("task0.config.arg1").is_miss.sum()
+    assert list(by_argument.index) == [10, 20, 30, 40, 50]
+    assert by_argument[10] == 0
+    assert list(frames.campaigns.note) == ["five variants"]
+    assert set(frames.tasks.pkg) == {"tumatmul", "cond_mod", "hey"}
+
+
+def test_a_board_that_is_simulated_agrees_with_the_simulation_of_its_seed(edf: Campaign) -> None:
+    """`cond_mod` varies with the seed, so only runs of the board with the same seed agree everywhere."""
+    with open_dataset(edf.store) as dataset:
+        agreeing: dict[str, set[int]] = defaultdict(set)
+        for seed in range(4):
+            for one in divergences(dataset, seed):
+                if one.agreeing == one.jobs == 40 and not one.first:
+                    agreeing[one.run.run.run_id].add(seed)
+    assert len(agreeing) == 5
+
+
+def test_a_comparison_of_a_campaign_with_itself_finds_no_difference(edf: Campaign) -> None:
+    ended = run_taskgen("compare", "events.db", "events.db", cwd=edf.folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "0 misses fewer, 0 misses more" in ended.stdout
+    ended = run_taskgen("compare", "events.db", cwd=edf.folder)
+    assert (ended.returncode, "--other-campaign" in ended.stderr) == (2, True)
+
+
+def test_exports_of_other_kinds_have_their_rows(edf: Campaign) -> None:
+    for what, count in (("runs", 5), ("tasks", 15), ("variants", 5), ("campaigns", 1)):
+        ended = run_taskgen("export", "events.db", "--what", what, "-o", f"{what}.csv", cwd=edf.folder)
+        assert ended.returncode == 0, ended.stderr
+        assert len(pd.read_csv(edf.folder / f"{what}.csv")) == count
+    ended = run_taskgen("export", "events.db", "-o", "jobs.xlsx", cwd=edf.folder)
+    assert (ended.returncode, "ends with .csv or .parquet" in ended.stderr) == (2, True)
