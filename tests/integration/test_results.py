@@ -197,3 +197,21 @@ def test_exports_of_other_kinds_have_their_rows(edf: Campaign) -> None:
         assert len(pd.read_csv(edf.folder / f"{what}.csv")) == count
     ended = run_taskgen("export", "events.db", "-o", "jobs.xlsx", cwd=edf.folder)
     assert (ended.returncode, "ends with .csv or .parquet" in ended.stderr) == (2, True)
+
+
+def test_csv_files_alone_give_the_same_results_as_sqlite(tmp_path: Path) -> None:
+    taskset = {"pkg": "tumatmul", "period": 100, "numberofjobs": 4, "config": {"arg1": [20, 95, 120]}}
+    (tmp_path / "a.json").write_text(json.dumps({"taskset": {"periodictask": [taskset]}}))
+    with run_boards(2, speed=10) as addresses:
+        options = [part for address in addresses for part in ("--board", address)]
+        stores = ("--sqlite", "events.db", "--csv", "events.csv", "--name", "both")
+        ended = run_taskgen("run", "a.json", *options, *stores, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    sidecars = {path.name for path in tmp_path.glob("events.*.csv")}
+    assert sidecars == {f"events.{table}.csv" for table in ("campaigns", "variants", "tasks", "runs")}
+    ours, theirs = load(str(tmp_path / "events.csv"), "both"), load(str(tmp_path / "events.db"), "both")
+    for name in ("jobs", "runs", "tasks", "variants", "campaigns"):
+        pd.testing.assert_frame_equal(getattr(ours, name), getattr(theirs, name), check_dtype=False)
+    assert len(ours.jobs) == 12
+    ended = run_taskgen("report", "events.csv", cwd=tmp_path)
+    assert "3 runs in the statistics" in ended.stdout

@@ -15,6 +15,7 @@ from taskgen.event_columns import EventColumns, one_line
 from taskgen.events.base import Batch, EventRow, StoringHandler, event_rows
 from taskgen.events.csv_file import CsvFile, lines
 from taskgen.events.csv_records import CsvRecords, Line
+from taskgen.events.csv_sidecars import CsvSidecars
 from taskgen.events.decoding import number
 from taskgen.events.ranges import Ranges
 from taskgen.events.sqlite_file import check_place
@@ -43,8 +44,8 @@ QUARANTINE_COLUMNS: Final = ("received_at", "board", "run_id", "reason", "data")
 class CsvHandler(StoringHandler):
     """Stores events in a CSV file that no other process writes; continues an existing one.
 
-    How a run began and ended has no place in the file. Which events it holds is kept in memory, about
-    200 bytes for each run in the file.
+    How a run began and ended is in files beside it (`taskgen.events.csv_sidecars`). Which events and runs the
+    files hold is kept in memory, about 500 bytes for each run.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -59,6 +60,7 @@ class CsvHandler(StoringHandler):
         self._file = CsvFile(self._path, COLUMNS)
         self._quarantine: CsvFile | None = None
         self._known: set[str] = set()
+        self._sidecars = CsvSidecars(self._path)
         try:
             self._stored = _stored(self._path)
         except BaseException:
@@ -66,6 +68,7 @@ class CsvHandler(StoringHandler):
             raise
 
     def _write(self, batch: Batch) -> None:
+        self._sidecars.write(batch)
         touched = {run.run_id: Ranges(self._stored.get(run.run_id, ())) for run, _ in batch.events}
         data = new_lines(batch, touched)
         before = self._file.length
@@ -92,6 +95,7 @@ class CsvHandler(StoringHandler):
 
     def _release(self) -> None:
         self._file.close()
+        self._sidecars.close()
         if self._quarantine is not None:
             self._quarantine.close()
 

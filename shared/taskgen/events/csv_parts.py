@@ -20,9 +20,12 @@ from taskgen.events.csv import (
 from taskgen.events.csv_file import CsvFile, FileLockedError, lines
 from taskgen.events.csv_ledger import Entry, Ledger
 from taskgen.events.csv_reader import CsvReader, Part
+from taskgen.events.csv_sidecars import CsvSidecars
+from taskgen.events.tables import COLUMNS_OF
 from taskgen.redaction import without_password
 
 _QUARANTINE: Final = ".quarantine.csv"
+_SIDECARS: Final = tuple(f".{table}.csv" for table in COLUMNS_OF)
 
 
 class CsvPartsHandler(StoringHandler):
@@ -61,12 +64,14 @@ class CsvPartsHandler(StoringHandler):
             self._part = self._free_part() or self._new_part(instance)
             opened.pop_all()
         self._quarantine: CsvFile | None = None
+        self._sidecars = CsvSidecars(self._part.path)
 
     def check(self) -> None:
         """Check that the ledger accepts writes."""
         self._ledger.check_writable()
 
     def _write(self, batch: Batch) -> None:
+        self._sidecars.write(batch)
         with ExitStack() as undo:
             with self._ledger.entry() as entry:
                 entry.know_runs(batch)
@@ -76,6 +81,7 @@ class CsvPartsHandler(StoringHandler):
             undo.pop_all()
 
     def _release(self) -> None:
+        self._sidecars.close()
         self._part.close()
         if self._quarantine is not None:
             self._quarantine.close()
@@ -93,7 +99,7 @@ class CsvPartsHandler(StoringHandler):
 
     def _free_part(self) -> CsvFile | None:
         for path in sorted(self._directory.glob("events-*.csv")):
-            if not path.name.endswith(_QUARANTINE):
+            if not path.name.endswith((_QUARANTINE, *_SIDECARS)):
                 with suppress(FileLockedError):
                     return self._open(path, COLUMNS)
         return None

@@ -119,6 +119,11 @@ class CsvReader:
         self._block_bytes = length // _BLOCKS + 1
         self._blocks: dict[str, int] = {}
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files of events."""
+        return [part.path for part in self._parts]
+
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
         if self._ledger is not None:

@@ -24,7 +24,7 @@ from taskgen.events.tables import (
     timed_event_from,
 )
 from taskgen.metrics import JobRow, job_rows
-from taskgen.run import CampaignFacts, VariantFacts
+from taskgen.run import CampaignFacts, Run, VariantFacts
 
 _T = TypeVar("_T")
 
@@ -40,6 +40,14 @@ class SqlReader(ABC):
         self, table: str, decode: Callable[[tuple[Any, ...]], _T], query: str, *values: str
     ) -> Iterator[_T]:
         """Decode the rows of a query in SQLite's spelling; `table` names their place in errors."""
+
+    @abstractmethod
+    def runs(self) -> Iterator[Run]:
+        """All runs, ordered by id."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close file or connection."""
 
     def tasks(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The parameters of a run's tasks, ordered by id, as `Task` takes them."""

@@ -77,6 +77,16 @@ SELECT_VARIANTS: Final = f"SELECT {_VARIANT} FROM variants ORDER BY taskset_id"
 SELECT_RESULTS: Final = "SELECT run_id, name, value FROM results ORDER BY run_id, name"
 SELECT_BINARIES: Final = "SELECT run_id, pkg, sha256 FROM binaries ORDER BY run_id, pkg"
 
+COLUMNS_OF: Final = {
+    "campaigns": tuple(_CAMPAIGN.split(", ")),
+    "variants": tuple(_VARIANT.split(", ")),
+    "tasks": tuple(_TASK.replace('"', "").split(", ")),
+    "binaries": ("run_id", "pkg", "sha256"),
+    "runs": tuple(_ENDED_RUN.split(", ")),
+    "results": ("run_id", "name", "value"),
+}
+"""The columns of tables that CSV stores keep, too, in the order of the values made below."""
+
 INSERT_JOB: Final = f"{_insert('jobs', JOB)} DO NOTHING"
 INSERT_RUN_METRICS: Final = (
     f"{_insert('run_metrics', 'run_id, jobs, misses, skipped_releases, utilization')} DO NOTHING"
@@ -237,12 +247,22 @@ def variant_values(run: Run) -> tuple[str | int, ...]:
 
 def rows_of_starts(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Statements, each with its rows, for what the starts of a batch say beside runs and tasks."""
-    runs = sorted((run for run, _ in batch.started), key=lambda run: run.run_id)
-    campaigns = {run.campaign.campaign_id: run.campaign for run in runs if run.campaign}
-    yield INSERT_CAMPAIGN, [campaign_values(campaigns[one]) for one in sorted(campaigns)]
-    yield INSERT_VARIANT, sorted(variant_values(run) for run in runs)
-    binaries = [(run.run_id, name, digest) for run in runs for name, digest in sorted(run.binaries.items())]
-    yield INSERT_BINARY, binaries
+    yield INSERT_CAMPAIGN, campaign_rows(batch)
+    yield INSERT_VARIANT, sorted(variant_values(run) for run, _ in batch.started)
+    yield INSERT_BINARY, binary_rows(batch)
+
+
+def campaign_rows(batch: Batch) -> list[tuple[Any, ...]]:
+    """The rows of the campaigns that runs of a batch begin in, ordered by id."""
+    campaigns = {run.campaign.campaign_id: run.campaign for run, _ in batch.started if run.campaign}
+    return [campaign_values(campaigns[one]) for one in sorted(campaigns)]
+
+
+def binary_rows(batch: Batch) -> list[tuple[Any, ...]]:
+    """The rows of the binaries that runs of a batch begin with, ordered by run and name."""
+    return sorted(
+        (run.run_id, name, digest) for run, _ in batch.started for name, digest in run.binaries.items()
+    )
 
 
 def result_values(run_id: str, results: Mapping[str, Any]) -> list[tuple[str, str, str]]:

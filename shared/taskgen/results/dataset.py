@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,14 +14,19 @@ from typing import Any
 from taskgen.errors import SettingsError
 from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.events.base import EventRow
+from taskgen.events.csv_reader import CsvReader
+from taskgen.events.csv_sidecars import read_sidecar
 from taskgen.events.readers import StoreReader
 from taskgen.events.sql import SqliteHandler, SqliteReader
 from taskgen.events.sql_reader import SqlReader
 from taskgen.events.stores import open_store
+from taskgen.events.tables import COLUMNS_OF
 from taskgen.metrics import JobRow
 from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text
 
 _EVENTS_AT_ONCE = 10_000
+_TEXTS = frozenset({"campaigns", "variants"})
+"""Tables whose texts may be empty, but not NULL."""
 _SCHEMES = ("sqlite:", "csv:", "postgresql:", "postgres:")
 
 
@@ -88,7 +94,7 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
     with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(named(store))) as found:
         reader = found if isinstance(found, SqlReader) else _copied(found, Path(folder) / "copy.db")
         with closing(reader):
-            runs = _in_campaign(list(_run_results(found, reader)), campaign, found.name)
+            runs = _in_campaign(list(_run_results(reader)), campaign, found.name)
             yield Dataset(found.name, reader, [one for one in runs if _fits(one, conditions)])
 
 
@@ -99,7 +105,7 @@ def named(store: str) -> str:
     return f"csv:{store}" if store.endswith(".csv") or Path(store).is_dir() else f"sqlite:{store}"
 
 
-def _run_results(store: StoreReader, reader: SqlReader) -> Iterator[RunResult]:
+def _run_results(reader: SqlReader) -> Iterator[RunResult]:
     complete = reader.complete_runs()
     campaigns = {campaign.campaign_id: campaign for campaign in reader.campaigns()}
     variants = {variant.taskset_id: variant for variant in reader.variants()}
@@ -112,7 +118,7 @@ def _run_results(store: StoreReader, reader: SqlReader) -> Iterator[RunResult]:
     binaries: dict[str, dict[str, str]] = defaultdict(dict)
     for run_id, pkg, sha256 in reader.binaries():
         binaries[run_id][pkg] = sha256
-    for run in store.runs():
+    for run in reader.runs():
         facts = variants.get(run.taskset_id) or VariantFacts(run.taskset_id, "", "", run.variant, {})
         yield RunResult(
             run,
@@ -161,18 +167,35 @@ def _fits(result: RunResult, conditions: Iterable[tuple[str, str]]) -> bool:
 
 def _copied(store: StoreReader, path: Path) -> SqliteReader:
     """A SQLite database of what a CSV store has, so that everything below is the same for all stores."""
-    tasks = getattr(store, "tasks", None)
-    with SqliteHandler(path) as handler:
+    SqliteHandler(path).close()
+    if isinstance(store, CsvReader):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            for file in store.paths:
+                _import_sidecars(connection, file)
+    with closing(SqliteReader(path)) as known, SqliteHandler(path) as handler:
+        ended = {run.run_id: run for run in known.runs()}
         for run in store.runs():
             handler.begin()
-            if tasks is not None:
-                handler.take_start(run, list(tasks(run.run_id)))
             for portion in _portions(store.events(run.run_id)):
                 handler.take_events(run, portion)
-            if run.outcome is not None:
-                handler.take_end(run)
+            end = ended.get(run.run_id, run)
+            if end.outcome is not None:
+                handler.take_end(end)
             handler.commit()
     return SqliteReader(path)
+
+
+def _import_sidecars(connection: sqlite3.Connection, file: Path) -> None:
+    for table, columns in COLUMNS_OF.items():
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" for _ in columns)
+        rows = ([value or None for value in row] for row in read_sidecar(file, table))
+        statement = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - of our own
+        connection.executemany(statement, map(_without_nulls if table in _TEXTS else list, rows))
+
+
+def _without_nulls(row: list[str | None]) -> list[str]:
+    return [value or "" for value in row]
 
 
 def _portions(rows: Iterable[EventRow]) -> Iterator[EventColumns]:
