@@ -171,30 +171,32 @@ def _measure_submitting(results: Results, lab: BenchLab) -> None:
 
 def _publish_bare(url: str, bodies: list[bytes], count: int) -> float:
     """Publish with pika alone, waiting for the confirms of each window; returns the seconds."""
-    confirmed = 0
     connection = pika.SelectConnection(pika.URLParameters(url))
-    state = {"published": 0}
+    channels: list[pika.channel.Channel] = []
+    unconfirmed: set[int] = set()
+    tags = iter(range(1, count + 1))
 
-    def publish(channel: pika.channel.Channel) -> None:
-        for _ in range(min(_WINDOW, count - state["published"])):
-            body = bodies[state["published"] % len(bodies)]
+    def publish_window() -> None:
+        for tag in islice(tags, _WINDOW):
+            unconfirmed.add(tag)
             properties = pika.BasicProperties(delivery_mode=2, message_id="x" * 38)
-            channel.basic_publish(inbox(TASKSETS), TASKSETS, body, properties, mandatory=True)
-            state["published"] += 1
+            channels[0].basic_publish(
+                inbox(TASKSETS), TASKSETS, bodies[tag % len(bodies)], properties, mandatory=True
+            )
+        if not unconfirmed:
+            connection.close()
 
     def on_confirm(frame: pika.frame.Method[pika.spec.Basic.Ack]) -> None:
-        nonlocal confirmed
-        confirmed = frame.method.delivery_tag
-        if confirmed >= count:
-            connection.close()
-        elif confirmed == state["published"]:
-            publish(channels[0])
+        tag = frame.method.delivery_tag
+        confirmed = [one for one in unconfirmed if one <= tag] if frame.method.multiple else [tag]
+        unconfirmed.difference_update(confirmed)
+        if not unconfirmed:
+            publish_window()
 
     def on_channel(channel: pika.channel.Channel) -> None:
         channels.append(channel)
-        channel.confirm_delivery(on_confirm, callback=lambda _: publish(channel))
+        channel.confirm_delivery(on_confirm, callback=lambda _: publish_window())
 
-    channels: list[pika.channel.Channel] = []
     connection.add_on_open_callback(lambda opened: opened.channel(on_open_callback=on_channel))
     began = time.monotonic()
     connection.ioloop.start()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -19,7 +21,7 @@ from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.sql import SqliteReader
 from taskgen.metrics import JobRow
-from taskgen.run import Outcome, Run, resolve_id
+from taskgen.run import Outcome, Run, parameter_text, resolve_id
 from taskgen.untrusted_text import printable
 
 _RUNS: Final = 20
@@ -49,14 +51,102 @@ def show(
             min=1,
         ),
     ] = None,
+    outcome: Annotated[
+        Outcome | None, typer.Option(metavar="OUTCOME", help="Only runs with this outcome.")
+    ] = None,
+    board: Annotated[str, typer.Option(metavar="ADDRESS", help="Only runs on this board.")] = "",
+    variant: Annotated[int | None, typer.Option(metavar="N", help="Only runs of this variant.")] = None,
+    campaign: Annotated[str, typer.Option(metavar="NAME", help="Only runs of this campaign.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the runs, or the jobs, as JSON.")
+    ] = False,
 ) -> None:
     """Show the runs of a database, or one run's jobs as a table and as a Gantt chart."""
     console = result_console()
     with closing(SqliteReader(events_db)) as reader:
-        if run is None:
-            _show_runs(console, reader, last or _RUNS)
+        if run is not None:
+            found = _named(reader, run)
+            if as_json:
+                typer.echo(json.dumps([job._asdict() for job in reader.jobs(found.run_id)]))
+            else:
+                _show_run(console, reader, found, last)
+            return
+        wanted = _Wanted(outcome, board, variant, _campaign_id(reader, campaign))
+        runs, count = _latest(reader, wanted, last or _RUNS)
+        if as_json:
+            typer.echo(json.dumps([_as_dict(reader, one) for one in runs]))
         else:
-            _show_run(console, reader, _named(reader, run), last)
+            _show_runs(console, reader, runs, count)
+
+
+class _Wanted(NamedTuple):
+    """Which runs are shown; all fields empty: all of them."""
+
+    outcome: Outcome | None
+    board: str
+    variant: int | None
+    campaign_id: str
+
+    def fits(self, reader: SqliteReader, run: Run) -> bool:
+        """Whether a run is to be shown."""
+        if self.outcome not in (None, run.outcome) or self.board not in ("", run.board):
+            return False
+        if self.variant not in (None, run.variant):
+            return False
+        return not self.campaign_id or self.campaign_id == _campaign_of(reader, run)
+
+
+def _campaign_of(reader: SqliteReader, run: Run) -> str:
+    facts = reader.variant(run.taskset_id)
+    return facts.campaign_id if facts else ""
+
+
+def _campaign_id(reader: SqliteReader, name: str) -> str:
+    """The id of the latest campaign of a name, or with this id."""
+    if not name:
+        return ""
+    campaigns = list(reader.campaigns())
+    found = [one.campaign_id for one in campaigns if name in (one.name, one.campaign_id)]
+    if not found:
+        there_are = ", ".join(sorted({one.name or one.campaign_id for one in campaigns})) or "none"
+        raise SettingsError(f"--campaign: no campaign {name!r}; there are: {there_are}")
+    return found[-1]
+
+
+def _latest(reader: SqliteReader, wanted: _Wanted, most: int) -> tuple[list[Run], int]:
+    """The last runs that are wanted, ordered by id, and how many there are."""
+    if not any(field not in (None, "") for field in wanted):
+        return reader.last_runs(most), reader.count_runs()
+    latest: deque[Run] = deque(maxlen=most)
+    count = 0
+    for run in reader.runs():
+        if wanted.fits(reader, run):
+            latest.append(run)
+            count += 1
+    return list(latest), count
+
+
+def _as_dict(reader: SqliteReader, run: Run) -> dict[str, Any]:
+    facts = reader.variant(run.taskset_id)
+    names = (
+        "run_id",
+        "taskset_id",
+        "board",
+        "attempt",
+        "variant",
+        "started_at",
+        "ended_at",
+        "outcome",
+        "reason",
+    )
+    return {
+        **{name: getattr(run, name) for name in names},
+        "reason": run.reason,
+        "events": run.events,
+        "campaign_id": facts.campaign_id if facts else "",
+        "parameters": dict(facts.parameters) if facts else {},
+        "misses": reader.misses(run.run_id),
+    }
 
 
 def _named(reader: SqliteReader, part: str) -> Run:
@@ -70,14 +160,13 @@ def _named(reader: SqliteReader, part: str) -> Run:
     return next(one for one in found if one.run_id == run_id)
 
 
-def _show_runs(console: Console, reader: SqliteReader, most: int) -> None:
-    runs, count = reader.last_runs(most), reader.count_runs()
+def _show_runs(console: Console, reader: SqliteReader, runs: list[Run], count: int) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     shown = [column for column in _COLUMNS if console.width >= column.from_width]
     for column in shown:
         table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis")
     for one in runs:
-        table.add_row(*(column.text(one) for column in shown))
+        table.add_row(*(column.text(_Shown(reader, one)) for column in shown))
     console.print(table)
     if count > len(runs):
         console.print(styled(f"{count - len(runs):,} earlier ones; --last N shows more", "dim"))
@@ -89,7 +178,7 @@ def _show_run(console: Console, reader: SqliteReader, run: Run, last: int | None
     """The table has the last jobs; the chart all of them, or those that were asked for."""
     names = {int(task["id"]): str(task["pkg"]) for task in reader.tasks(run.run_id)}
     jobs = sorted(reader.jobs(run.run_id), key=_began)
-    _show_facts(console, run)
+    _show_facts(console, run, _Shown(reader, run).parameters)
     if not jobs:
         console.print("no jobs")
         return
@@ -110,12 +199,14 @@ def _began(job: JobRow) -> int:
     return job.release_ms if job.release_ms is not None else job.end_ms or 0
 
 
-def _show_facts(console: Console, run: Run) -> None:
+def _show_facts(console: Console, run: Run, parameters: str) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("run", run.run_id)
     table.add_row("task-set", f"{run.taskset_id}, variant {run.variant}, attempt {run.attempt}")
+    if parameters:
+        table.add_row("parameters", printable(parameters))
     table.add_row("board", run.board)
     table.add_row("started", run.started_at)
     table.add_row("ended", run.ended_at or "not yet, or not here")
@@ -128,7 +219,7 @@ def _show_facts(console: Console, run: Run) -> None:
 def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task", no_wrap=True)
-    for name in ("job", "release ms", "end ms", "response ms"):
+    for name in ("job", "release ms", "end ms", "response ms", "late ms"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("exit", no_wrap=True)
     for job in jobs:
@@ -138,6 +229,7 @@ def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> T
             "" if job.release_ms is None else f"{job.release_ms - origin:,}",
             "" if job.end_ms is None else f"{job.end_ms - origin:,}",
             "" if job.response_ms is None else f"{job.response_ms:,}",
+            styled(f"{job.tardiness_ms:,}", "yellow") if job.tardiness_ms else "",
             _exit(job.exit_type),
         )
     return table
@@ -165,24 +257,47 @@ def _seconds(run: Run) -> str:
     return f"{length.total_seconds():.1f}"
 
 
+class _Shown(NamedTuple):
+    """A run, and where more is known of it."""
+
+    reader: SqliteReader
+    run: Run
+
+    @property
+    def misses(self) -> Text:
+        """Number of missed deadlines."""
+        misses = self.reader.misses(self.run.run_id)
+        if misses is None:
+            return styled("incomplete" if self.run.outcome else "", "dim")
+        return styled(f"{misses:,}", "yellow" if misses else "")
+
+    @property
+    def parameters(self) -> str:
+        """Those that vary."""
+        facts = self.reader.variant(self.run.taskset_id)
+        return parameter_text(facts.parameters) if facts else ""
+
+
 class _Column(NamedTuple):
     """One of the runs' table; left out where the terminal is narrow."""
 
     name: str
     from_width: int
-    text: Callable[[Run], str | Text]
+    text: Callable[[_Shown], str | Text]
     justify: Literal["left", "right"] = "left"
 
 
 _COLUMNS: Final = (
-    _Column("run", 0, lambda run: run.run_id[-SHORT_ID:]),
-    _Column("started (UTC)", 75, lambda run: run.started_at[:_TO_SECONDS].replace("T", " ")),
-    _Column("board", 0, lambda run: run.board),
-    _Column("variant", 0, lambda run: str(run.variant), "right"),
-    _Column("attempt", 100, lambda run: str(run.attempt), "right"),
-    _Column("events", 90, lambda run: f"{run.events:,}" if run.outcome else "", "right"),
-    _Column("seconds", 100, _seconds, "right"),
-    _Column("outcome", 0, _outcome),
-    _Column("reason", 110, lambda run: run.reason),
-    _Column("id", 160, lambda run: run.run_id),
+    _Column("run", 0, lambda one: one.run.run_id[-SHORT_ID:]),
+    _Column("started (UTC)", 75, lambda one: one.run.started_at[:_TO_SECONDS].replace("T", " ")),
+    _Column("board", 0, lambda one: one.run.board),
+    _Column("variant", 0, lambda one: str(one.run.variant), "right"),
+    _Column("attempt", 100, lambda one: str(one.run.attempt), "right"),
+    _Column("events", 90, lambda one: f"{one.run.events:,}" if one.run.outcome else "", "right"),
+    _Column("misses", 75, lambda one: one.misses, "right"),
+    _Column("seconds", 100, lambda one: _seconds(one.run), "right"),
+    _Column("outcome", 0, lambda one: _outcome(one.run)),
+    _Column("parameters", 120, lambda one: one.parameters),
+    _Column("reason", 110, lambda one: one.run.reason),
+    _Column("id", 180, lambda one: one.run.run_id),
 )

@@ -75,7 +75,17 @@ class SqlReader(ABC):
 
     def variants(self) -> Iterator[VariantFacts]:
         """All variants."""
-        return self._read("variants", _variant_from, SELECT_VARIANTS)
+        return self._read("variants", _variant_from, f"{SELECT_VARIANTS} ORDER BY taskset_id")
+
+    def variant(self, taskset_id: str) -> VariantFacts | None:
+        """One variant; None if the store does not know it."""
+        found = self._read("variants", _variant_from, f"{SELECT_VARIANTS} WHERE taskset_id = ?", taskset_id)
+        return next(found, None)
+
+    def misses(self, run_id: str) -> int | None:
+        """Number of jobs of a run that missed their deadline; None if the run is incomplete."""
+        query = "SELECT run_id, misses FROM run_metrics WHERE run_id = ?"
+        return next(self._read("run_metrics", lambda row: number("misses", row[1]), query, run_id), None)
 
     def results(self) -> Iterator[tuple[str, str, Any]]:
         """What handlers recorded: run id, name and value."""

@@ -73,7 +73,7 @@ INSERT_RESULT: Final = (
     f"{_insert('results', 'run_id, name, value')} (run_id, name) DO UPDATE SET value = excluded.value"
 )
 SELECT_CAMPAIGNS: Final = f"SELECT {_CAMPAIGN} FROM campaigns ORDER BY started_at, campaign_id"
-SELECT_VARIANTS: Final = f"SELECT {_VARIANT} FROM variants ORDER BY taskset_id"
+SELECT_VARIANTS: Final = f"SELECT {_VARIANT} FROM variants"
 SELECT_RESULTS: Final = "SELECT run_id, name, value FROM results ORDER BY run_id, name"
 SELECT_BINARIES: Final = "SELECT run_id, pkg, sha256 FROM binaries ORDER BY run_id, pkg"
 

@@ -1,0 +1,73 @@
+"""Every recipe of docs/cookbook.md runs, and finds something."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from taskgen.distributor import Distributor
+from taskgen.events.postgres import PostgresHandler
+from taskgen.events.sql import SqliteHandler
+from taskgen.loading.taskset_files import read_taskset
+from taskgen.simulation import run_boards
+from tests.support.command_line import run_taskgen
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "cookbook.md").read_text()
+SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With an `events.db`, as the README's tour leaves it."""
+    path = tmp_path_factory.mktemp("cookbook")
+    taskset = read_taskset(str(ROOT / "examples" / "variants.json"))
+    with (
+        run_boards(3, speed=10) as boards,
+        SqliteHandler(path / "events.db") as handler,
+        Distributor(boards, event_handler=handler) as distributor,
+    ):
+        distributor.start(taskset, name="tour")
+    return path
+
+
+@pytest.mark.parametrize("number", range(len(SQL)))
+def test_a_recipe_in_sql_runs_in_sqlite(folder: Path, number: int) -> None:
+    with closing(sqlite3.connect(folder / "events.db")) as connection:
+        rows = connection.execute(SQL[number]).fetchall()
+    assert bool(rows) is ("run_metrics" not in SQL[number])  # every run is complete
+
+
+def test_the_recipes_in_sql_run_in_postgresql(postgres_database: str) -> None:
+    PostgresHandler(postgres_database).close()
+    with psycopg.connect(postgres_database) as connection:
+        for statement in SQL:
+            assert connection.execute(statement.encode()).fetchall() == []
+
+
+def test_the_recipes_in_python_run_and_print(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    for recipe in PYTHON:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(recipe, names)
+        assert printed.getvalue().strip()
+
+
+@pytest.mark.parametrize("line", SHELL)
+def test_the_commands_work(folder: Path, line: str) -> None:
+    command, *arguments = shlex.split(line)
+    assert command == "taskgen"
+    ended = run_taskgen(*arguments, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
