@@ -7,7 +7,7 @@ import io
 import json
 import sqlite3
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
+from taskgen.events.stores import open_handler
 from taskgen.results import load
 from taskgen.results.compare import divergences
 from taskgen.results.dataset import open_dataset
 from taskgen.results.statistics import task_statistics
 from taskgen.simulation import run_boards
+from taskgen.task import Task
+from taskgen.taskset import TaskSet
 from tests.support.command_line import run_taskgen
 
 EDF = {
@@ -215,3 +219,27 @@ def test_csv_files_alone_give_the_same_results_as_sqlite(tmp_path: Path) -> None
     assert len(ours.jobs) == 12
     ended = run_taskgen("report", "events.csv", cwd=tmp_path)
     assert "3 runs in the statistics" in ended.stdout
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("dialect", ["old", "new", "newest"])
+def test_all_stores_have_the_same_metrics_of_boards_of_each_generation(
+    dialect: str, tmp_path: Path, postgres_database: str
+) -> None:
+    tasks = TaskSet(
+        [
+            Task(pkg="tumatmul", period=100, numberofjobs=4, deadline=50, config={"arg1": [20, 70, 120]}),
+            Task(pkg="hey", period=50, offset=5, numberofjobs=6, priority=1),
+        ]
+    )
+    specs = [f"sqlite:{tmp_path}/events.db", f"csv:{tmp_path}/events.csv", postgres_database]
+    with ExitStack() as stack:
+        stores = [stack.enter_context(open_handler(spec)) for spec in specs]
+        addresses = stack.enter_context(run_boards(2, speed=10, dialect=dialect))
+        distributor = stack.enter_context(Distributor(addresses, event_handler=stores))
+        distributor.start(tasks, name=dialect)
+    jobs = [load(spec, dialect).jobs.sort_values(["run_id", "task_id", "job"]) for spec in specs]
+    assert len(jobs[0]) == 3 * (4 + 6)
+    assert jobs[0].is_miss.sum() > 4
+    for other in jobs[1:]:
+        pd.testing.assert_frame_equal(jobs[0].reset_index(drop=True), other.reset_index(drop=True))
