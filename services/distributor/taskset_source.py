@@ -122,6 +122,11 @@ class TaskSetSource(AssignmentSource):
             _unless_broken(assignment.channel.give_back, assignment.tag)
 
     @override
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        if isinstance(assignment, _Taken) and isinstance(assignment.origin, TaskSetMessage):
+            self._publish_refusal(assignment.origin, reason, assignment)
+
+    @override
     def begun(self, assignment: Assignment, run: Run) -> None:
         """From the confirm of its start on, the controller is responsible for the task-set."""
         if isinstance(assignment, _Taken):
@@ -166,9 +171,7 @@ class TaskSetSource(AssignmentSource):
             check_binaries(taskset, self._binaries)
             taskset.xml()
         except TaskSetError as error:
-            refused = RefusedMessage(taskset=message, reason=brief(error))
-            self._unconfirmed[refused.message_id] = _Taken(TaskSet(), tag=delivery.tag, channel=channel)
-            self._refuse(refused)
+            self._publish_refusal(message, str(error), _Taken(TaskSet(), tag=delivery.tag, channel=channel))
             return
         self._held.append(
             _Taken(
@@ -184,6 +187,12 @@ class TaskSetSource(AssignmentSource):
             )
         )
         self._hand_out()
+
+    def _publish_refusal(self, message: TaskSetMessage, reason: str, taken: _Taken) -> None:
+        """Have a refusal published; the task-set is acknowledged when the broker has confirmed it."""
+        refused = RefusedMessage(taskset=message, reason=brief(reason))
+        self._unconfirmed[refused.message_id] = taken
+        self._refuse(refused)
 
     def _is_running_already(self, message: TaskSetMessage, tag: int, channel: Channel) -> bool:
         """Whether this is a redelivery after a lost connection, of a task-set that is being run."""

@@ -30,7 +30,7 @@ from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = {"pkg": "hey", "period": 20, "numberofjobs": 3}
-ENDLESS = {"pkg": "hey", "period": 20, "numberofjobs": 0}
+ENDLESS = {"pkg": "hey", "period": 20, "numberofjobs": 1_000_000}
 
 
 def boards(count: int, **settings: Any) -> AbstractContextManager[list[str]]:

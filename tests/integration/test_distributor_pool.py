@@ -41,6 +41,9 @@ class StoppedAtOnce:
     def ended(self, assignment: Assignment, run: Run) -> None:
         self.is_over.set()
 
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        raise AssertionError("a refusal")
+
     def boards_changed(self) -> None:
         pass
 

@@ -35,6 +35,9 @@ class OneTaskSet:
     def ended(self, assignment: Assignment, run: Run) -> None:
         raise AssertionError("the end of what was not begun")
 
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        raise AssertionError("a refusal")
+
     def boards_changed(self) -> None:
         pass
 

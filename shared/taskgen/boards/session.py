@@ -71,6 +71,16 @@ class AbstractSession(ABC):
     async def connect(self) -> None:
         """Connect to the target, and make sure that it responds."""
 
+    def refusal(self, taskset: TaskSet) -> str:
+        """Return why this target could not run a task-set, in one sentence; empty if it could.
+
+        A task-set that is refused is not attempted again.
+
+        Args:
+            taskset: without open choices, validated.
+        """
+        return ""
+
     @abstractmethod
     async def start(self, taskset: TaskSet, *session_params: Any) -> None:
         """Hand over the task-set and start it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from taskgen.boards import protocol
 from taskgen.boards.address import Address
-from taskgen.boards.binaries import read_binary
+from taskgen.boards.binaries import digests, read_binary
 from taskgen.boards.connection import BoardConnection
 from taskgen.boards.limits import MAX_BYTES_AFTER_STOP, MAX_UNSOLICITED_BYTES
 from taskgen.boards.protocol import Answer, Command
@@ -55,7 +56,8 @@ class TaskloaderSession(AbstractSession):
         """Whether the board answers AVAILABLE."""
         self._stopping: _Stopping | None = None
         self._asleep_until = 0.0
-        self._sent_binaries: set[str] = set()
+        self._sent_binaries: dict[str, str] = {}
+        """SHA-256 by name."""
 
     @override
     @classmethod
@@ -83,6 +85,25 @@ class TaskloaderSession(AbstractSession):
         ):  # an older board, or one that serves another client, which accepts connections too
             await self._wait_for_live()
         self._is_newer = not self._protocol.is_pending(Answer.AVAILABLE)
+
+    @override
+    def refusal(self, taskset: TaskSet) -> str:
+        if not self._is_newer:
+            return ""
+        for task in taskset:
+            if int(task["period"]) and not int(task["numberofjobs"]):
+                return (
+                    f"task {task.id}: numberofjobs: with 0, a newer board never starts the task; write how "
+                    "many jobs it is to have"
+                )
+        folder = self.settings.binaries
+        for name, digest in digests(taskset, folder).items() if folder is not None else ():
+            if self._sent_binaries.get(name, digest) != digest:
+                return (
+                    f"the binary {name!r} was rebuilt after it was sent to {self.address}, which keeps the "
+                    "first one; give it another name, or reboot the board"
+                )
+        return ""
 
     @override
     async def start(self, taskset: TaskSet, *session_params: Any) -> None:
@@ -187,8 +208,11 @@ class TaskloaderSession(AbstractSession):
     async def _send_binaries(self, taskset: TaskSet) -> None:
         """Send the binaries that this board has not received over this connection, each after its GO_SEND."""
         folder = self.settings.binaries
-        missing = sorted(taskset.binaries() - self._sent_binaries) if folder is not None else []
-        if folder is None or not missing:
+        if folder is None:
+            return
+        current = digests(taskset, folder)
+        missing = [name for name in sorted(taskset.binaries()) if self._has_to_send(name, current.get(name))]
+        if not missing:
             return
         contents = {name: await asyncio.to_thread(read_binary, folder / name) for name in missing}
         await self._send(protocol.command(Command.SEND_BINARIES) + protocol.WORD.pack(len(missing)))
@@ -196,7 +220,13 @@ class TaskloaderSession(AbstractSession):
             self._protocol.expect(Answer.GO_SEND)
             await self._wait_for(Answer.GO_SEND, self._answer_timeout_s)
             await self._send(protocol.binary(name, content))
-        self._sent_binaries.update(missing)
+        for name, content in contents.items():
+            self._sent_binaries[name] = hashlib.sha256(content).hexdigest()
+
+    def _has_to_send(self, name: str, digest: str | None) -> bool:
+        """Whether the board does not hold a binary, or another one; `digest` is None if it is unreadable."""
+        sent = self._sent_binaries.get(name)
+        return sent is None or digest not in (None, sent)
 
     async def _wait_for(self, answer: Answer, timeout_s: float) -> None:
         """Read until an expected answer has come; frames that come meanwhile are unsolicited."""

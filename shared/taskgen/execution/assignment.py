@@ -39,6 +39,9 @@ class AssignmentSource(Protocol):
     def give_back(self, assignment: Assignment) -> None:
         """Take back, unchanged, an assignment that was not begun."""
 
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        """A board cannot run an assignment, which is not attempted again."""
+
     def begun(self, assignment: Assignment, run: Run) -> None:
         """A run of the assignment begins."""
 

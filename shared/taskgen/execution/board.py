@@ -140,6 +140,9 @@ class Board:
                 if self._is_cancelled:
                     self._source.give_back(assignment)
                     continue
+                if reason := session.refusal(assignment.taskset):
+                    self._source.refused(assignment, reason)
+                    continue
                 self._is_in_run = True
                 await self._run(session, assignment)
                 self._runs, self._is_in_run = self._runs + 1, False

@@ -120,6 +120,11 @@ class Campaign:
         self.running -= 1
         self._requeued.appendleft(assignment)
 
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        """A variant has failed, because no board of this kind can run it."""
+        self.running -= 1
+        self.failed.append(FailedTaskSet(assignment.taskset.source, assignment.variant, (reason,)))
+
     def ended(self, assignment: Assignment, run: Run) -> None:
         """Count a run; without a result, its variant is requeued at the front or has failed."""
         self.running -= 1
@@ -219,6 +224,11 @@ class CampaignSource(AssignmentSource):
     @override
     def give_back(self, assignment: Assignment) -> None:
         self._current.give_back(assignment)
+        self._changed()
+
+    @override
+    def refused(self, assignment: Assignment, reason: str) -> None:
+        self._current.refused(assignment, reason)
         self._changed()
 
     @override
