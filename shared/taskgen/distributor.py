@@ -52,6 +52,7 @@ class Distributor:
         power_cycle_command: command line for a board that was reachable before and stays lost; `{host}`,
             `{port}` and `{board}` are filled in.
         power_on_command: the same for a board that was never reachable.
+        power_off_command: the same for every board, once the distributor is closed.
         power_after_s: how long a board has to be lost before the command is run.
         limits: on the size and structure of frames, and on how much of what is not events is kept.
         session: session class of the kind of target.
@@ -78,6 +79,7 @@ class Distributor:
         longest_pause_s: float = BOARD_DEFAULTS.longest_pause_s,
         power_cycle_command: str | None = None,
         power_on_command: str | None = None,
+        power_off_command: str | None = None,
         power_after_s: float = BOARD_DEFAULTS.power.after_s,
         limits: Limits | None = None,
         session: type[AbstractSession] = TaskloaderSession,
@@ -109,7 +111,7 @@ class Distributor:
             session_class=session,
             run_timeout_s=run_timeout_s,
             longest_pause_s=longest_pause_s,
-            power=PowerCommands(power_cycle_command, power_on_command, power_after_s),
+            power=PowerCommands(power_cycle_command, power_on_command, power_after_s, off=power_off_command),
         )
         self._is_closed = False
         self._engine: Engine | None = None

@@ -22,7 +22,9 @@ def no_file_left() -> Iterator[None]:
     """This process has as many files open as it may."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
+    gc.disable()  # pytest cannot report what complains meanwhile without opening a file
     with ExitStack() as stack:
+        stack.callback(gc.enable)
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
         with suppress(OSError):
             while True:

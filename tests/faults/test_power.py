@@ -1,4 +1,4 @@
-"""The lab's power command for a board that can be reached and yet is of no use."""
+"""The lab's power commands: for a board that can be reached and yet is of no use, and for the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taskgen.boards.protocol import Command
 from taskgen.distributor import Distributor
+from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.scripted_board import BoardConnection, scripted_board
@@ -34,3 +35,13 @@ def test_a_board_that_freezes_in_every_run_is_power_cycled(tmp_path: Path) -> No
     ):
         distributor.start(TaskSet([Task(pkg="idle")]), wait=False)
         wait_until(cycled.exists, 30, "the power command to be run")
+
+
+def test_boards_are_switched_off_once_everything_is_done(tmp_path: Path) -> None:
+    log = tmp_path / "off"
+    command = f"{sys.executable} -c \"open({str(log)!r}, 'a').write('{{board}}\\n')\""
+    with run_boards(2, speed=50) as boards:
+        with Distributor(boards, power_off_command=command) as distributor:
+            distributor.start(TaskSet([Task(pkg="hey")]))
+            assert not log.exists()
+        assert sorted(log.read_text().split()) == sorted(boards)

@@ -106,6 +106,10 @@ def run(
             metavar="COMMAND", help="Switch on a board that was never reachable; filled in the same way."
         ),
     ] = None,
+    power_off_command: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Switch off each board at the end; filled in the same way."),
+    ] = None,
     session: Annotated[
         str, typer.Option(metavar="MODULE:CLASS", help="Session class for another kind of target.")
     ] = DEFAULT_SESSION,
@@ -139,6 +143,7 @@ def run(
         answer_timeout_s=answer_timeout,
         power_cycle_command=power_cycle_command,
         power_on_command=power_on_command,
+        power_off_command=power_off_command,
         session=load_session(session),
     )
     stores = [*([f"sqlite:{sqlite}"] if sqlite else []), *([f"csv:{csv}"] if csv else []), *(store or [])]

@@ -153,6 +153,10 @@ class Board:
             self.inbox.decide(outcome, reason)
         self._is_cancelled = True
 
+    async def switch_off(self) -> None:
+        """Run the power command for the end; the board is no longer connected."""
+        await self._settings.power.switch_off(self._address)
+
     async def reboot(self) -> None:
         """Reboot the board; a run in progress is lost.
 
@@ -284,6 +288,12 @@ class BoardPool:
         async with asyncio.TaskGroup() as group:
             for board in self.boards.values():
                 group.create_task(board.serve(), name=board.name)
+
+    async def switch_off(self) -> None:
+        """Run the power command for the end on all boards at once."""
+        async with asyncio.TaskGroup() as group:
+            for board in self.boards.values():
+                group.create_task(board.switch_off())
 
     def run_inboxes(self) -> list[RunInbox]:
         """Return the inboxes of the runs in progress."""

@@ -131,6 +131,7 @@ class Engine:
             self._stop()
             await asyncio.to_thread(self._source.done.wait)
             serving.cancel()
+        await self._pool.switch_off()
 
     async def _begin(self, campaign: Campaign) -> None:
         self._source.begin(campaign)

@@ -26,9 +26,11 @@ class PowerCommands:
     """For a board that was never reachable."""
     after_s: float = 120.0
     """How long a board has to be lost before the command is run, and how long before it is run again."""
+    off: str | None = None
+    """For every board, when the distributor has disconnected from it for good."""
 
     def __post_init__(self) -> None:
-        for line in (self.cycle, self.on):
+        for line in (self.cycle, self.on, self.off):
             if line is not None:
                 _words(line, Address("host", 1))
 
@@ -39,10 +41,19 @@ class PowerCommands:
             return
         words = _words(line, address)
         log.warning("%s: still lost; running %s", address, shlex.join(words), extra={"board": str(address)})
-        try:
-            await _run(words, address)
-        except OSError:
-            log.exception("%s: %s cannot be run", address, words[0], extra={"board": str(address)})
+        await _run_reported(words, address)
+
+    async def switch_off(self, address: Address) -> None:
+        """Run the command that switches a board off, if there is one; if it fails, its output is logged."""
+        if self.off is not None:
+            await _run_reported(_words(self.off, address), address)
+
+
+async def _run_reported(words: list[str], address: Address) -> None:
+    try:
+        await _run(words, address)
+    except OSError:
+        log.exception("%s: %s cannot be run", address, words[0], extra={"board": str(address)})
 
 
 async def _run(words: list[str], address: Address) -> None:
