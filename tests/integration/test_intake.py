@@ -11,7 +11,7 @@ import pytest
 from taskgen.amqp.channel import Delivery
 from taskgen.amqp.connection import connection
 from taskgen.amqp.topology import sink_queue
-from taskgen.consumer.prefetch import HELD_BYTES, Intake
+from taskgen.consumer.prefetch import FIRST_PREFETCH, HELD_BYTES, Intake
 from taskgen.consumer.settings import ConsumerSettings
 from tests.support.broker_client import declare_queues, publish_to_queue
 
@@ -89,3 +89,28 @@ def test_batches_and_prefetch_are_as_large_as_the_settings_say(amqp_vhost_url: s
     assert most_held <= 5 * 100
     batches, _ = taken(amqp_vhost_url, 100, batch_bytes=250)
     assert max(map(len, batches)) == 3
+
+
+def test_the_prefetch_grows_although_messages_come_in_halves_of_it(amqp_vhost_url: str) -> None:
+    """Half of the first prefetch is processed before the rest arrives, and so on."""
+    declare_queues(amqp_vhost_url, QUEUE)
+    publish_to_queue(amqp_vhost_url, QUEUE.name, bodies([100] * (FIRST_PREFETCH // 2)))
+    sizes: list[int] = []
+
+    async def take() -> None:
+        async with connection(amqp_vhost_url, "test") as link:
+            intake = Intake(await link.channel(), QUEUE.name, ConsumerSettings())
+            await intake.subscribe()
+            while sum(sizes) < 3_000:
+                batch = await intake.next_batch()
+                if not sizes:
+                    await asyncio.to_thread(
+                        publish_to_queue, amqp_vhost_url, QUEUE.name, bodies([100] * 3_000)
+                    )
+                await asyncio.sleep(0.01)
+                await intake.acknowledge(batch)
+                sizes.append(len(batch))
+
+    asyncio.run(take())
+    assert sizes[0] <= FIRST_PREFETCH // 2
+    assert max(sizes) == ConsumerSettings().batch_messages

@@ -40,6 +40,8 @@ class Intake:
         self._sizes = deque([HELD_BYTES // FIRST_PREFETCH], maxlen=2 * settings.prefetch)
         """Sizes of the latest messages, as many as can exceed the bound together."""
         self._prefetch = min(FIRST_PREFETCH, settings.prefetch)
+        self._unacknowledged = 0
+        """Number of messages that were processed since the last acknowledgement."""
         self._consumer = ""
 
     async def subscribe(self) -> None:
@@ -59,16 +61,28 @@ class Intake:
         return batch
 
     async def acknowledge(self, batch: Sequence[Delivery]) -> bool:
-        """Acknowledge the latest batch.
+        """Acknowledge the latest batch, and those before it.
+
+        While the prefetch is smaller than it could be, this waits until all that the broker may send was
+        processed, as only then can it grow: else messages could come in halves of a small prefetch for ever.
 
         Returns:
             Whether the subscription was renewed: another consumer of the queue may become the active one.
         """
-        is_new = False
-        if self._arrived.empty() and (self._returned or len(batch) == self._prefetch):
+        self._unacknowledged += len(batch)
+        is_new, is_all_here = False, self._unacknowledged >= self._prefetch
+        if not self._arrived.empty() and not is_all_here and self._fitting >= 2 * self._prefetch:
+            return False
+        if self._arrived.empty() and (self._returned or is_all_here):
             is_new = await self._fit()
         self._channel.acknowledge(batch[-1].tag, up_to=True)
+        self._unacknowledged = 0
         return is_new
+
+    @property
+    def _fitting(self) -> int:
+        """As large a prefetch as the sizes of the latest messages allow."""
+        return min(max(HELD_BYTES // max(self._sizes), 1), self._settings.prefetch)
 
     def _take(self, delivery: Delivery) -> None:
         size = len(delivery.body)
@@ -85,7 +99,7 @@ class Intake:
         Called while nothing waits here and the broker may not send more, because messages in transit would
         have to go back, too.
         """
-        fitting = min(max(HELD_BYTES // max(self._sizes), 1), self._settings.prefetch)
+        fitting = self._fitting
         if not self._returned and fitting < 2 * self._prefetch:
             return False
         await self._channel.cancel(self._consumer)
