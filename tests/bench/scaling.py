@@ -14,7 +14,7 @@ from tests.support.services import Service
 _PER_FRAME: Final = 20
 _GROWTH: Final = 0.8
 """Twice as many replicas then do 1.6 times as much where there are cores for them."""
-_DISTRIBUTOR_MB: Final = 256 / 4
+_DISTRIBUTOR_MB: Final = 512 / 4
 """A quarter of its limit in docker-compose.yml."""
 
 

@@ -11,7 +11,14 @@ from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
@@ -123,14 +130,19 @@ class LiveDisplay:
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             expand=True,
         )
         self._task = self._bar.add_task("")
+        self._began = time.monotonic()
 
     def show(self, now: Snapshot) -> None:
         """Redraw."""
         self._bar.update(self._task, description=now.runs, completed=now.done, total=now.total)
         work = now.work("   ", self._rate.at(time.monotonic(), now.events or 0))
+        if now.done:
+            work += f"   {60 * now.done / (time.monotonic() - self._began):,.0f} runs/min"
         lost = now.lost
         shown = [styled(f"  {one}", "yellow") for one in lost[:_MAX_LOST_SHOWN]]
         if more := len(lost) - len(shown):
