@@ -23,6 +23,7 @@ _MOST_LINES: Final = 10
 _MOST_JOBS: Final = 60
 """Jobs of a task in a schedule."""
 _UPRIGHT_LABELS: Final = 6
+_MOST_BARS: Final = 30
 _BAR: Final = "#00796b"
 _MISS: Final = "#c62828"
 _CUT_OFF: Final = "#90a4ae"
@@ -115,9 +116,21 @@ def _miss_ratio(name: str, values: Sequence[tuple[object, int, int]]) -> Figure:
     figure, axes = _new_figure(3.6, 2.5)
     ratios = [100 * misses / jobs if jobs else 0.0 for _, misses, jobs in values]
     places = range(len(values))
+    if len(values) > _MOST_BARS:
+        return _miss_line(figure, axes, name, values, ratios)
     axes.bar(places, ratios, color=_MISS, width=0.6)
     labels = [_short(str(value), 14) for value, _, _ in values]
     axes.set_xticks(places, labels, rotation=45 if len(values) > _UPRIGHT_LABELS else 0)
+    axes.set(xlabel=name, ylabel="misses (% of jobs)", ylim=(0, max(5.0, *ratios) * 1.1))
+    return figure
+
+
+def _miss_line(
+    figure: Figure, axes: Axes, name: str, values: Sequence[tuple[object, int, int]], ratios: list[float]
+) -> Figure:
+    """Many values: a line over the numbers, or over their places if they are none."""
+    numbers = [value for value, _, _ in values if isinstance(value, int | float)]
+    axes.plot(numbers if len(numbers) == len(values) else range(len(values)), ratios, color=_MISS)
     axes.set(xlabel=name, ylabel="misses (% of jobs)", ylim=(0, max(5.0, *ratios) * 1.1))
     return figure
 

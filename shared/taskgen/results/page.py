@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from taskgen.errors import SettingsError
 from taskgen.results.dataset import Dataset, RunResult
@@ -13,6 +13,10 @@ from taskgen.results.statistics import TaskStatistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_MOST_ROWS: Final = 100
+"""Rows of the table that are open; a browser takes seconds to lay out 10,000."""
 
 
 def page(
@@ -43,6 +47,8 @@ def page(
         counted=len(dataset.complete),
         outcomes=outcomes(dataset.runs),
         statistics=statistics,
+        most_rows=_MOST_ROWS,
+        worst=sorted(statistics, key=lambda one: -one.misses)[:_MOST_ROWS],
         jobs=sum(one.jobs for one in statistics),
         misses=sum(one.misses for one in statistics),
         skipped=sum(one.skipped_releases for one in statistics),
