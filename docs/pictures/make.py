@@ -34,15 +34,17 @@ FAILS_AFTER_RUNS: Final = 150
 SHOWN_AFTER_RUNS: Final = 160
 """Of the 384 variants of this task-set."""
 RESULT: Final = "taskgen show demo/events.db --last 14 --run"
+REPORT: Final = "taskgen report demo/events.db --where task2.config.arg1=80"
 
 
 def main(pictures: Path = HERE) -> None:
-    """Make both pictures, in this folder."""
+    """Make all pictures, in this folder."""
     with tempfile.TemporaryDirectory(prefix="taskgen-pictures-") as name:
         folder = Path(name)
         (folder / "examples").symlink_to(EXAMPLES)
         live(folder, pictures / "live.svg")
         result(folder, pictures / "result.svg")
+        report(folder, pictures / "report.svg")
 
 
 def live(folder: Path, picture: Path) -> None:
@@ -65,6 +67,11 @@ def result(folder: Path, picture: Path) -> None:
     run("taskgen demo", folder)
     command = f"{RESULT} {_most_eventful(folder / 'demo' / 'events.db')[-8:]}"
     draw(command, run(command, folder), picture)
+
+
+def report(folder: Path, picture: Path) -> None:
+    """The response times and misses of half of the demo's variants."""
+    draw(REPORT, run(REPORT, folder), picture)
 
 
 @contextmanager

@@ -150,9 +150,12 @@ def show_report(console: Console, dataset: Dataset, statistics: Sequence[TaskSta
     shown = numbers if is_wide else ("jobs", "misses", "median", "p99", "max ms")
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
+    before = None
     for task in statistics:
         cells = dict(zip(numbers, _cells(task), strict=True))
-        table.add_row(task.variant, f"{task.task_id} {task.pkg}", *(cells[name] for name in shown))
+        name = "" if task.variant == before else task.variant
+        before = task.variant
+        table.add_row(name, f"{task.task_id} {task.pkg}", *(cells[column] for column in shown))
     console.print(table)
 
 
