@@ -79,7 +79,7 @@ class CampaignsContract:
     def test_the_binaries_that_a_run_had_are_known_by_their_digest(self, tmp_path: Path) -> None:
         (tmp_path / "hey").write_bytes(b"a program")
         with (
-            run_boards(count=1, speed=50) as boards,
+            run_boards(count=1, speed=50, dialect="old") as boards,
             self.make() as store,
             Distributor(boards, event_handler=store, binaries=tmp_path) as distributor,
         ):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import typer
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +27,8 @@ from taskgen.untrusted_text import printable
 _RUNS: Final = 20
 _JOBS: Final = 40
 _TO_SECONDS: Final = len("2026-01-31T23:59:59")
+_LONG: Final = frozenset({"parameters", "reason"})
+"""Columns that are wrapped, so that ids can be copied, and left out where they would be empty."""
 SHORT_ID: Final = 8
 """The end of a UUIDv7 is random, its beginning is the time."""
 _STYLES: Final = {
@@ -162,11 +164,19 @@ def _named(reader: SqliteReader, part: str) -> Run:
 
 def _show_runs(console: Console, reader: SqliteReader, runs: list[Run], count: int) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown = [column for column in _COLUMNS if console.width >= column.from_width]
+    rows = [_Shown(reader, one) for one in runs]
+    shown = [
+        column
+        for column in _COLUMNS
+        if console.width >= column.from_width
+        and (column.name not in _LONG or any(column.text(row) for row in rows))
+    ]
     for column in shown:
-        table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis")
-    for one in runs:
-        table.add_row(*(column.text(_Shown(reader, one)) for column in shown))
+        is_long = column.name in _LONG
+        overflow: OverflowMethod = "fold" if is_long else "ellipsis"
+        table.add_column(column.name, justify=column.justify, no_wrap=not is_long, overflow=overflow)
+    for row in rows:
+        table.add_row(*(column.text(row) for column in shown))
     console.print(table)
     if count > len(runs):
         console.print(styled(f"{count - len(runs):,} earlier ones; --last N shows more", "dim"))

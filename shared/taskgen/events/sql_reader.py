@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from taskgen.events.decoding import number, text
+from taskgen.events.decoding import number, shown, text
 from taskgen.events.tables import (
     SELECT_BINARIES,
     SELECT_CAMPAIGNS,
@@ -101,13 +101,16 @@ def _run_id(row: tuple[Any, ...]) -> str:
 
 
 def _variant_from(row: tuple[Any, ...]) -> VariantFacts:
-    taskset_id, campaign_id, source, variant, parameters = row
+    taskset_id, campaign_id, source, variant, written = row
+    parameters = json.loads(written)
+    if not isinstance(parameters, dict):
+        raise TypeError(f"parameters is {shown(written)}, not an object")
     return VariantFacts(
         text("taskset_id", taskset_id),
         text("campaign_id", campaign_id),
         text("source", source),
         number("variant", variant),
-        json.loads(parameters),
+        parameters,
     )
 
 
