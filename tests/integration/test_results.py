@@ -17,6 +17,8 @@ import pytest
 
 from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
+from taskgen.events.csv_parts import CsvPartsHandler
+from taskgen.events.sql import SqliteHandler
 from taskgen.events.stores import open_handler
 from taskgen.results import load
 from taskgen.results.compare import divergences
@@ -243,3 +245,18 @@ def test_all_stores_have_the_same_metrics_of_boards_of_each_generation(
     assert jobs[0].is_miss.sum() > 4
     for other in jobs[1:]:
         pd.testing.assert_frame_equal(jobs[0].reset_index(drop=True), other.reset_index(drop=True))
+
+
+def test_the_folder_of_a_csv_sink_gives_the_same_results_as_sqlite(tmp_path: Path) -> None:
+    tasks = TaskSet([Task(pkg="tumatmul", period=100, numberofjobs=3, config={"arg1": [20, 120]})])
+    with (
+        run_boards(2, speed=10) as addresses,
+        SqliteHandler(tmp_path / "events.db") as sqlite,
+        CsvPartsHandler(tmp_path / "parts") as parts,
+        Distributor(addresses, event_handler=[sqlite, parts]) as distributor,
+    ):
+        distributor.start(tasks, name="sink")
+    ours, theirs = load(f"csv:{tmp_path}/parts", "sink"), load(str(tmp_path / "events.db"), "sink")
+    assert len(ours.jobs) == 6
+    pd.testing.assert_frame_equal(ours.jobs, theirs.jobs, check_dtype=False)
+    pd.testing.assert_frame_equal(ours.variants, theirs.variants, check_dtype=False)
