@@ -10,10 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskgen.boards.address import Address, parse_addresses
+from taskgen.boards.address import DEFAULT_PORT, Address, parse_addresses
 from taskgen.boards.binaries import binaries_folder
 from taskgen.boards.limits import MAX_FRAME_BYTES, Limits
-from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS, SessionSettings
 from taskgen.execution.board import BOARD_DEFAULTS, BoardSettings
 from taskgen.execution.power import PowerCommands

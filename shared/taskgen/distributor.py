@@ -8,10 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from taskgen.boards.address import parse_addresses
+from taskgen.boards.address import DEFAULT_PORT, parse_addresses
 from taskgen.boards.binaries import binaries_folder, check_binaries
 from taskgen.boards.limits import Limits
-from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS, AbstractSession, SessionSettings
 from taskgen.boards.taskloader import TaskloaderSession
 from taskgen.errors import DistributorError, SettingsError, TaskSetError

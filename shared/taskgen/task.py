@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
-from taskgen.boards.protocol import NAME_BYTES
+from taskgen.boards.taskloader_protocol import NAME_BYTES
 from taskgen.event_type import JOB_ENDS
 from taskgen.metrics import elapsed_ms
 

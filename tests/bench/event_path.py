@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.broker_client import broker_client

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pika
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.bench.lab import QUEUES, BenchLab, bench_lab

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from tests.support.profiles import profile_document
 from tests.support.scripted_board import BoardConnection, scripted_board
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from taskgen.boards.protocol import Command
 from taskgen.boards.taskloader import TaskloaderSession
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.errors import BoardLostError, BoardSilentError
 from taskgen.task import Task
 from taskgen.taskset import TaskSet

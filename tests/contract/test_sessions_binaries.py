@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.boards.protocol import WORD, Answer, Command
 from taskgen.boards.taskloader import TaskloaderSession
+from taskgen.boards.taskloader_protocol import WORD, Answer, Command
 from taskgen.errors import BoardLostError, TaskSetError
 from tests.support.board_sessions import talk
 from tests.support.profiles import profile_document

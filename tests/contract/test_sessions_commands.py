@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from taskgen.boards.protocol import WORD, Answer, Command
 from taskgen.boards.taskloader import TaskloaderSession
+from taskgen.boards.taskloader_protocol import WORD, Answer, Command
 from tests.support.board_sessions import QUICK, receive_rest, talk
 from tests.support.profiles import profile_document
 from tests.support.scripted_board import BoardConnection, scripted_board

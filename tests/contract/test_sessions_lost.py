@@ -5,8 +5,8 @@ import time
 import pytest
 
 from taskgen.boards.limits import MAX_UNSOLICITED_BYTES
-from taskgen.boards.protocol import WORD, Command
 from taskgen.boards.taskloader import TaskloaderSession
+from taskgen.boards.taskloader_protocol import WORD, Command
 from taskgen.errors import BoardLostError, BoardProtocolError, SessionError
 from tests.support.board_sessions import receive_rest, talk
 from tests.support.profiles import profile_document

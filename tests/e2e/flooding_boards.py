@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import suppress
 
-from taskgen.boards.protocol import WORD, Answer, Command
+from taskgen.boards.taskloader_protocol import WORD, Answer, Command
 
 _CHILDREN = "".join(
     f'\t\t\t<task id="{number}" session="init -> taskloader -> hey" thread="hey" state="RUNNING" '

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from taskgen.boards.limits import Limits
-from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader_protocol import WORD, Command
 from tests.support.command_line import run_taskgen, write_taskset
 from tests.support.scripted_board import BoardConnection, scripted_board
 

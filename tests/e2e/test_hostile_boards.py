@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.events.sql import SqliteReader
 from taskgen.messages.codec import EndedMessage, QuarantinedMessage, StartedMessage
 from taskgen.run import Outcome

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from taskgen.boards.limits import Limits
-from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader_protocol import WORD, Command
 from taskgen.distributor import Distributor
 from taskgen.event import Quarantined
 from taskgen.run import Outcome

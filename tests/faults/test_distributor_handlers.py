@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.event import AbstractEventHandler, Profile, Stop
 from taskgen.run import Outcome

@@ -11,7 +11,7 @@ from typing import Any
 import port_for
 import pytest
 
-from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader_protocol import WORD, Command
 from taskgen.distributor import Distributor
 from taskgen.execution.board import BoardState
 from taskgen.run import Outcome

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader_protocol import WORD, Command
 from taskgen.distributor import Distributor
 from taskgen.run import Outcome
 from tests.support.profiles import profile_document

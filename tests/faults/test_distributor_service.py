@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskgen.boards.limits import Limits
-from taskgen.boards.protocol import WORD, Command
+from taskgen.boards.taskloader_protocol import WORD, Command
 from taskgen.messages.codec import EndedMessage, EventsMessage, QuarantinedMessage, StartedMessage
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards

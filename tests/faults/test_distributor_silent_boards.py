@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.event import Profile
 from taskgen.run import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskgen.boards.protocol import WORD, Answer, Command
+from taskgen.boards.taskloader_protocol import WORD, Answer, Command
 from tests.support.profiles import profile_document
 from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.waiting import wait_until

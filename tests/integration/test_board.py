@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import xmltodict
 
-from taskgen.boards.protocol import Answer, Command, binary, command
+from taskgen.boards.taskloader_protocol import Answer, Command, binary, command
 from taskgen.errors import AddressError
 from taskgen.simulation import SimulatedBoard, run_boards
 from taskgen.task import Task

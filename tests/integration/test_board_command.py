@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskgen.boards.protocol import Command
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.simulation import Dialect, run_boards
 from tests.support.board_client import AVAILABLE, board_client
 

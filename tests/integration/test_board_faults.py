@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskgen.boards.protocol import Answer, Command, binary, command
+from taskgen.boards.taskloader_protocol import Answer, Command, binary, command
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from tests.support.board_client import FAST, GO_SEND, BoardClient, board_client, without_time_stamps

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from taskgen.boards.protocol import Answer, Command, binary, command
+from taskgen.boards.taskloader_protocol import Answer, Command, binary, command
 from taskgen.simulation import SimulatedBoard
 from taskgen.task import Task
 from taskgen.taskset import TaskSet

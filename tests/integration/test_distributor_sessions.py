@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from taskgen.boards.address import Address
-from taskgen.boards.protocol import Command
 from taskgen.boards.session import AbstractSession, SessionSettings
+from taskgen.boards.taskloader_protocol import Command
 from taskgen.distributor import Distributor
 from taskgen.errors import BoardLostError
 from taskgen.run import Outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 import xmltodict
 
-from taskgen.boards.protocol import Answer, Command, command
+from taskgen.boards.taskloader_protocol import Answer, Command, command
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from taskgen.boards.protocol import NAME_BYTES, WORD, Answer, Command
+from taskgen.boards.taskloader_protocol import NAME_BYTES, WORD, Answer, Command
 from tests.support.profiles import profile_document
 
 _DEADLINE_S: Final = 30.0

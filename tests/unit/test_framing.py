@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskgen.boards.limits import Limits
-from taskgen.boards.protocol import WORD, Answer
-from taskgen.boards.taskloader_protocol import Deframer, Item, MisreadAnswer
+from taskgen.boards.taskloader_protocol import WORD, Answer, Deframer, Item, MisreadAnswer
 
 _MAX = Limits().frame_bytes
 _GO_SEND_SIZE, _AVAILABLE_SIZE = int(Answer.GO_SEND), int(Answer.AVAILABLE)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgen.boards.protocol import WORD, Command, padded
+from taskgen.boards.taskloader_protocol import WORD, Command, padded
 from taskgen.taskset import to_xml
 
 _COMMANDS = set(Command)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskgen.boards.protocol import WORD, Answer
-from taskgen.boards.taskloader_protocol import TaskloaderProtocol
+from taskgen.boards.taskloader_protocol import WORD, Answer, TaskloaderProtocol
 from taskgen.errors import BoardLostError, BoardProtocolError, BoardSilentError
 
 _FRAME_TIMEOUT_S = 10.0

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.errors import AddressError
+
+DEFAULT_PORT: Final = 3001
 
 _MAX_BOARDS: Final = 65_536
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"

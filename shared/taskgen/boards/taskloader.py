@@ -11,14 +11,13 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from taskgen.boards import protocol
+from taskgen.boards import taskloader_protocol as protocol
 from taskgen.boards.address import Address
 from taskgen.boards.binaries import digests, read_binary
 from taskgen.boards.connection import BoardConnection
 from taskgen.boards.limits import MAX_BYTES_AFTER_STOP, MAX_UNSOLICITED_BYTES
-from taskgen.boards.protocol import Answer, Command
 from taskgen.boards.session import AbstractSession, SessionSettings
-from taskgen.boards.taskloader_protocol import TaskloaderProtocol, seconds
+from taskgen.boards.taskloader_protocol import Answer, Command, TaskloaderProtocol, seconds
 from taskgen.errors import BoardLostError, BoardSilentError, TaskSetError
 from taskgen.task import Task
 from taskgen.taskset import TaskSet, to_xml

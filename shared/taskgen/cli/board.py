@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.address import DEFAULT_PORT
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Fault
 from taskgen.simulation.launch import make_boards, open_boards, places

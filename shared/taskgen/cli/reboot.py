@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from taskgen.boards.address import parse_addresses
-from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.address import DEFAULT_PORT, parse_addresses
 from taskgen.cli.broker import AmqpUrl, amqp_extra, ask_broker
 from taskgen.cli.terminal import result_console
 

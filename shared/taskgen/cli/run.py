@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from taskgen.boards.address import DEFAULT_PORT
 from taskgen.boards.binaries import binaries_folder, check_binaries
-from taskgen.boards.protocol import DEFAULT_PORT
 from taskgen.boards.session import SESSION_DEFAULTS
 from taskgen.cli.interruption import Interruption
 from taskgen.cli.miss_counter import MissCounter

@@ -1,4 +1,4 @@
--- The tables of the SQL stores, as SQLite spells them; `runs` is in runs.sql, the view `jobs` in jobs.sql.
+-- The tables of the SQL stores, as SQLite spells them; `runs` is in runs.sql, `jobs` in metrics.sql.
 CREATE TABLE tasks (
     run_id TEXT NOT NULL,
     task_id INTEGER NOT NULL,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from taskgen.boards.protocol import NAME_BYTES, WORD, Answer, Command
+from taskgen.boards.taskloader_protocol import NAME_BYTES, WORD, Answer, Command
 from taskgen.event_type import EventType
 from taskgen.simulation import frames
 from taskgen.simulation.dialect import Dialect

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from taskgen.boards.protocol import WORD, Answer
+from taskgen.boards.taskloader_protocol import WORD, Answer
 from taskgen.simulation import frames
 from taskgen.simulation.faults import Fault, Faults
 from taskgen.simulation.frames import Attributes

@@ -10,7 +10,7 @@ from itertools import islice
 from threading import Thread
 from typing import Final, Unpack
 
-from taskgen.boards.protocol import DEFAULT_PORT
+from taskgen.boards.address import DEFAULT_PORT
 from taskgen.errors import AddressError
 from taskgen.execution.file_limit import OTHER_FILES, allow_open_files
 from taskgen.simulation.simulated_board import SimulatedBoard, SimulatedBoardSettings

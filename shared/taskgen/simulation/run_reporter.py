@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from taskgen.boards.protocol import Answer
+from taskgen.boards.taskloader_protocol import Answer
 from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.simulation import frames
 from taskgen.simulation.dialect import Dialect

@@ -76,7 +76,7 @@ class PostgresDatabase(Database):
         cursor.execute(sql.SQL("SET search_path TO {}").format(name))
         if not self._has_tables(cursor):
             cursor.execute(schema("state.sql", "taskgen.state").encode())
-            cursor.execute(schema("jobs_postgres.sql", "taskgen.state").encode())
+            cursor.execute(schema("job_states_postgres.sql", "taskgen.state").encode())
             cursor.execute("CREATE TABLE state_schema (version integer NOT NULL)")
             cursor.execute("INSERT INTO state_schema (version) VALUES (%s)", (_VERSION,))
 

@@ -15,7 +15,11 @@ from taskgen.events.tables import SQLITE_MAX
 from taskgen.state.database import Database, Values, Writer
 
 _KIND: Final = Kind(
-    "the state of a controller or handler", 0x7461736C, 2, ("state.sql", "jobs_sqlite.sql"), "taskgen.state"
+    "the state of a controller or handler",
+    0x7461736C,
+    2,
+    ("state.sql", "job_states_sqlite.sql"),
+    "taskgen.state",
 )
 _BUSY_TIMEOUT_S: Final = 10.0
 

@@ -1,6 +1,6 @@
 -- What a controller, or a user's handler behind a queue, remembers of task-sets and their runs.
 -- Tables and columns keep the names of older versions: see `_TABLES` and `_COLUMNS` in state.py.
--- The table `jobs` is in jobs_sqlite.sql and jobs_postgres.sql.
+-- The table `jobs` is in job_states_sqlite.sql and job_states_postgres.sql.
 CREATE TABLE ownership (
     id integer PRIMARY KEY,
     name text NOT NULL,
