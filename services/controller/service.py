@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
 
 from services.controller.controller import Controller
 from services.controller.settings import ControllerSettings
+from services.controller.standby import become_active
 from services.controller.supervisor import Supervisor
 from taskgen.amqp.connection import Connection
-from taskgen.amqp.reconnect import stay_connected, until_lost
+from taskgen.amqp.reconnect import stay_connected
 from taskgen.amqp.topology import controller_queue, declare, tasksets_queue
 from taskgen.consumer.consumer import Consumer, consume
-from taskgen.errors import LockedError, StoreUnavailableError
+from taskgen.errors import StoreUnavailableError
 from taskgen.events.base import StoringHandler
 from taskgen.loading.import_string import load_handler
 from taskgen.runtime.health import Health
 from taskgen.runtime.settings import naming
 from taskgen.state.opening import open_state
 from taskgen.state.state import State
-
-log = logging.getLogger(__name__)
-
-ACTIVE: Final = "taskgen.controller.active"
-"""Exclusive queue of the active controller; the broker deletes it when its connection ends."""
-_STANDBY_PAUSE_S: Final = 2.0
 
 
 async def serve(settings: ControllerSettings, health: Health) -> None:
@@ -54,29 +46,11 @@ async def _lead(
     connection: Connection,
 ) -> None:
     """Stand by until no other controller is active, then be active until the connection is lost."""
-    await _become_active(connection, health, partial(_check, state, health))
+    await become_active(connection, health, partial(_check, state, health))
     async with asyncio.TaskGroup() as group:
         group.create_task(_until_lost(connection))
         supervise = partial(_supervise, controller, settings.lost_after_s, health)
         group.create_task(consume(settings, controller_queue(), controller.tracker, health, beside=supervise))
-
-
-async def _become_active(
-    connection: Connection, health: Health, check: Callable[[], Awaitable[None]]
-) -> None:
-    while True:
-        channel = await connection.channel()
-        try:
-            await channel.declare_queue(ACTIVE, durable=False, exclusive=True)
-        except LockedError:
-            health.set("standby", True, "another controller is active")
-            health.set("consuming", True, "standing by")
-            health.metrics.consuming.set(0)  # a standby is healthy without consuming
-            await check()
-            await until_lost(asyncio.sleep(_STANDBY_PAUSE_S), connection.lost)
-        else:
-            health.set("standby", True, "this controller is active")
-            return
 
 
 async def _check(state: State, health: Health) -> None:
