@@ -46,7 +46,16 @@ def test_the_help_imports_neither_the_library_nor_what_only_some_commands_need()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "dead-letters" in done.stdout
     loaded = set(done.stderr.split())
-    assert not loaded & {"asyncio", "pika", "psycopg", "pydantic", "sqlite3", "structlog", "xmltodict"}
+    assert not loaded & {
+        "asyncio",
+        "pika",
+        "psycopg",
+        "pydantic",
+        "rich",
+        "sqlite3",
+        "structlog",
+        "xmltodict",
+    }
 
 
 def test_numbers_have_their_plurals() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Collection
@@ -21,21 +20,21 @@ from taskgen.untrusted_text import printable
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 COMMANDS: Final = {
-    "run": "Run all variants of task-sets on the boards and store every event.",
-    "board": "Simulate boards, which run the task-sets they are sent in a simulated schedule.",
-    "demo": "Run a task-set with variants on simulated boards, without hardware or settings.",
-    "show": "Show the runs of a database, or one run's jobs as a table and as a Gantt chart.",
-    "report": "Show response times, deadline misses and jitter of every task of every variant.",
-    "compare": "Compare two campaigns variant by variant, or one with the simulated schedule.",
-    "export": "Write jobs, runs, tasks or variants as Parquet or CSV, for other programs.",
-    "verify": "Check that stores have every event of each ended run exactly once, and that they agree.",
-    "submit": "Submit all variants of task-sets to the lab; distributors run them as boards become free.",
-    "status": "Show boards, runs, campaigns and queues; takes about 3 s to hear from all services.",
-    "stop": "Stop runs on their boards, and cancel task-sets that wait for a board.",
-    "reboot": "Reboot a board through its distributor; a run on it is lost and retried elsewhere.",
-    "setup": "Declare exchanges and queues and set the queues' limits. Safe to repeat.",
-    "handle": "Call an event handler for all runs of the lab until Ctrl-C or SIGTERM.",
-    "dead-letters": "List, show, requeue or delete messages that a consumer could not process.",
+    "run": "Run variants of task-sets on boards and store every event.",
+    "board": "Simulate boards that run task-sets in a simulated schedule.",
+    "demo": "Run variants of a task-set on simulated boards.",
+    "show": "Show the runs of a database, or the jobs of one run.",
+    "report": "Show response times, misses and jitter of every task.",
+    "compare": "Compare two campaigns, or one with the simulated schedule.",
+    "export": "Write jobs, runs, tasks or variants as Parquet or CSV.",
+    "verify": "Check that stores have every event exactly once, and agree.",
+    "submit": "Submit all variants of task-sets to the lab.",
+    "status": "Show boards, runs, campaigns and queues of the lab.",
+    "stop": "Stop runs, and cancel task-sets that wait for a board.",
+    "reboot": "Reboot a board; a run on it is lost and retried elsewhere.",
+    "setup": "Declare exchanges and queues, and set the queues' limits.",
+    "handle": "Call an event handler for all runs of the lab.",
+    "dead-letters": "List, show, requeue or delete messages that failed.",
 }
 """Each command with the first line of its help."""
 _FORMER: Final = {"parked": "dead-letters"}
@@ -52,7 +51,7 @@ def make_app(called: Collection[str]) -> typer.Typer:
     app = typer.Typer(
         name="taskgen",
         add_completion=False,
-        rich_markup_mode="markdown",
+        rich_markup_mode=None,  # with Rich, --help takes twice as long
         pretty_exceptions_enable=False,
         help="Run real-time task-sets on many boards and keep every event.",
     )
@@ -139,7 +138,9 @@ def _help_of(error: typer.TyperException) -> str:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"taskgen {importlib.metadata.version('taskgen-events')}")
+        from importlib.metadata import version  # noqa: PLC0415 - every other call would wait for it
+
+        typer.echo(f"taskgen {version('taskgen-events')}")
         raise typer.Exit
 
 

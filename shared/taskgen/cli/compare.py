@@ -34,7 +34,7 @@ def compare(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the simulated run times.")] = 0,
     cores: Annotated[int, typer.Option(metavar="N", help="Cores of the simulated board.", min=1)] = 2,
 ) -> None:
-    """Compare two campaigns variant by variant, or one with the simulated schedule.
+    """Compare two campaigns, or one with the simulated schedule.
 
     For each task: medians of the response time, the p-value of a Mann-Whitney U test, Cliff's delta as effect
     size, and misses. Only complete runs are compared.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, show, requeue or delete messages that a consumer could not process.",
+    help="List, show, requeue or delete messages that failed.",
 )
 
 _SUFFIX: Final = ".parked"

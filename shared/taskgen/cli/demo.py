@@ -41,7 +41,10 @@ def demo(
         Path, typer.Option(metavar="DIR", help="Folder for the results; created if missing.")
     ] = Path("demo"),
 ) -> None:
-    """Run a task-set with variants on simulated boards, without hardware or settings."""
+    """Run variants of a task-set on simulated boards.
+
+    Needs no hardware and no settings.
+    """
     taskset, folder = _control_loop(), _folder(out)
     count = taskset.count_variants()
     on = counted(boards, "simulated board")

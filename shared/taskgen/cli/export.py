@@ -32,7 +32,7 @@ def export(
     campaign: Campaign = "",
     where: Where = None,
 ) -> None:
-    """Write jobs, runs, tasks or variants as Parquet or CSV, for other programs.
+    """Write jobs, runs, tasks or variants as Parquet or CSV.
 
     Jobs are those of complete runs; docs/time.md defines their columns.
     """

@@ -38,16 +38,13 @@ def handle(
     ] = None,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Call an event handler for all runs of the lab until Ctrl-C or SIGTERM.
+    """Call an event handler for all runs of the lab.
 
-    It is called as in one process, but the result of its `__taskset_event__` is ignored: the controller's
-    handler decides. A second process of the same name stands by for the first one.
+    Runs until Ctrl-C or SIGTERM. The handler is called as in one process, but the result of its
+    `__taskset_event__` is ignored: the controller's handler decides. A second process of the same name
+    stands by for the first one.
 
-    Exit codes:
-
-    - 0: asked to end
-    - 1: cannot go on
-    - 2: usage error
+    Exits with 0 if asked to end, with 1 if it cannot go on, and with 2 after a usage error.
     """
     with amqp_extra():
         from taskgen.consumer.handler_service import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra

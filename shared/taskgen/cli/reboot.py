@@ -17,7 +17,10 @@ def reboot(
     *,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Reboot a board through its distributor; a run on it is lost and retried elsewhere."""
+    """Reboot a board; a run on it is lost and retried elsewhere.
+
+    The distributor that has the board sends the command.
+    """
     with amqp_extra():
         from taskgen.client.stop import reboot_board  # noqa: PLC0415 - needs an extra
     for address in map(str, parse_addresses(board, DEFAULT_PORT)):

@@ -53,9 +53,10 @@ def report(
     latex: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table for LaTeX.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
 ) -> None:
-    """Show response times, deadline misses and jitter of every task of every variant.
+    """Show response times, misses and jitter of every task.
 
-    Runs that are incomplete, or that ended by a fault of the lab, are counted but in no statistics.
+    Each variant is shown by itself. Runs that are incomplete, or that ended by a fault of the lab, are
+    counted but in no statistics.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.statistics import task_statistics  # noqa: PLC0415 - as above

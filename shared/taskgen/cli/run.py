@@ -120,14 +120,11 @@ def run(
         bool, typer.Option("--json", metavar="", help="Print the summary as one JSON object.")
     ] = False,
 ) -> None:
-    """Run all variants of task-sets on the boards and store every event.
+    """Run variants of task-sets on boards and store every event.
 
-    Exit codes:
-
-    - 0: every variant has a result
-    - 1: some variants failed or timed out, or a handler failed; with --fail-on-miss: or a deadline was missed
-    - 2: usage error; no board was touched
-    - 130: interrupted
+    Exits with 0 if every variant has a result; with 1 if some failed or timed out, if a handler failed or,
+    with --fail-on-miss, if a deadline was missed; with 2 after a usage error, without touching a board; and
+    with 130 if interrupted.
     """
     read = [read_taskset(spec) for spec in tasksets]
     for taskset in read:  # before a store creates its file

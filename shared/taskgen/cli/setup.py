@@ -34,9 +34,10 @@ def setup(
     amqp_url: AmqpUrl = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Declare exchanges and queues and set the queues' limits. Safe to repeat.
+    """Declare exchanges and queues, and set the queues' limits.
 
-    The limits are policies, which only the management API can set; without it they are skipped with a note.
+    Safe to repeat. The limits are policies, which only the management API can set; without it they are
+    skipped with a note.
     """
     with amqp_extra():
         from taskgen.amqp import topology  # noqa: PLC0415 - needs an extra

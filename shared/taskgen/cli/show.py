@@ -63,7 +63,7 @@ def show(
         bool, typer.Option("--json", metavar="", help="Print the runs, or the jobs, as JSON.")
     ] = False,
 ) -> None:
-    """Show the runs of a database, or one run's jobs as a table and as a Gantt chart."""
+    """Show the runs of a database, or the jobs of one run."""
     console = result_console()
     with closing(SqliteReader(events_db)) as reader:
         if run is not None:

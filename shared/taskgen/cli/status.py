@@ -27,7 +27,10 @@ def status(
     amqp_url: AmqpUrl = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Show boards, runs, campaigns and queues; takes about 3 s to hear from all services."""
+    """Show boards, runs, campaigns and queues of the lab.
+
+    It takes about 3 s to hear from all services.
+    """
     settings = broker_settings(amqp_url, management_url)
     with Interruption() as interruption:
         asyncio.run(_show(settings, interruption, is_watching=watch, as_json=as_json))

@@ -22,13 +22,10 @@ def stop(
     ] = False,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Stop runs on their boards, and cancel task-sets that wait for a board.
+    """Stop runs, and cancel task-sets that wait for a board.
 
-    Exit codes:
-
-    - 0: all were stopped or cancelled
-    - 1: no run or task-set has this id, or a distributor could not be reached
-    - 2: usage error
+    Exits with 0 if all were stopped or cancelled; with 1 if no run or task-set has this id, or if a
+    distributor could not be reached; and with 2 after a usage error.
     """
     if (name is None) is not is_all:
         raise SettingsError("give the id of a run, task-set or campaign, or --all")

@@ -41,14 +41,13 @@ def submit(
     ] = False,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Submit all variants of task-sets to the lab; distributors run them as boards become free.
+    """Submit all variants of task-sets to the lab.
 
-    Exit codes:
+    Distributors run them as boards become free.
 
-    - 0: submitted; with --wait: every variant has a result
-    - 1: some could not be submitted; with --wait: some failed, timed out or were stopped
-    - 2: usage error
-    - 130: interrupted
+    Exits with 0 if all were submitted or, with --wait, if every variant has a result; with 1 if some could
+    not be submitted or, with --wait, if some failed, timed out or were stopped; with 2 after a usage error;
+    and with 130 if interrupted.
     """
     with amqp_extra():
         from taskgen.client.submit import Submission  # noqa: PLC0415 - needs an extra

@@ -24,9 +24,10 @@ def verify(
         list[str], typer.Argument(metavar="STORE...", help="sqlite:PATH, csv:DIR or postgresql://...")
     ],
 ) -> None:
-    """Check that stores have every event of each ended run exactly once, and that they agree.
+    """Check that stores have every event exactly once, and agree.
 
-    Exit code: 0 so it is, 1 something is missing, double or different, 2 wrong use or a damaged store.
+    Exits with 0 if so; with 1 if events are missing, double or different; and with 2 after a usage error,
+    or if a store is damaged.
     """
     with _progress(progress_console()) as say:
         report = compare_stores(stores, say)
