@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pika
 
@@ -21,6 +22,7 @@ from tests.bench.results import Results
 from tests.support.scripted_board import BoardConnection, scripted_board
 
 JOBS = 10
+_PERIOD_S = 0.01
 _TASKSET = TaskSet([Task(pkg="hey", period=10, numberofjobs=JOBS)])
 _PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
 
@@ -29,10 +31,13 @@ _PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
 class Runs:
     """What a board saw of its runs, in seconds."""
 
-    reactions: list[float] = field(default_factory=list)
-    """From the frame with a run's last events to the `STOP`."""
     gaps: list[float] = field(default_factory=list)
-    """From a run's `START` to the next one's: overhead alone, as the jobs themselves take no time."""
+    """From a run's `START` to the next one's, of runs whose jobs take no time."""
+    reactions: list[float] = field(default_factory=list)
+    """From the frame with a run's last events to the `STOP`, of runs whose jobs take their period.
+
+    As on a real board, the lab is done with the start of the run by then.
+    """
 
 
 def measure(results: Results, count: int) -> None:
@@ -50,24 +55,20 @@ def measure(results: Results, count: int) -> None:
 
 
 def measure_runs(lab: BenchLab, count: int) -> Runs:
-    """Run task-sets of ten jobs back to back."""
+    """Run task-sets of ten jobs back to back: `count` whose jobs take no time, and `count` others."""
     seen = Runs()
     is_over = threading.Event()
 
     def script(line: BoardConnection) -> None:
-        before: float | None = None
+        starts: list[float] = []
         for _ in range(count):
             line.obey_until(Command.START)
-            began = time.monotonic()
-            if before is not None:
-                seen.gaps.append(began - before)
-            before = began
-            for number in range(JOBS - 1):
-                line.send_events(("START", 0, number), ("EXIT", 0, number))
-            line.send_events(("START", 0, JOBS), ("EXIT", 0, JOBS), ("JOBS_DONE", 0, JOBS))
-            said = time.monotonic()
-            line.obey_until(Command.STOP)
-            seen.reactions.append(time.monotonic() - said)
+            starts.append(time.monotonic())
+            _run_jobs(line, 0)
+        seen.gaps += [later - earlier for earlier, later in pairwise(starts)]
+        for _ in range(count):
+            line.obey_until(Command.START)
+            seen.reactions.append(_run_jobs(line, _PERIOD_S))
         is_over.set()
         line.wait_for_end()
 
@@ -75,11 +76,22 @@ def measure_runs(lab: BenchLab, count: int) -> Runs:
         for name in QUEUES:
             lab.start(name)
         lab.start("distributor", boards=address)
-        for _ in range(count):
+        for _ in range(2 * count):
             lab.client.submit(_TASKSET)
         if not is_over.wait(600):
             raise TimeoutError("the runs do not come to an end")
     return seen
+
+
+def _run_jobs(line: BoardConnection, period_s: float) -> float:
+    """Send the events of all jobs; returns how long the `STOP` took after the last one."""
+    for number in range(JOBS - 1):
+        line.send_events(("START", 0, number), ("EXIT", 0, number))
+        time.sleep(period_s)
+    line.send_events(("START", 0, JOBS), ("EXIT", 0, JOBS), ("JOBS_DONE", 0, JOBS))
+    said = time.monotonic()
+    line.obey_until(Command.STOP)
+    return time.monotonic() - said
 
 
 def measure_two_hops(lab: BenchLab, count: int) -> list[float]:

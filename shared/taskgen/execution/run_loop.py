@@ -111,8 +111,9 @@ async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
 async def _outcome(
     inbox: RunInbox, failure: BaseException | None, run_timeout_s: float | None
 ) -> tuple[Outcome, str]:
-    """Return the outcome once the handlers have seen everything: their decision outranks a late fault."""
-    await inbox.flush()
+    """Return the decision, which outranks a late fault: without one, the handlers see everything first."""
+    if not inbox.decided.done():
+        await inbox.flush()
     if inbox.decided.done():
         return inbox.decided.result()
     if failure is None:
