@@ -160,6 +160,7 @@ class PublishingHandler(CommittingHandler):
             outcome=run.outcome or Outcome.BOARD_LOST,
             reason=run.reason,
             events=run.events,
+            parameters=dict(run.parameters),
         )
         self._close(progress, message)
 

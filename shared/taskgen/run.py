@@ -119,6 +119,11 @@ class VariantFacts:
     """Those that vary, and their values, such as `{"task1.priority": 5}`."""
 
 
+def variant_text(variant: int, parameters: Mapping[str, Any]) -> str:
+    """Return a variant as it is shown: `variant 3 (task1.priority=5 task1.config.arg1=40)`."""
+    return f"variant {variant}" + (f" ({parameter_text(parameters)})" if parameters else "")
+
+
 def parameter_text(parameters: Mapping[str, Any]) -> str:
     """Return parameters as they are shown: `task1.priority=5 task1.config.arg1=40`."""
     return " ".join(f"{name}={value}" for name, value in parameters.items())

@@ -75,6 +75,15 @@ def test_a_run_of_which_all_is_written_ends_as_it_did_although_the_outbox_is_ful
         assert assert_whole(lab.published(one), Outcome.FINISHED) == 3
 
 
+def test_the_closing_message_names_the_parameters_of_the_variant(lab: Lab) -> None:
+    tasks = lab.begin()
+    run_of(tasks).parameters = {"task1.priority": 5}
+    lab.end(tasks, Outcome.FINISHED)
+    assert lab.is_committed()
+    (end,) = lab.published(tasks).ends
+    assert end.parameters == {"task1.priority": 5}
+
+
 def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(lab: Lab) -> None:
     run = run_head()
     lab.fill()

@@ -23,13 +23,17 @@ from rich.table import Column
 from rich.text import Text
 
 from taskgen.cli.terminal import counted, styled
-from taskgen.execution.board import BoardState
+from taskgen.execution.board import NOT_TRIED, BoardState
 
 LOOK_EVERY_S: Final = 0.125
 """How often a command looks whether something has changed."""
 _PLAIN_EVERY_S: Final = 2.0
 _RATE_OVER_S: Final = 2.0
 _MAX_LOST_SHOWN: Final = 5
+_WIDE: Final = 100
+"""From this width on, a terminal shows one line for each board, if it has room for all."""
+_OTHER_LINES: Final = 6
+_STATE_STYLES: Final = {BoardState.RUNNING: "green", BoardState.LOST: "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Snapshot:
     """A campaign at one moment."""
 
     boards: tuple[tuple[str, BoardState, str], ...]
-    """Each with its state and the reason."""
+    """Each with its state, and why it is lost or what it is running."""
     done: int
     """Variants that have a result or have failed."""
     total: int | None
@@ -59,14 +63,18 @@ class Snapshot:
 
     @property
     def lost(self) -> list[str]:
-        """The lost boards, each with the reason."""
-        return [f"{name}: {reason}" for name, state, reason in self.boards if state is BoardState.LOST]
+        """The lost boards, each with the reason; those that were not tried yet are none."""
+        return [
+            f"{name}: {reason}"
+            for name, state, reason in self.boards
+            if state is BoardState.LOST and reason != NOT_TRIED
+        ]
 
     def work(self, separator: str, rate: float) -> str:
         """What the boards do, and the events if they are counted here; `rate` is events per second."""
         states = Counter(state for _, state, _ in self.boards)
-        busy, idle, lost = (states[one] for one in (BoardState.RUNNING, BoardState.IDLE, BoardState.LOST))
-        work = f"boards: {busy} busy, {idle} idle, {lost} lost"
+        busy, idle = states[BoardState.RUNNING], states[BoardState.IDLE]
+        work = f"boards: {busy} busy, {idle} idle, {len(self.lost)} lost"
         if self.events is None:
             return work
         misses = f"{separator}{counted(self.misses, 'miss', 'misses')}" if self.misses else ""
@@ -143,11 +151,9 @@ class LiveDisplay:
         work = now.work("   ", self._rate.at(time.monotonic(), now.events or 0))
         if now.done:
             work += f"   {60 * now.done / (time.monotonic() - self._began):,.0f} runs/min"
-        lost = now.lost
-        shown = [styled(f"  {one}", "yellow") for one in lost[:_MAX_LOST_SHOWN]]
-        if more := len(lost) - len(shown):
-            shown.append(styled(f"  and {more:,} more lost", "yellow"))
-        lines = [Text(f"  {work}"), *shown]
+        width, height = self._live.console.size
+        is_room_for_all = width >= _WIDE and len(now.boards) + _OTHER_LINES <= height
+        lines = [Text(f"  {work}"), *(_boards(now) if is_room_for_all else _lost_boards(now))]
         for line in lines:
             line.overflow, line.no_wrap = "ellipsis", True
         if now.stopping:
@@ -155,3 +161,25 @@ class LiveDisplay:
             lines.append(Text(text, style="bold"))
         # The terminal echoes ^C at the cursor: behind a full line it would take another line.
         self._live.update(Group(self._bar, *lines, Text()))
+
+
+def _boards(now: Snapshot) -> list[Text]:
+    """One line for each board."""
+    length = max((len(name) for name, _, _ in now.boards), default=0)
+    return [
+        Text.assemble(
+            styled(f"  {name:<{length}}  ", ""),
+            styled(f"{'connecting' if text == NOT_TRIED else state:<10}  ", _STATE_STYLES.get(state, "")),
+            styled("" if text == NOT_TRIED else text, ""),
+        )
+        for name, state, text in now.boards
+    ]
+
+
+def _lost_boards(now: Snapshot) -> list[Text]:
+    """One line for each of the first lost boards, and one for the rest."""
+    lost = now.lost
+    lines = [styled(f"  {one}", "yellow") for one in lost[:_MAX_LOST_SHOWN]]
+    if more := len(lost) - len(lines):
+        lines.append(styled(f"  and {more:,} more lost", "yellow"))
+    return lines

@@ -22,10 +22,12 @@ from taskgen.distributor import Distributor
 from taskgen.errors import SettingsError
 from taskgen.event import AbstractEventHandler
 from taskgen.events.stores import open_handler, scheme_of
+from taskgen.execution.engine import BoardStatus
 from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.redaction import without_password
 from taskgen.retry_policy import RetryPolicy
+from taskgen.run import variant_text
 from taskgen.taskset import TaskSet
 
 _DEFAULT_SQLITE: Final = Path("events.db")
@@ -226,7 +228,7 @@ def run_campaign(
                 is_stopping = True
                 distributor.stop(wait=False)
             now = Snapshot(
-                tuple((board.name, board.state, board.reason) for board in distributor.boards),
+                tuple((board.name, board.state, _text(board)) for board in distributor.boards),
                 done=campaign.results + len(campaign.failed),
                 total=total,
                 failed=len(campaign.failed),
@@ -247,3 +249,11 @@ def run_campaign(
         seconds=round(time.monotonic() - began, 3),
         signal=interruption.signal,
     )
+
+
+def _text(board: BoardStatus) -> str:
+    """What a board is running, or why it is lost."""
+    if board.run is None:
+        return board.reason
+    attempt = f", attempt {board.run.attempt}" if board.run.attempt > 1 else ""
+    return variant_text(board.run.variant, board.run.parameters) + attempt

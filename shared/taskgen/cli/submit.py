@@ -17,6 +17,7 @@ from taskgen.cli.terminal import progress_console, result_console, styled
 from taskgen.loading.taskset_files import read_admission_control, read_taskset
 from taskgen.messages.codec import CampaignReport, EndedMessage, Message, RefusedMessage
 from taskgen.retry_policy import RetryPolicy
+from taskgen.run import variant_text
 
 if TYPE_CHECKING:
     from taskgen.client.submit import Submission
@@ -148,12 +149,14 @@ def _fault(message: Message, campaign_id: str) -> tuple[Text, str] | None:
     if isinstance(message, RefusedMessage) and message.taskset.campaign_id == campaign_id:
         word = "cancelled" if message.is_called_off else "failed"
         taskset = message.taskset
-        return styled(word, "red"), f"{taskset.source}, variant {taskset.variant}: {message.reason}"
+        variant = variant_text(taskset.variant, taskset.parameters)
+        return styled(word, "red"), f"{taskset.source}, {variant}: {message.reason}"
     if isinstance(message, EndedMessage) and message.run.campaign_id == campaign_id:
         if message.outcome in GOOD_OUTCOMES:
             return None
         run = message.run
-        what = f"variant {run.variant}, attempt {run.attempt} on {run.board}: {message.outcome}"
+        variant = variant_text(run.variant, message.parameters)
+        what = f"{variant}, attempt {run.attempt} on {run.board}: {message.outcome}"
         return styled(what, "yellow"), message.reason
     return None
 

@@ -70,9 +70,7 @@ class Summary:
         console.print()
         console.print(table)
         for failed in self.failed[:_MAX_FAILED_SHOWN]:
-            console.print(
-                styled("failed", "red"), f"{failed.source}, variant {failed.variant}", soft_wrap=True
-            )
+            console.print(styled("failed", "red"), failed.name, soft_wrap=True)
             for reason in failed.reasons:
                 console.print(f"    {reason}", soft_wrap=True)
         if len(self.failed) > _MAX_FAILED_SHOWN:

@@ -59,6 +59,8 @@ class BoardSettings:
 
 
 BOARD_DEFAULTS: Final = BoardSettings()
+NOT_TRIED: Final = "not connected yet"
+"""The reason for which a board is lost at first."""
 
 
 class Board:
@@ -84,7 +86,7 @@ class Board:
         self.state = BoardState.LOST
         self.since = now()
         """When it entered its state; host's time, UTC, ISO 8601."""
-        self.reason = "not connected yet"
+        self.reason = NOT_TRIED
         """Why it is lost."""
         self.inbox: RunInbox | None = None
         """Of the run in progress."""
@@ -146,6 +148,12 @@ class Board:
                 self._is_in_run = True
                 await self._run(session, assignment)
                 self._runs, self._is_in_run = self._runs + 1, False
+
+    @property
+    def run(self) -> Run | None:
+        """The run in progress."""
+        inbox = self.inbox  # read once: other threads ask, too
+        return inbox.run if inbox else None
 
     def stop_run(self, outcome: Outcome, reason: str = "") -> None:
         """End the run in progress; a task-set that was taken but not begun is given back."""

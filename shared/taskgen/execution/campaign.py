@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from typing_extensions import override
 from taskgen.errors import TaskSetError
 from taskgen.execution.assignment import Assignment, AssignmentSource
 from taskgen.retry_policy import RetryPolicy
-from taskgen.run import CampaignFacts, Outcome, Run
+from taskgen.run import CampaignFacts, Outcome, Run, variant_text
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
@@ -33,10 +33,18 @@ class FailedTaskSet:
     """Number of the variant in `TaskSet.variants()`, from 0; None: the task-set itself was refused."""
     reasons: tuple[str, ...]
     """Why each attempt had no result, with its board; or why there was no attempt."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those that vary, with the values of this variant."""
+
+    @property
+    def name(self) -> str:
+        """Its source, and the variant with its parameters."""
+        if self.variant is None:
+            return self.source
+        return f"{self.source}, {variant_text(self.variant, self.parameters)}"
 
     def __str__(self) -> str:
-        name = self.source if self.variant is None else f"{self.source}, variant {self.variant}"
-        return f"{name}: {'; '.join(self.reasons)}"
+        return f"{self.name}: {'; '.join(self.reasons)}"
 
 
 class Campaign:
@@ -123,7 +131,7 @@ class Campaign:
     def refused(self, assignment: Assignment, reason: str) -> None:
         """A variant has failed, because no board of this kind can run it."""
         self.running -= 1
-        self.failed.append(FailedTaskSet(assignment.taskset.source, assignment.variant, (reason,)))
+        self._fail(assignment, (reason,))
 
     def ended(self, assignment: Assignment, run: Run) -> None:
         """Count a run; without a result, its variant is requeued at the front or has failed."""
@@ -136,8 +144,11 @@ class Campaign:
         if self._retry_policy.allows(assignment.attempt):
             self._requeued.appendleft(assignment)
         else:
-            source, reasons = assignment.taskset.source, assignment.attempt.reasons
-            self.failed.append(FailedTaskSet(source, assignment.variant, reasons))
+            self._fail(assignment, assignment.attempt.reasons)
+
+    def _fail(self, assignment: Assignment, reasons: tuple[str, ...]) -> None:
+        taskset = assignment.taskset
+        self.failed.append(FailedTaskSet(taskset.source, assignment.variant, reasons, taskset.parameters))
 
     def stop(self) -> None:
         """Cancel the variants that have not begun."""

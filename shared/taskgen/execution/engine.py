@@ -15,7 +15,7 @@ from taskgen.execution.board import BoardPool, BoardSettings, BoardState
 from taskgen.execution.campaign import Campaign, CampaignSource
 from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.file_limit import allow_boards
-from taskgen.run import Outcome
+from taskgen.run import Outcome, Run
 
 
 class BoardStatus(NamedTuple):
@@ -29,6 +29,8 @@ class BoardStatus(NamedTuple):
     """When it entered this state; host's time, UTC, ISO 8601."""
     reason: str
     """Why it is lost."""
+    run: Run | None
+    """The run in progress."""
 
 
 class Engine:
@@ -92,7 +94,7 @@ class Engine:
     def boards(self) -> list[BoardStatus]:
         """Return the state of each board."""
         return [
-            BoardStatus(board.name, board.state, board.since, board.reason)
+            BoardStatus(board.name, board.state, board.since, board.reason, board.run)
             for board in self._pool.boards.values()
         ]
 

@@ -182,6 +182,8 @@ class EndedMessage(BaseMessage):
     reason: Reason = ""
     events: Count
     """Total number of events of the run."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Those of the variant that vary; for people who see only the end."""
 
     @property
     def message_id(self) -> str:
