@@ -169,6 +169,10 @@ class TaskSet:
                 _apply(task, event["@type"], int(event["@time-stamp"]))
 
 
+_PLAIN: Final = frozenset({int, str, float, bool, type(None)})
+"""Types of which no value is a choice."""
+
+
 def _apply(task: Task, event_type: str, time_stamp: int) -> None:
     """Update a task with one event: docs/taskloader.md, section 3."""
     if event_type == EventType.START:
@@ -202,11 +206,8 @@ def _checked(value: Any, name: str, where: str) -> Any:  # noqa: ANN401 - any pa
         raise TaskSetError(f"{where}: id: has to be one number, not a choice of {value!r}")
     if name == "pkg" and value is None:
         raise TaskSetError(f"{where}: pkg: missing; give the name of the task's binary")
-    if isinstance(value, list) and any(map(has_choices, value)):
-        raise TaskSetError(f"{where}: {name}: {INSIDE}")
-    nothing = empty_choice(value)
-    if nothing is not None:
-        raise TaskSetError(f"{where}: {'.'.join((name, *nothing))}: {NOTHING}")
+    if type(value) not in _PLAIN:
+        _check_choices(value, name, where)
     check: Callable[[Any], Any] = ADAPTERS[name].validate_python
     try:
         return _checked_choice(value, check)
@@ -217,8 +218,19 @@ def _checked(value: Any, name: str, where: str) -> Any:  # noqa: ANN401 - any pa
         raise TaskSetError(f"{where}: {name}: {brief(message)} (got {got})") from error
 
 
+def _check_choices(value: Any, name: str, where: str) -> None:  # noqa: ANN401 - any parameter's value
+    """Refuse choices that are empty, or inside each other."""
+    if isinstance(value, list) and any(map(has_choices, value)):
+        raise TaskSetError(f"{where}: {name}: {INSIDE}")
+    nothing = empty_choice(value)
+    if nothing is not None:
+        raise TaskSetError(f"{where}: {'.'.join((name, *nothing))}: {NOTHING}")
+
+
 def _checked_choice(value: Any, check: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any parameter's value
     """Check each value of a list, the ends of a range, nothing of a generator."""
+    if type(value) in _PLAIN:
+        return check(value)
     if isinstance(value, list):
         return [check(inner) for inner in value]
     if isinstance(value, range):

@@ -198,6 +198,7 @@ def _publish_bare(url: str, bodies: list[bytes], count: int) -> float:
         channel.confirm_delivery(on_confirm, callback=lambda _: publish_window())
 
     connection.add_on_open_callback(lambda opened: opened.channel(on_open_callback=on_channel))
+    connection.add_on_close_callback(lambda _, __: connection.ioloop.stop())
     began = time.monotonic()
     connection.ioloop.start()
     return time.monotonic() - began

@@ -60,10 +60,10 @@ class Channel:
     def __init__(self, raw: RawChannel, connection_lost: asyncio.Future[None]) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """A future that fails with `BrokerError` when the channel breaks or a consumer is cancelled."""
-        self.lost.add_done_callback(_mark_seen)
         self._raw = raw
         self._waiting: set[_Waiting] = set()
-        self._unconfirmed: dict[int, _Waiting] = {}
+        self._unconfirmed: dict[int, tuple[_Waiting, str]] = {}
+        """By delivery tag; each with its message id."""
         self._tag_by_message_id: dict[str, int] = {}
         self._next_tag = 1
         self._is_confirming = False
@@ -140,27 +140,25 @@ class Channel:
         `UnroutableError` says "unknown": publish it again with the same id.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_mark_seen)
         properties = pika.BasicProperties(
             content_type="application/json",
             delivery_mode=_PERSISTENT if is_persistent else 1,
             message_id=message_id,
-            headers=dict(headers or {}),
+            headers=dict(headers) if headers else None,
         )
         try:
             self._raw.basic_publish(exchange, key, body, properties, mandatory=self._is_confirming)
         except ShortStringTooLong:
-            done.set_exception(UnroutableError(f"no queue has a key of {len(key)} characters: {key:.50}..."))
+            _fail(done, UnroutableError(f"no queue has a key of {len(key)} characters: {key:.50}..."))
             return done
         except AMQPError as error:
-            done.set_exception(BrokerUnavailableError(f"the channel is closed: {error!r}"))
+            _fail(done, BrokerUnavailableError(f"the channel is closed: {error!r}"))
             return done
         if not self._is_confirming:
             done.set_result(None)
             return done
-        self._unconfirmed[self._next_tag] = done
+        self._unconfirmed[self._next_tag] = done, message_id
         self._tag_by_message_id[message_id] = self._next_tag
-        done.add_done_callback(lambda _: self._tag_by_message_id.pop(message_id, None))
         self._next_tag += 1
         return done
 
@@ -240,19 +238,20 @@ class Channel:
         tag, is_acknowledged = frame.method.delivery_tag, isinstance(frame.method, pika.spec.Basic.Ack)
         tags = list(takewhile(lambda t: t <= tag, self._unconfirmed)) if frame.method.multiple else [tag]
         for each in tags:
-            done = self._unconfirmed.pop(each, None)
-            if done is None or done.done():
+            if each not in self._unconfirmed:
                 continue
+            done, message_id = self._unconfirmed.pop(each)
+            self._tag_by_message_id.pop(message_id, None)
             if is_acknowledged:
-                done.set_result(None)
+                resolve(done, None)
             else:
-                done.set_exception(BrokerUnavailableError("the broker could not store a message"))
+                _fail(done, BrokerUnavailableError("the broker could not store a message"))
 
     def _on_return(self, _: object, method: Any, properties: Any, __: bytes) -> None:  # noqa: ANN401 - pika's
-        done = self._unconfirmed.get(self._tag_by_message_id.get(properties.message_id, -1))
-        if done is not None and not done.done():
+        tag = self._tag_by_message_id.get(properties.message_id, -1)
+        if tag in self._unconfirmed:
             where = f"exchange {method.exchange!r}, key {method.routing_key!r}"
-            done.set_exception(UnroutableError(f"no queue accepts messages of {where}"))
+            _fail(self._unconfirmed[tag][0], UnroutableError(f"no queue accepts messages of {where}"))
 
     def _on_cancel(self, _: object) -> None:
         self._break(BrokerUnavailableError("the broker cancelled a consumer"))
@@ -271,13 +270,13 @@ class Channel:
         self._break(error if isinstance(error, BrokerError) else BrokerUnavailableError("connection closed"))
 
     def _break(self, error: BrokerError) -> None:
-        waiting = [*self._waiting, *self._unconfirmed.values(), self.lost]
+        waiting = [*self._waiting, *(done for done, _ in self._unconfirmed.values()), self.lost]
         if self._getting is not None:
             waiting.append(self._getting)
         self._unconfirmed.clear()
+        self._tag_by_message_id.clear()
         for future in waiting:
-            if not future.done():
-                future.set_exception(error)
+            _fail(future, error)
 
 
 def resolve(future: asyncio.Future[Any], value: object) -> None:
@@ -302,7 +301,8 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode(errors="backslashreplace")
 
 
-def _mark_seen(future: asyncio.Future[None]) -> None:
-    """Mark the error as seen: a broken channel may have no waiter left."""
-    if not future.cancelled():
+def _fail(future: asyncio.Future[Any], error: BrokerError) -> None:
+    """Fail a future, unless it is done; the error counts as seen, as a channel may have no waiter left."""
+    if not future.done():
+        future.set_exception(error)
         future.exception()

@@ -65,6 +65,8 @@ class Submission:
         self._session_params = list(session_params)
         self._messages = self._draw()
         self._unconfirmed: list[TaskSetMessage] = []
+        self._drawing: asyncio.Task[list[TaskSetMessage]] | None = None
+        """Outlives a connection, as what it has drawn cannot be drawn again."""
 
     async def serve(self, connection: Connection) -> None:
         """Submit the rest; after a lost connection, call it again with a new one.
@@ -78,13 +80,23 @@ class Submission:
         backoff = Backoff(_MAX_PAUSE_S)
         while not self.is_done:
             if not self._unconfirmed:
-                self._unconfirmed = await asyncio.to_thread(self._next_window)
+                self._unconfirmed = await self._take_window()
                 self.is_done = not self._unconfirmed
             self.is_held_back = await self._is_refused(channel)
             if self.is_held_back:
                 await until_lost(backoff.pause(), channel.lost)
             else:
                 backoff.reset()
+
+    async def _take_window(self) -> list[TaskSetMessage]:
+        """Return the next window; the one after it is drawn while this one is published."""
+        window = await asyncio.shield(self._drawing or self._draw_ahead())
+        self._drawing = self._draw_ahead() if window else None
+        return [] if self.is_stopped else window
+
+    def _draw_ahead(self) -> asyncio.Task[list[TaskSetMessage]]:
+        self._drawing = asyncio.create_task(asyncio.to_thread(self._next_window))
+        return self._drawing
 
     async def _is_refused(self, channel: Channel) -> bool:
         """Publish the window; returns whether the queue was full."""
@@ -114,8 +126,9 @@ class Submission:
 
     def _draw(self) -> Iterator[TaskSetMessage]:
         for taskset in self._tasksets:
+            is_validated = taskset.count_variants() is not None  # the values of a generator are not, so far
             for number, variant in enumerate(taskset.variants()):
-                tasks = [dict(task) for task in variant.checked()]
+                tasks = [dict(task) for task in (variant if is_validated else variant.checked())]
                 for _ in range(self._repeat):
                     yield TaskSetMessage(
                         campaign_id=self.campaign_id,

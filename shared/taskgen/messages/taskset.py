@@ -72,10 +72,10 @@ class TaskSetMessage(BaseMessage):
     attempt: Annotated[Count, Field(ge=1)] = 1
     max_attempts: Annotated[Count, Field(ge=1)] = RetryPolicy().max_attempts
     tasks: Tasks
-    session_params: list[dict[str, Any]] = []
-    tried: list[str] = []
+    session_params: list[dict[str, Any]] = Field(default_factory=list)
+    tried: list[str] = Field(default_factory=list)
     """Boards of earlier attempts."""
-    reasons: list[Reason] = []
+    reasons: list[Reason] = Field(default_factory=list)
     """Why each earlier attempt had no result."""
     submitted_at: str = Field(default_factory=now)
 
