@@ -50,15 +50,17 @@ def measure_whole_lab(results: Results, total: int) -> None:
         events = frames * per_frame
         with bench_lab() as lab:
             board = lab.flood(events=per_frame, frames=frames)
-            services = [lab.start(name) for name in QUEUES]
-            services.append(lab.start("distributor", boards=board))
+            services = {name: lab.start(name) for name in QUEUES}
+            services["distributor"] = lab.start("distributor", boards=board)
             before = _used_s(lab, services)
             lab.submit()
-            for service in services:
+            for service in services.values():
                 poll(partial(_has_taken, service, events))
-            spent = _used_s(lab, services) - before
+            after = _used_s(lab, services)
+        spent_us = {name: (after[name] - before[name]) / events * 1e6 for name in after}
         part = f"whole lab, {per_frame} events a frame"
-        results.add(spent / events * 1e6, part, "-", 55, unit="µs an event", is_ratio=False)
+        results.add(sum(spent_us.values()), part, "-", 55, unit="µs an event", is_ratio=False)
+        print("    of which", ", ".join(f"{name} {us:.1f}" for name, us in spent_us.items()))
 
 
 def _measure(results: Results, total: int, per_frame: int) -> None:
@@ -158,8 +160,10 @@ def metric(service: Service, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _used_s(lab: BenchLab, services: list[Service]) -> float:
-    return sum(map(cpu_s, services)) + lab.server_cpu_s("beam.smp") + lab.server_cpu_s("postgres")
+def _used_s(lab: BenchLab, services: dict[str, Service]) -> dict[str, float]:
+    """Processor time so far of each service, RabbitMQ and PostgreSQL."""
+    used = {name: cpu_s(service) for name, service in services.items()}
+    return used | {name: lab.server_cpu_s(name) for name in ("beam.smp", "postgres")}
 
 
 def _limits(lab: BenchLab) -> dict[str, float]:
