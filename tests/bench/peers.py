@@ -22,6 +22,7 @@ from tests.support.message_factory import events_message, run_head
 _TUTORIAL: Final = 20
 _FASTSTREAM: Final = 10
 _COLUMNS: Final = "run_id TEXT, seq BIGINT, task_id BIGINT, type TEXT, time_stamp BIGINT, received_at TEXT"
+_ACKNOWLEDGE_EVERY: Final = 500
 _SINKS: Final = {"sqlite_sink": "sqlite", "postgres_sink": "postgresql"}
 
 
@@ -35,6 +36,8 @@ def measure(results: Results, messages: int) -> None:
                 limit = f"a consumer of {peer} that stores each message on its own"
                 peer_s = _peer_s(lab, peer, store, messages)
                 results.add(peer_s / ours_s, f"{sink} and {peer}, one event a message", limit, aim)
+            reader_s = _peer_s(lab, "reader", store, 10 * messages)
+            results.add(reader_s / ours_s, f"{sink}, one event a message", "pika alone, storing nothing", 0.5)
 
 
 def _publish(lab: BenchLab, queue: str, count: int) -> None:
@@ -118,6 +121,30 @@ def _tutorial(url: str, queue: str, store: Store, count: int) -> float:
         return time.perf_counter() - began
 
 
+def _reader(url: str, queue: str, count: int) -> float:
+    """The seconds that pika alone needs to take messages: no consumer can be faster."""
+    connection = pika.SelectConnection(pika.URLParameters(url))
+    seen = 0
+
+    def on_message(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % _ACKNOWLEDGE_EVERY == 0 or seen == count:
+            channel.basic_ack(method.delivery_tag, multiple=True)
+        if seen == count:
+            connection.close()
+
+    def on_channel(channel: Any) -> None:
+        channel.basic_qos(prefetch_count=2 * _ACKNOWLEDGE_EVERY)
+        channel.basic_consume(queue, on_message)
+
+    connection.add_on_open_callback(lambda opened: opened.channel(on_open_callback=on_channel))
+    connection.add_on_close_callback(lambda _, __: connection.ioloop.stop())
+    began = time.perf_counter()
+    connection.ioloop.start()
+    return time.perf_counter() - began
+
+
 async def _faststream(url: str, queue: str, store: Store, count: int) -> float:
     """A subscriber of FastStream, with its defaults."""
     from faststream.rabbit import QueueType, RabbitBroker, RabbitQueue  # noqa: PLC0415 - only this needs it
@@ -149,6 +176,8 @@ def main() -> None:
     store = Store(place)
     if peer == "pika":
         spent_s = _tutorial(url, queue, store, int(count))
+    elif peer == "reader":
+        spent_s = _reader(url, queue, int(count))
     else:
         spent_s = asyncio.run(_faststream(url, queue, store, int(count)))
     store.close()
