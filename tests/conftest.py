@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -11,19 +12,23 @@ import pytest
 from psycopg import sql
 
 from tests.support.restricted_lab import Restricted
-from tests.support.servers.choose import Given, NoServerError, find_broker, find_postgres, miss
+from tests.support.servers.choose import Given, NoServerError, find_broker, find_chromium, find_postgres, miss
 from tests.support.servers.management import Management
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import Broker
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 pytest_plugins = ["tests.support.documented_target"]
 
 # The fixture that each of the public ones comes from, and what finds its server.
-_FINDERS: dict[str, Callable[[], Callable[[], Any]]] = {
+_FINDERS: dict[str, Callable[[], Any]] = {
     "broker_server": find_broker,
+    "chromium": find_chromium,
     "postgres_server": find_postgres,
 }
-_FOUND = pytest.StashKey[dict[str, Callable[[], Any] | NoServerError]]()
+_FOUND = pytest.StashKey[dict[str, Any]]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,13 +50,32 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             found[name] = error
 
 
+def _found(config: pytest.Config, name: str) -> Any:
+    found = config.stash[_FOUND][name]
+    if isinstance(found, NoServerError):
+        miss(found)
+    return found
+
+
 def _started(config: pytest.Config, name: str) -> Iterator[Any]:
-    make = config.stash[_FOUND][name]
-    if isinstance(make, NoServerError):
-        miss(make)
-    with closing(make()) as server:
+    with closing(_found(config, name)()) as server:
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def chromium(pytestconfig: pytest.Config) -> Path:
+    """Path of the browser."""
+    return Path(_found(pytestconfig, "chromium"))
+
+
+@pytest.fixture
+def page(chromium: Path) -> Iterator["Page"]:
+    """An empty page of a headless browser that reaches nothing but 127.0.0.1."""
+    from tests.support.browser import open_page  # noqa: PLC0415 - takes a third of a second
+
+    with open_page(chromium) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

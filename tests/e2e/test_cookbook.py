@@ -9,6 +9,7 @@ import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -18,12 +19,17 @@ from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.taskset_files import read_taskset
 from taskgen.simulation import run_boards
+from tests.support.browser import perfetto_viewer
 from tests.support.command_line import run_taskgen
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cookbook.md").read_text()
 SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PERFETTO = re.findall(r"```perfetto\n(.*?)```", PAGE, re.DOTALL)
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 
 
@@ -71,3 +77,12 @@ def test_the_commands_work(folder: Path, line: str) -> None:
     assert command == "taskgen"
     ended = run_taskgen(*arguments, cwd=folder)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_recipes_for_perfetto_run_in_its_viewer(folder: Path, page: Page) -> None:
+    assert run_taskgen("export", "events.db", "--output", "viewed.pftrace", cwd=folder).returncode == 0
+    with perfetto_viewer(page, folder) as viewer:
+        viewer.open("viewed.pftrace")
+        for recipe in PERFETTO:
+            assert sum(row[2] for row in viewer.query(recipe)) == 6 * 15
+    assert PERFETTO

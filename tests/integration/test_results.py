@@ -202,7 +202,7 @@ def test_exports_of_other_kinds_have_their_rows(edf: Campaign) -> None:
         assert ended.returncode == 0, ended.stderr
         assert len(pd.read_csv(edf.folder / f"{what}.csv")) == count
     ended = run_taskgen("export", "events.db", "-o", "jobs.xlsx", cwd=edf.folder)
-    assert (ended.returncode, "ends with .csv or .parquet" in ended.stderr) == (2, True)
+    assert (ended.returncode, "ends with .csv, .parquet or .pftrace" in ended.stderr) == (2, True)
 
 
 def test_csv_files_alone_give_the_same_results_as_sqlite(tmp_path: Path) -> None:

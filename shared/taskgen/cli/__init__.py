@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "show": "Show the runs of a database, or the jobs of one run.",
     "report": "Show response times, misses and jitter of every task.",
     "compare": "Compare two campaigns, or one with the simulated schedule.",
-    "export": "Write jobs, runs, tasks or variants as Parquet or CSV.",
+    "export": "Write results as Parquet or CSV, or as a Perfetto trace.",
     "verify": "Check that stores have every event exactly once, and agree.",
     "submit": "Submit all variants of task-sets to the lab.",
     "status": "Show boards, runs, campaigns and queues of the lab.",

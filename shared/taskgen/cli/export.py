@@ -25,16 +25,18 @@ class What(StrEnum):
 def export(
     store: Store,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: *.csv or *.parquet.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write: *.csv, *.parquet or *.pftrace."),
     ],
     *,
     what: Annotated[What, typer.Option(help="What to write, one row for each.")] = What.JOBS,
     campaign: Campaign = "",
     where: Where = None,
 ) -> None:
-    """Write jobs, runs, tasks or variants as Parquet or CSV.
+    """Write results as Parquet or CSV, or as a Perfetto trace.
 
-    Jobs are those of complete runs; docs/time.md defines their columns.
+    Jobs are those of complete runs; docs/time.md defines their columns. A trace shows the schedules of runs
+    in https://ui.perfetto.dev.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.export import export as write  # noqa: PLC0415 - as above

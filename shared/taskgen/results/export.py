@@ -14,6 +14,7 @@ from taskgen.errors import SettingsError
 from taskgen.metrics import JobRow
 from taskgen.results.dataset import Dataset
 from taskgen.results.frames import run_row, task_rows, variant_row
+from taskgen.results.trace import write_trace
 
 _ROWS_AT_ONCE: Final = 50_000
 
@@ -26,16 +27,21 @@ def export(dataset: Dataset, what: str, path: Path) -> int:
     Args:
         dataset: the runs.
         what: one of `KINDS`.
-        path: ends with `.csv` or `.parquet`.
+        path: ends with `.csv`, `.parquet` or `.pftrace`; a Perfetto trace has jobs only.
 
     Raises:
-        SettingsError: the file's name ends otherwise, it cannot be written, or pyarrow is not installed.
+        SettingsError: the file's name ends otherwise, it cannot be written, it cannot have these rows, or
+            pyarrow or perfetto is not installed.
     """
     write = _WRITERS.get(path.suffix)
-    if write is None:
-        raise SettingsError(f"{path}: give a file whose name ends with {' or '.join(_WRITERS)}")
+    if write is None and path.suffix != _TRACE:
+        raise SettingsError(f"{path}: give a file whose name ends with {', '.join(_WRITERS)} or {_TRACE}")
+    if write is None and what != "jobs":
+        raise SettingsError(
+            f"{path}: a Perfetto trace has only jobs; write {what} to a .csv or .parquet file"
+        )
     try:
-        return write(path, *_columns(dataset, what))
+        return write_trace(dataset, path) if write is None else write(path, *_columns(dataset, what))
     except OSError as error:
         raise SettingsError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
@@ -110,4 +116,5 @@ def _job_schema(pa: Any) -> Any:  # noqa: ANN401 - a module without types
     return pa.schema(list(kinds.items()))
 
 
+_TRACE: Final = ".pftrace"
 _WRITERS: Final = {".csv": _write_csv, ".parquet": _write_parquet}

@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.servers.chromium import given_chromium, installed_chromium
 from tests.support.servers.debian import install_error
 from tests.support.servers.docker import (
     POSTGRES_IMAGE,
@@ -63,6 +65,21 @@ def find_postgres() -> Callable[[], Postgres | Given]:
         return partial(Given, url)
     remedy = "install Debian's package postgresql, or set TASKGEN_TEST_POSTGRES_DSN"
     return _find(installed_postgres, docker_postgres, POSTGRES_IMAGE, "postgresql", remedy)
+
+
+def find_chromium() -> Path:
+    """The browser; installs it if it has to and may.
+
+    Raises:
+        NoServerError: there is none to be had.
+    """
+    if (found := given_chromium() or installed_chromium()) is not None:
+        return found
+    not_installed = install_error("chromium")
+    if (found := installed_chromium()) is not None:
+        return found
+    remedy = "install Debian's package chromium, or set TASKGEN_TEST_CHROMIUM"
+    raise NoServerError(f"no Chromium: {remedy} ({not_installed or 'it has no browser'})")
 
 
 def miss(reason: NoServerError) -> NoReturn:
