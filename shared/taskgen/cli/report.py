@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SCHEDULES: Final = 3
 _WIDE: Final = 110
+_MOST_ROWS: Final = 100
+"""Rows of the table in the terminal, which takes a second to print 1,000."""
 
 Store = Annotated[
     str,
@@ -152,12 +154,17 @@ def show_report(console: Console, dataset: Dataset, statistics: Sequence[TaskSta
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     before = None
-    for task in statistics:
+    most_missed = sorted(statistics, key=lambda one: -one.misses)[:_MOST_ROWS]
+    for task in statistics if len(statistics) <= _MOST_ROWS else most_missed:
         cells = dict(zip(numbers, _cells(task), strict=True))
         name = "" if task.variant == before else task.variant
         before = task.variant
         table.add_row(name, f"{task.task_id} {task.pkg}", *(cells[column] for column in shown))
     console.print(table)
+    if len(statistics) > _MOST_ROWS:
+        console.print(
+            f"\nthe {_MOST_ROWS} with the most misses of {len(statistics):,}; --csv FILE has all of them"
+        )
 
 
 def _cells(one: TaskStatistics) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ _MOST_LINES: Final = 10
 """Variants in one figure; more cannot be told apart."""
 _MOST_JOBS: Final = 60
 """Jobs of a task in a schedule."""
+_MOST_BINS: Final = 40
 _UPRIGHT_LABELS: Final = 6
 _MOST_BARS: Final = 30
 _BAR: Final = "#00796b"
@@ -52,6 +53,8 @@ def figures(
         of_task = [one for one in statistics if one.task_id == task_id and one.responses_ms]
         if of_task:
             title = f"Response times of task {task_id} ({of_task[0].pkg})"
+            if len(of_task) > _MOST_LINES:
+                title += f"; distributions of the {_MOST_LINES} variants with the highest miss ratio"
             yield f"response-task{task_id}", title, _distribution(of_task)
     for name, values in varied(statistics):
         yield f"misses-{name}", f"Miss ratio over {name}", _miss_ratio(name, values)
@@ -95,17 +98,33 @@ def _distribution(of_task: Sequence[TaskStatistics]) -> Figure:
     """A histogram over all variants, and the cumulative distribution of each."""
     figure, (left, right) = _new_figure(8.6, 2.7, 2)
     everything = [response for one in of_task for response in one.responses_ms]
-    left.hist(everything, bins=min(40, max(everything) - min(everything) + 1), color=_BAR)
+    left.hist(everything, bins=_bin_edges(min(everything), max(everything)), color=_BAR)
     left.set(xlabel="response time (ms)", ylabel="jobs")
+    left.yaxis.get_major_locator().set_params(integer=True)
     shown = sorted(of_task, key=lambda one: -one.miss_ratio)[:_MOST_LINES]
     for one in sorted(shown, key=lambda one: one.variant):
         ordered = sorted(one.responses_ms)
         shares = [(place + 1) / len(ordered) for place in range(len(ordered))]
-        right.step([ordered[0], *ordered], [0, *shares], where="post", label=_short(one.variant))
+        label = _short(", ".join(map(str, one.parameters.values())) or one.variant)
+        right.step([ordered[0], *ordered], [0, *shares], where="post", label=label)
     right.set(xlabel="response time (ms)", ylabel="share of jobs", ylim=(0, 1.02))
     if len(shown) > 1:
-        right.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+        right.legend(
+            fontsize=7,
+            title=",\n".join(map(_short, dict.fromkeys(name for one in shown for name in one.parameters))),
+            title_fontsize=7,
+            alignment="left",
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.02),
+        )
     return figure
+
+
+def _bin_edges(least_ms: int, most_ms: int) -> list[float]:
+    """Edges of bins that all have the same number of whole milliseconds."""
+    width = -(-(most_ms - least_ms + 1) // _MOST_BINS)
+    return [edge - 0.5 for edge in range(least_ms, most_ms + width + 1, width)]
 
 
 def _short(text: str, most: int = 40) -> str:
@@ -147,6 +166,8 @@ def _schedule(jobs: Sequence[JobRow], run: RunResult) -> Figure:
             _draw_job(axes, job, len(ids) - 1 - place, origin)
     axes.set_yticks(range(len(ids)), [f"{one} {tasks.get(one, '')}" for one in reversed(ids)])
     axes.set(xlabel="ms since the first release", ylim=(-0.6, len(ids) - 0.2))
+    axes.use_sticky_edges = False  # the first release is not to lie on the axis
+    axes.margins(x=0.01)
     return figure
 
 
