@@ -57,6 +57,7 @@ def test_the_trace_processor_finds_every_job_with_its_metrics(folder: Path, page
     boards = rows_of(folder / "events.db", "SELECT DISTINCT board FROM runs ORDER BY board")
     with perfetto_viewer(page, folder) as viewer:
         viewer.open("all.pftrace")
+        assert viewer.complaints() == []
         found = viewer.query(
             f"SELECT extract_arg(arg_set_id, 'debug.run_id') AS run_id, {ARGUMENTS} FROM slice "
             "WHERE category = 'job' ORDER BY 1, 2, 3"
@@ -143,6 +144,7 @@ def test_odd_jobs_are_instants_and_a_wrapped_or_reset_clock_goes_on(tmp_path: Pa
     ]
     with perfetto_viewer(page, tmp_path) as viewer:
         viewer.open("odd.pftrace")
+        assert viewer.complaints() == []
         ms = "SELECT name, ts / 1000000, dur / 1000000 FROM slice WHERE category"
         assert viewer.query(f"{ms} = 'job' ORDER BY ts") == [
             ["EXIT", 0, 40],

