@@ -13,6 +13,8 @@ from typing import Any, Final
 from taskgen.errors import SettingsError
 
 _NS_PER_MS: Final = 1_000_000
+_LATEST_MS: Final = 2**63 // _NS_PER_MS
+"""What would be later, because a board's clock or a deadline is nonsense, is here: in 292 years."""
 
 Facts = Mapping[str, object]
 """Arguments of a slice or an instant; those that are None are left out."""
@@ -93,7 +95,7 @@ class TracePackets:
 
     def _event(self, track: int, at_ms: int, kind: str, category: str, name: str, facts: Facts) -> None:
         packet = self._packet()
-        packet.timestamp = at_ms * _NS_PER_MS
+        packet.timestamp = min(at_ms, _LATEST_MS) * _NS_PER_MS
         event = packet.track_event
         event.type = event.Type.Value(kind)
         event.track_uuid = track
@@ -109,7 +111,7 @@ class TracePackets:
             self._names[key] = len(self._names) + 1
             packet.interned_data.debug_annotation_names.add(iid=self._names[key], name=key)
         annotation = packet.track_event.debug_annotations.add(name_iid=self._names[key])
-        if isinstance(value, int):
+        if isinstance(value, int) and -(2**63) <= value < 2**64:
             setattr(annotation, "int_value" if value < 0 else "uint_value", value)
         elif isinstance(value, float):
             annotation.double_value = value
