@@ -8,6 +8,7 @@ Errors of other libraries are translated into these.
     ├── SettingsError          an option or environment variable with a wrong value
     ├── HandlerError           a handler that cannot be found or created
     ├── DistributorError       the distributor cannot do this in its present state
+    ├── BundleError            a bundle that is damaged, changed, or none
     ├── ProfileError           a frame that is not a profile, or exceeds a limit
     ├── SessionError
     │   ├── BoardLostError     the board is gone, silent or late
@@ -52,6 +53,10 @@ class HandlerError(TaskgenError):
 
 class DistributorError(TaskgenError):
     """The distributor cannot do this in its present state."""
+
+
+class BundleError(TaskgenError):
+    """A bundle that is damaged, was changed or made to do harm, or is none."""
 
 
 class ProfileError(TaskgenError):

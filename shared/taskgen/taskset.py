@@ -45,11 +45,14 @@ class TaskSet:
     """The run in progress; None if there is none."""
     parameters: dict[str, Any]
     """Of a variant: the parameters that vary and their values, such as `{"task1.priority": 5}`."""
+    first_variant: int
+    """Number of the first of its `variants()`; not 0 if it is itself a variant of a former campaign."""
 
     def __init__(self, tasks: Iterable[Task | Mapping[str, Any]] = (), source: str = "task-set") -> None:
         self.source = source
         self.run = None
         self.parameters = {}
+        self.first_variant = 0
         self._tasks: list[Task] = []
         self._by_id: dict[str, Task] = {}
         self._next_seq = 0
@@ -113,7 +116,7 @@ class TaskSet:
         try:
             for variant in product(self._tasks):
                 taskset = TaskSet(map(Task, variant.tasks), self.source)
-                taskset.parameters = variant.chosen
+                taskset.parameters = self.parameters | variant.chosen
                 yield taskset
         except TaskSetError:
             raise
@@ -142,6 +145,7 @@ class TaskSet:
             raise TaskSetError(f"{self.source}: has no tasks; give at least one")
         result = TaskSet(source=self.source)
         result.parameters = self.parameters
+        result.first_variant = self.first_variant
         for number, task in enumerate(self._tasks):
             where = f"{self.source}: task {number} (id {task.id})"
             result.append(Task({name: _checked(value, name, where) for name, value in task.items()}))

@@ -78,16 +78,12 @@ def report(
 def _scheduled(dataset: Dataset, wanted: Sequence[str]) -> list[RunResult]:
     """The runs whose schedules are drawn."""
     from taskgen.errors import SettingsError  # noqa: PLC0415 - beside the function's only use
+    from taskgen.results.statistics import most_missed  # noqa: PLC0415 - takes half a second
     from taskgen.run import resolve_id  # noqa: PLC0415 - as above
 
     by_id = {one.run.run_id: one for one in dataset.runs}
     if not wanted:
-        misses = {
-            run_id: sum(job.is_miss or 0 for job in dataset.jobs(one))
-            for run_id, one in list(by_id.items())[:1000]
-        }
-        most = sorted(misses, key=lambda run_id: -misses[run_id])[:_SCHEDULES]
-        return [by_id[run_id] for run_id in most]
+        return most_missed(dataset, _SCHEDULES)
     found = []
     for part in wanted:
         run_id = resolve_id(part, dict.fromkeys(by_id, "run"))

@@ -24,7 +24,7 @@ from taskgen.event import AbstractEventHandler
 from taskgen.events.stores import open_handler, scheme_of
 from taskgen.execution.engine import BoardStatus
 from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
-from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.loading.taskset_files import read_admission_control, read_tasksets
 from taskgen.redaction import without_password
 from taskgen.retry_policy import RetryPolicy
 from taskgen.run import variant_text
@@ -36,7 +36,7 @@ _FILES: Final = frozenset({"sqlite", "csv"})
 
 
 TaskSets = Annotated[
-    list[str], typer.Argument(metavar="TASKSET", help="A .xml or .json file, or MODULE:NAME.")
+    list[str], typer.Argument(metavar="TASKSET", help="A .xml or .json file, MODULE:NAME, or a bundle, .zip.")
 ]
 CampaignName = Annotated[str, typer.Option(metavar="NAME", help="Name of the campaign, for reports.")]
 CampaignNote = Annotated[str, typer.Option(metavar="TEXT", help="Note to store with the campaign.")]
@@ -128,7 +128,7 @@ def run(
     with --fail-on-miss, if a deadline was missed; with 2 after a usage error, without touching a board; and
     with 130 if interrupted.
     """
-    read = [read_taskset(spec) for spec in tasksets]
+    read = [taskset for spec in tasksets for taskset in read_tasksets(spec)]
     for taskset in read:  # before a store creates its file
         check_binaries(taskset, binaries_folder(binaries))
     params = (read_admission_control(admission_control),) if admission_control else ()

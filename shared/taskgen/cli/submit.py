@@ -14,7 +14,7 @@ from taskgen.cli.progress import LOOK_EVERY_S, Snapshot, display
 from taskgen.cli.run import AdmissionControl, CampaignName, CampaignNote, TaskSets, count_variants
 from taskgen.cli.summary import GOOD_OUTCOMES
 from taskgen.cli.terminal import progress_console, result_console, styled
-from taskgen.loading.taskset_files import read_admission_control, read_taskset
+from taskgen.loading.taskset_files import read_admission_control, read_tasksets
 from taskgen.messages.codec import CampaignReport, EndedMessage, Message, RefusedMessage
 from taskgen.retry_policy import RetryPolicy
 from taskgen.run import variant_text
@@ -52,7 +52,7 @@ def submit(
     """
     with amqp_extra():
         from taskgen.client.submit import Submission  # noqa: PLC0415 - needs an extra
-    read = [read_taskset(spec) for spec in tasksets]
+    read = [taskset for spec in tasksets for taskset in read_tasksets(spec)]
     submission = Submission(
         read,
         repeat=repeat,

@@ -127,7 +127,7 @@ class Submission:
     def _draw(self) -> Iterator[TaskSetMessage]:
         for taskset in self._tasksets:
             is_validated = taskset.count_variants() is not None  # the values of a generator are not, so far
-            for number, variant in enumerate(taskset.variants()):
+            for number, variant in enumerate(taskset.variants(), taskset.first_variant):
                 tasks = [dict(task) for task in (variant if is_validated else variant.checked())]
                 for _ in range(self._repeat):
                     yield TaskSetMessage(

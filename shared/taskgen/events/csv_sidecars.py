@@ -50,7 +50,7 @@ class CsvSidecars:
             "results": (row for one in batch.results.items() for row in result_values(*one)),
         }
         for table, rows in tables.items():
-            self._append(table, [tuple(map(_written, row)) for row in rows])
+            self._append(table, [tuple(map(written, row)) for row in rows])
 
     def close(self) -> None:
         """Close the files."""
@@ -87,10 +87,14 @@ def read_sidecar(path: Path, table: str) -> Iterator[tuple[str, ...]]:
             return
         with beside.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
-            if tuple(next(rows, ())) != COLUMNS_OF[table]:
-                raise StoreError(f"{beside}: begins with another header than ours")
-            yield from (tuple(row) for row in rows if len(row) == len(COLUMNS_OF[table]))
+            try:
+                if tuple(next(rows, ())) != COLUMNS_OF[table]:
+                    raise StoreError(f"{beside}: begins with another header than ours")
+                yield from (tuple(row) for row in rows if len(row) == len(COLUMNS_OF[table]))
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise StoreError(f"{beside}: damaged, or changed by another program: {error}") from error
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
+    """A value as it stands in such a file."""
     return "" if value is None else one_line(str(value))

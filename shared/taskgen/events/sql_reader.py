@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
+from taskgen.event import Quarantined
+from taskgen.events.accounts import Account, Progress
+from taskgen.events.base import EventRow
 from taskgen.events.decoding import number, shown, text
 from taskgen.events.tables import (
     SELECT_BINARIES,
@@ -34,6 +37,8 @@ class SqlReader(ABC):
 
     keeps_tasks: Final = True
     knows_ends: Final = True
+    name: str
+    """How it is called in reports."""
 
     @abstractmethod
     def _read(
@@ -44,6 +49,18 @@ class SqlReader(ABC):
     @abstractmethod
     def runs(self) -> Iterator[Run]:
         """All runs, ordered by id."""
+
+    @abstractmethod
+    def events(self, run_id: str) -> Iterator[EventRow]:
+        """A run's events, ordered by seq."""
+
+    @abstractmethod
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Received bytes that are not events, ordered by time."""
+
+    @abstractmethod
+    def accounts(self, progress: Progress) -> Iterator[Account]:
+        """What the store has of each run, ordered by id."""
 
     @abstractmethod
     def close(self) -> None:

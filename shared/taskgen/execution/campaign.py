@@ -159,7 +159,7 @@ class Campaign:
         fruitless = 0
         for number, taskset in self._accepted(tasksets):
             fruitless += 1
-            for variant, drawn in self._accepted(map(self._check, taskset.variants()), taskset.source):
+            for variant, drawn in self._accepted(map(self._check, taskset.variants()), taskset):
                 fruitless = 0
                 yield Assignment(drawn, session_params, variant, campaign=self.facts)
             if fruitless == _MAX_REFUSED:
@@ -167,15 +167,15 @@ class Campaign:
                 self.failed.append(FailedTaskSet(f"task-set {number}", None, (reason,)))
                 return
 
-    def _accepted(self, drawn: Iterator[TaskSet], source: str | None = None) -> Iterator[tuple[int, TaskSet]]:
-        """Number what is drawn, from 0; whatever raises `TaskSetError` has failed, and the rest follows.
+    def _accepted(self, drawn: Iterator[TaskSet], of: TaskSet | None = None) -> Iterator[tuple[int, TaskSet]]:
+        """Number what is drawn; whatever raises `TaskSetError` has failed, and the rest follows.
 
         Args:
             drawn: task-sets, or the variants of one.
-            source: of the task-set whose variants they are.
+            of: the task-set whose variants they are.
         """
         refused = 0
-        for number in count():
+        for number in count(0 if of is None else of.first_variant):
             try:
                 found = next(drawn, None)
             except TaskSetError as error:
@@ -183,8 +183,8 @@ class Campaign:
                 if refused == _MAX_REFUSED:  # boards are waiting, and the generator may be infinite
                     reason += f"; {refused:,} refused in a row, no more are drawn"
                 failed = FailedTaskSet(f"task-set {number}", None, (reason,))
-                if source is not None:
-                    failed = FailedTaskSet(source, number, (reason,))
+                if of is not None:
+                    failed = FailedTaskSet(of.source, number, (reason,))
                 self.failed.append(failed)
                 if refused == _MAX_REFUSED:
                     return

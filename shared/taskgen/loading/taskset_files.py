@@ -10,10 +10,11 @@ from typing import Any, Final
 from xml.parsers.expat import ExpatError
 
 import xmltodict
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from taskgen.boards.taskloader import TaskloaderSession
-from taskgen.errors import SettingsError, TaskgenError, TaskSetError
+from taskgen.bundle_file import TASKSETS, BundleFile, is_bundle
+from taskgen.errors import BundleError, SettingsError, TaskgenError, TaskSetError
 from taskgen.loading.import_string import called, called_without_arguments, named_object
 from taskgen.task import ADAPTERS, Task
 from taskgen.taskset import TaskSet
@@ -22,6 +23,56 @@ _MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 32
 _MAX_SHOWN: Final = 60
 _DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")
+
+
+def read_tasksets(spec: str) -> list[TaskSet]:
+    """Read the task-set of a file, or all variants that a bundle holds, each a task-set of its own.
+
+    Args:
+        spec: path of a bundle (`.zip`), or as `read_taskset` takes it.
+
+    Raises:
+        BundleError: the bundle is damaged, was changed, or is none.
+        TaskSetError: as `read_taskset` does.
+    """
+    if not is_bundle(spec):
+        return [read_taskset(spec)]
+    with BundleFile(Path(spec)) as bundle:
+        bundle.check()
+        data = b"".join(bundle.pieces(TASKSETS))
+    tasksets = [_stored(f"{spec}: {TASKSETS}, line {at}", one) for at, one in enumerate(data.splitlines(), 1)]
+    if not tasksets:
+        raise TaskSetError(f"{spec}: no variant had begun, so there is nothing to repeat")
+    return tasksets
+
+
+def _stored(where: str, line: bytes) -> TaskSet:
+    """Build the variant that a line of a bundle describes: as it was run, with its name and number."""
+    try:
+        one = StoredVariant.model_validate_json(line)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise BundleError(
+            f"{where}: damaged: {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+        ) from error
+    taskset = _described(where, {"taskset": {"periodictask": one.tasks}}, makes_variants=False).checked()
+    taskset.source, taskset.parameters, taskset.first_variant = one.source, one.parameters, one.variant
+    return taskset
+
+
+class StoredVariant(BaseModel):
+    """A variant as a bundle holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    """File or module that the task-set came from."""
+    variant: NonNegativeInt
+    """Number of the variant in that task-set, from 0."""
+    parameters: dict[str, Any]
+    """Those that vary, and their values."""
+    tasks: list[dict[str, Any]]
+    """Without choices: a list in a `config` is one value, a repeated element."""
 
 
 def read_taskset(spec: str) -> TaskSet:
@@ -38,9 +89,9 @@ def read_taskset(spec: str) -> TaskSet:
     """
     kind = Path(spec).suffix.lower()
     if kind == ".json":
-        taskset = _described(spec, _read_json(Path(spec), TaskSetError))
+        taskset = _described(spec, _read_json(Path(spec), TaskSetError), makes_variants=True)
     elif kind == ".xml":
-        taskset = _described(spec, _read_xml(Path(spec), TaskSetError))
+        taskset = _described(spec, _read_xml(Path(spec), TaskSetError), makes_variants=False)
     elif ":" in spec:
         taskset = _of_python(spec)
     else:
@@ -116,19 +167,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _described(spec: str, description: Any) -> TaskSet:  # noqa: ANN401 - whatever the file holds
-    """Build the task-set that a file of either kind describes."""
+def _described(
+    spec: str,
+    description: Any,  # noqa: ANN401 - whatever the file holds
+    *,
+    makes_variants: bool,
+) -> TaskSet:
+    """Build the task-set that a file of any kind describes; `makes_variants` says whether a list does."""
     tasks = _only_child(
         spec, _only_child(spec, description, "at its root", "taskset"), "in taskset", "periodictask"
     )
     taskset = TaskSet(source=spec)
-    is_xml = spec.lower().endswith(".xml")
     for number, parameters in enumerate(tasks if isinstance(tasks, list) else [tasks]):
         where = f"{spec}: task {number}"
         if not isinstance(parameters, Mapping):
             raise TaskSetError(f"{where}: has to be an object of parameters, not {_shown(parameters)}")
         _check_parameters(parameters, where)
-        taskset.append(Task(_from_xml(parameters, where) if is_xml else parameters))
+        taskset.append(Task(parameters if makes_variants else _from_xml(parameters, where)))
     return taskset
 
 

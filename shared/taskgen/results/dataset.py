@@ -6,12 +6,14 @@ import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from taskgen.bundle_file import EVENTS, is_bundle, unpacked
 from taskgen.errors import SettingsError
+from taskgen.event import Quarantined
 from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.events.base import EventRow
 from taskgen.events.csv_reader import CsvReader
@@ -58,7 +60,8 @@ class Dataset:
         self.name = name
         """Of the store, without a password."""
         self.runs = runs
-        self._reader = reader
+        self.reader = reader
+        """The store, or a SQLite copy of it; it also has what was not asked for."""
 
     @property
     def campaigns(self) -> list[CampaignFacts]:
@@ -73,7 +76,16 @@ class Dataset:
 
     def jobs(self, run: RunResult) -> Iterator[JobRow]:
         """The jobs of a run, ordered by task and number."""
-        return self._reader.jobs(run.run.run_id)
+        return self.reader.jobs(run.run.run_id)
+
+    def events(self, run: RunResult) -> Iterator[EventRow]:
+        """The events of a run, ordered by `seq`."""
+        return self.reader.events(run.run.run_id)
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was received during the runs that is no event."""
+        wanted = {one.run.run_id for one in self.runs}
+        return (one for one in self.reader.quarantined() if one.run_id in wanted)
 
 
 @contextmanager
@@ -81,7 +93,8 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
     """Open the results of a store.
 
     Args:
-        store: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; a path alone is that of a SQLite or CSV file.
+        store: `sqlite:PATH`, `csv:PATH` or `postgresql://...`; a path alone is that of a SQLite or CSV file,
+            or of a bundle.
         campaign: name of the campaign, or its id or a part of it; empty: all.
         where: conditions that all have to hold, such as `task1.priority=5`, `outcome=finished`,
             `board=HOST:PORT` or `variant=3`.
@@ -89,13 +102,25 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
     Raises:
         SettingsError: there is no such campaign, or a condition is not one.
         StoreError: there is no such store.
+        BundleError: the bundle was changed, or is none.
     """
     conditions = [_condition(one) for one in where]
-    with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(named(store))) as found:
+    with ExitStack() as stack:
+        if is_bundle(store):
+            place, name = f"csv:{stack.enter_context(unpacked(Path(store))) / EVENTS}", store
+        else:
+            place, name = named(store), ""
+        yield stack.enter_context(_opened(place, name, campaign, conditions))
+
+
+@contextmanager
+def _opened(place: str, name: str, campaign: str, conditions: Sequence[tuple[str, str]]) -> Iterator[Dataset]:
+    with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(place)) as found:
         reader = found if isinstance(found, SqlReader) else _copied(found, Path(folder) / "copy.db")
+        reader.name = name or found.name
         with closing(reader):
-            runs = _in_campaign(list(_run_results(reader)), campaign, found.name)
-            yield Dataset(found.name, reader, [one for one in runs if _fits(one, conditions)])
+            runs = _in_campaign(list(_run_results(reader)), campaign, reader.name)
+            yield Dataset(reader.name, reader, [one for one in runs if _fits(one, conditions)])
 
 
 def named(store: str) -> str:
@@ -178,10 +203,17 @@ def _copied(store: StoreReader, path: Path) -> SqliteReader:
             handler.begin()
             for portion in _portions(store.events(run.run_id)):
                 handler.take_events(run, portion)
-            end = ended.get(run.run_id, run)
+            end = ended.pop(run.run_id, run)
             if end.outcome is not None:
                 handler.take_end(end)
             handler.commit()
+        handler.begin()
+        for run in ended.values():  # without an event
+            if run.outcome is not None:
+                handler.take_end(run)
+        for quarantined in store.quarantined():
+            handler.__taskset_quarantine__(None, quarantined)
+        handler.commit()
     return SqliteReader(path)
 
 

@@ -10,6 +10,7 @@ from taskgen.event_type import EventType
 from taskgen.metrics import JobRow
 from taskgen.results.dataset import Dataset, RunResult
 
+_LOOKED_AT = 1_000
 _FAILURES = frozenset({EventType.EXIT_ERROR, EventType.OUT_OF_QUOTA, EventType.OUT_OF_CAPS})
 
 
@@ -110,6 +111,13 @@ def task_statistics(dataset: Dataset) -> list[TaskStatistics]:
                 seen.add(job.task_id)
                 one.runs += 1
     return list(found.values())
+
+
+def most_missed(dataset: Dataset, count: int = 3) -> list[RunResult]:
+    """The runs with most misses among the first 1,000: those whose schedules are drawn."""
+    misses = [sum(job.is_miss or 0 for job in dataset.jobs(one)) for one in dataset.runs[:_LOOKED_AT]]
+    by_misses = sorted(zip(misses, range(len(misses)), strict=True), key=lambda pair: (-pair[0], pair[1]))
+    return [dataset.runs[number] for _, number in by_misses[:count]]
 
 
 def _of_task(
