@@ -29,7 +29,7 @@ def verify(
     stores: Annotated[
         list[str],
         typer.Argument(
-            metavar="STORE...", help="sqlite:PATH, csv:DIR or postgresql://..., or one bundle, FILE.zip"
+            metavar="STORE...", help="sqlite:PATH, csv:DIR or postgresql://..., or one bundle, FILE.zip."
         ),
     ],
 ) -> None:
@@ -67,7 +67,7 @@ def _show_bundle(report: BundleReport, console: Console) -> None:
     table.add_row("files", f"{report.files:,} listed" if report.changed else f"{report.files:,}, unchanged")
     if not report.changed:
         table.add_row("runs", f"{report.runs:,}")
-        table.add_row("events", f"{sum(report.events.events.values()):,}")
+        table.add_row("events", f"{report.event_count:,}")
         table.add_row(
             "jobs", f"{report.jobs:,}" + ("" if report.derived else ", as they follow from the events")
         )

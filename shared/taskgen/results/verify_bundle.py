@@ -38,6 +38,8 @@ class BundleReport:
     """Files that are missing, were changed or added; if there are any, nothing else was checked."""
     runs: int = 0
     """Number of runs, all of which were looked at."""
+    event_count: int = 0
+    """Number of events."""
     jobs: int = 0
     """Number of jobs whose metrics were computed again."""
     derived: list[str] = field(default_factory=list)
@@ -92,7 +94,9 @@ def _check(report: BundleReport, folder: Path, dataset: Dataset, say: Say) -> No
         for one in dataset.runs
         if one.run.outcome is None
     )
-    report.derived += _doubles(folder, report.events)
+    not_ended = (1 for one in dataset.runs if one.run.outcome is None for _ in dataset.events(one))
+    report.event_count = sum(report.events.events.values()) + sum(not_ended)
+    report.derived += _doubles(folder, report.event_count)
     say(f"{report.name}: job metrics are computed again")
     report.jobs, differing = _check_jobs(folder / JOBS, job_rows(dataset))
     report.derived += differing
@@ -116,10 +120,9 @@ def _check_format(bundle: BundleFile) -> None:
         )
 
 
-def _doubles(folder: Path, events: Report) -> Iterator[str]:
-    """Lines of the same event, of which the copy has but one."""
+def _doubles(folder: Path, kept: int) -> Iterator[str]:
+    """Whether there are lines of the same event, of which the copy has but one."""
     number = sum(1 for _ in CsvRecords(folder / EVENTS, COLUMNS).read(lambda line, _: line.place))
-    kept = sum(events.events.values())
     if number != kept:
         yield f"{EVENTS} has {number:,} lines, but {kept:,} events of its runs"
 
