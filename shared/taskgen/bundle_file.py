@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import tempfile
@@ -111,7 +112,7 @@ def new_bundle(path: Path, *, replaces: bool = False) -> Iterator[BundleWriter]:
     Raises:
         SettingsError: the file exists or cannot be written.
     """
-    _check_new(path, replaces=replaces)
+    check_new(path, replaces=replaces)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             part = Path(folder) / path.name
@@ -119,13 +120,20 @@ def new_bundle(path: Path, *, replaces: bool = False) -> Iterator[BundleWriter]:
                 writer = BundleWriter(archive)
                 yield writer
                 writer.add_manifest()
-            _check_new(path, replaces=replaces)  # it may have appeared meanwhile
+            with part.open("rb") as written:
+                os.fsync(written)
+            check_new(path, replaces=replaces)  # it may have appeared meanwhile
             part.replace(path)
     except OSError as error:
         raise SettingsError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
 
 
-def _check_new(path: Path, *, replaces: bool) -> None:
+def check_new(path: Path, *, replaces: bool) -> None:
+    """Check that a bundle may have this name.
+
+    Raises:
+        SettingsError: it may not.
+    """
     if not is_bundle(path):
         raise SettingsError(f"{path}: give a file whose name ends with {SUFFIX}")
     if path.is_dir():

@@ -133,7 +133,7 @@ def test_authors_and_license_are_in_the_description(lab: Lab, tmp_path: Path) ->
     assert ended.returncode == 0, ended.stderr
     graph = json.loads(files_of(tmp_path / "b.zip")["ro-crate-metadata.json"])["@graph"]
     root = next(entity for entity in graph if entity["@id"] == "./")
-    assert root["license"] == "CC-BY-4.0"
+    assert root["license"]["@id"].endswith("/CC-BY-4.0")
     names = [entity["name"] for entity in graph if entity["@id"].startswith("#author")]
     assert (names, len(root["author"])) == (["A. Uthor", "C. Oauthor"], 2)
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -15,9 +15,9 @@ from rich.table import Table
 from taskgen.bundle_file import sha256_of
 from taskgen.cli.report import Campaign, Store
 from taskgen.cli.terminal import counted, result_console, styled
-from taskgen.results.bundle import Bundled, write_bundle
-from taskgen.results.crate import About
-from taskgen.results.dataset import open_dataset
+
+if TYPE_CHECKING:
+    from taskgen.results.bundle import Bundled
 
 _SHOWN: Final = 10
 
@@ -42,6 +42,10 @@ def bundle(
     It has the task-sets, events, job metrics, reports, versions, and SHA-256 of the binaries, and is
     described as an RO-Crate. `taskgen verify FILE` checks it, `taskgen run FILE` repeats it.
     """
+    from taskgen.results.bundle import write_bundle  # noqa: PLC0415 - takes half a second
+    from taskgen.results.crate import About  # noqa: PLC0415 - as above
+    from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - as above
+
     with _terminated_like_ctrl_c(), open_dataset(store, campaign) as dataset:
         about = About(authors=author or (), license=license_)
         bundled = write_bundle(dataset, output, about, replaces=overwrite)

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from taskgen.bundle_file import EVENTS, TASKSETS, BundleWriter, new_bundle
+from taskgen.bundle_file import EVENTS, TASKSETS, BundleWriter, check_new, new_bundle
 from taskgen.errors import SettingsError
 from taskgen.events.base import EventRow
 from taskgen.events.csv import COLUMNS, QUARANTINE_COLUMNS, quarantine_lines, quarantine_path
@@ -110,6 +110,7 @@ def write_bundle(
     Raises:
         SettingsError: there are no runs, the file exists or cannot be written, or rocrate is not installed.
     """
+    check_new(path, replaces=replaces)  # before it takes minutes
     if not dataset.runs:
         raise SettingsError(f"{dataset.name} has no runs to bundle")
     describe = crate(about or About())
@@ -124,7 +125,7 @@ def write_bundle(
         bundle.add("runs.csv", _run_lines(dataset))
         bundle.add("report.csv", _table(STATISTICS, map(row, statistics)))
         if html:
-            bundle.add("report.html", [html.encode()])
+            bundle.add("report.html", [html.encode(errors="backslashreplace")])
         incomplete = [one.run.run_id for one in dataset.runs if not one.is_complete]
         bundle.add(ABOUT, [_json(_summary(dataset, counts, incomplete))])
         bundle.add("README.txt", [_readme(bundle).encode()])
@@ -278,4 +279,5 @@ def _readme(bundle: BundleWriter) -> str:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    """JSON as UTF-8; what UTF-8 cannot represent, such as half of a surrogate pair, as JSON's escape."""
+    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

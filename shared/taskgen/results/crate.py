@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from taskgen.bundle_file import MANIFEST, TASKSETS, Entry
 from taskgen.errors import SettingsError
@@ -23,6 +24,7 @@ _KINDS: Final = {
     ".jsonl": "application/jsonl",
     ".txt": "text/plain",
 }
+_LICENSES: Final = "https://spdx.org/licenses/"
 _SOFTWARE: Final = "#taskgen"
 _PROFILE: Final = "https://w3id.org/ro/wfrun/process/0.5"
 """Process Run Crate: which program made what from what."""
@@ -75,7 +77,8 @@ def _describe_root(made: ROCrate, about: About, dataset: Dataset) -> None:
     made.name = about.title or ", ".join(names) or "Runs of real-time task-sets"
     made.description = "; ".join(notes) or f"{len(dataset.runs)} runs of real-time task-sets on boards"
     if about.license:
-        made.license = about.license
+        url = about.license if "://" in about.license else f"{_LICENSES}{quote(about.license)}"
+        made.license = _add(made, url, "CreativeWork", {"name": about.license})
     if about.authors:
         made.root_dataset["author"] = [
             _add(made, f"#author-{n}", "Person", {"name": name}) for n, name in enumerate(about.authors, 1)
@@ -102,7 +105,7 @@ def _add_software(made: ROCrate, campaigns: Iterable[CampaignFacts]) -> None:
 def _add_campaign(made: ROCrate, campaign: CampaignFacts, dataset: Dataset, files: Sequence[Entry]) -> Entity:
     """The action that made the events: when, by whom, where, with which command."""
     runs = [one.run for one in dataset.runs if one.variant.campaign_id == campaign.campaign_id]
-    person = _add(made, f"#user-{campaign.user_name}", "Person", {"name": campaign.user_name})
+    person = _add(made, f"#user-{quote(campaign.user_name)}", "Person", {"name": campaign.user_name})
     about = {
         "name": campaign.name or campaign.campaign_id,
         "description": f"{campaign.command} (on {campaign.host}, Python {campaign.python_version})",

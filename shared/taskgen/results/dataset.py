@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from taskgen.bundle_file import EVENTS, is_bundle, unpacked
-from taskgen.errors import SettingsError
+from taskgen.errors import BundleError, SettingsError, StoreError
 from taskgen.event import Quarantined
 from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.events.base import EventRow
@@ -107,10 +107,30 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
     conditions = [_condition(one) for one in where]
     with ExitStack() as stack:
         if is_bundle(store):
-            place, name = f"csv:{stack.enter_context(unpacked(Path(store))) / EVENTS}", store
+            folder = stack.enter_context(unpacked(Path(store)))
+            opened = open_unpacked(folder, Path(store), campaign, conditions)
         else:
-            place, name = named(store), ""
-        yield stack.enter_context(_opened(place, name, campaign, conditions))
+            opened = _opened(named(store), "", campaign, conditions)
+        yield stack.enter_context(opened)
+
+
+@contextmanager
+def open_unpacked(
+    folder: Path, bundle: Path, campaign: str = "", conditions: Sequence[tuple[str, str]] = ()
+) -> Iterator[Dataset]:
+    """Open the results of a bundle that was unpacked into a folder.
+
+    Raises:
+        BundleError: a file in it is damaged.
+    """
+    with ExitStack() as stack:
+        try:
+            place = f"csv:{folder / EVENTS}"
+            dataset = stack.enter_context(_opened(place, str(bundle), campaign, conditions))
+        except StoreError as error:
+            text = str(error).removeprefix("csv:").replace(f"{folder}/", f"{bundle}: ")
+            raise BundleError(text) from error
+        yield dataset
 
 
 @contextmanager
@@ -193,6 +213,14 @@ def _fits(result: RunResult, conditions: Iterable[tuple[str, str]]) -> bool:
 def _copied(store: StoreReader, path: Path) -> SqliteReader:
     """A SQLite database of what a CSV store has, so that everything below is the same for all stores."""
     SqliteHandler(path).close()
+    try:
+        _copy(store, path)
+    except (ValueError, TypeError, sqlite3.Error) as error:
+        raise StoreError(f"{store.name}: damaged, or changed by another program: {error}") from error
+    return SqliteReader(path)
+
+
+def _copy(store: StoreReader, path: Path) -> None:
     if isinstance(store, CsvReader):
         with closing(sqlite3.connect(path)) as connection, connection:
             for file in store.paths:
@@ -214,7 +242,6 @@ def _copied(store: StoreReader, path: Path) -> SqliteReader:
         for quarantined in store.quarantined():
             handler.__taskset_quarantine__(None, quarantined)
         handler.commit()
-    return SqliteReader(path)
 
 
 def _import_sidecars(connection: sqlite3.Connection, file: Path) -> None:

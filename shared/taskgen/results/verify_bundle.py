@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from taskgen.bundle_file import EVENTS, TASKSETS, BundleFile, sha256_of
-from taskgen.errors import BundleError, StoreError
+from taskgen.errors import BundleError
 from taskgen.events.csv import COLUMNS
 from taskgen.events.csv_records import CsvRecords
 from taskgen.events.findings import Finding, Problem, Report
 from taskgen.events.verify import Say, compare
 from taskgen.metrics import JobRow
 from taskgen.results.bundle import ABOUT, FORMAT, JOBS, job_rows, taskset_lines
-from taskgen.results.dataset import Dataset, open_dataset
-
-_MOST_ABOUT_BYTES: Final = 2**26
+from taskgen.results.dataset import Dataset, open_unpacked
+from taskgen.untrusted_text import brief
 
 
 @dataclass(slots=True)
@@ -74,19 +73,14 @@ def verify_bundle(path: Path, say: Say = lambda _: None) -> BundleReport:
         report = BundleReport(str(path), sha256_of(path), len(bundle.names), list(bundle.differences()))
         if report.changed:
             return report
-        _check_format(bundle)
+        about = _about(bundle)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="taskgen-")))
         bundle.unpack(folder)
-        try:
-            dataset = stack.enter_context(open_dataset(f"csv:{folder / EVENTS}"))
-            dataset.reader.name = report.name
-            _check(report, folder, dataset, say)
-        except StoreError as error:
-            raise BundleError(str(error).replace(f"{folder}/", f"{path}: ")) from error
+        _check(report, folder, stack.enter_context(open_unpacked(folder, path)), about, say)
     return report
 
 
-def _check(report: BundleReport, folder: Path, dataset: Dataset, say: Say) -> None:
+def _check(report: BundleReport, folder: Path, dataset: Dataset, about: dict[str, Any], say: Say) -> None:
     report.runs = len(dataset.runs)
     report.events = compare([dataset.reader], say)
     report.events.add(
@@ -100,11 +94,12 @@ def _check(report: BundleReport, folder: Path, dataset: Dataset, say: Say) -> No
     say(f"{report.name}: job metrics are computed again")
     report.jobs, differing = _check_jobs(folder / JOBS, job_rows(dataset))
     report.derived += differing
+    report.derived += _check_summary(about, report, dataset)
     report.derived += _check_tasksets(folder / TASKSETS, taskset_lines(dataset))
 
 
-def _check_format(bundle: BundleFile) -> None:
-    """Refuse what a newer taskgen may have written in another way."""
+def _about(bundle: BundleFile) -> dict[str, Any]:
+    """What a bundle says about itself; refuses what a newer taskgen may have written in another way."""
     if ABOUT not in bundle.names:
         raise BundleError(f"{bundle.path}: is no bundle of taskgen: it has no {ABOUT}")
     try:
@@ -118,6 +113,19 @@ def _check_format(bundle: BundleFile) -> None:
             f"{bundle.path}: was made by a newer taskgen (format {about['format']}, this one knows "
             f"{FORMAT}); upgrade taskgen"
         )
+    return about
+
+
+def _check_summary(about: dict[str, Any], report: BundleReport, dataset: Dataset) -> Iterator[str]:
+    """Compare what the bundle says about itself with what is in it."""
+    found = {"runs": report.runs, "events": report.event_count}
+    if not report.derived:  # otherwise not all jobs were counted
+        found["jobs"] = report.jobs
+    found["incomplete runs"] = sum(not one.is_complete for one in dataset.runs)
+    said = about | {"incomplete runs": _length(about.get("incomplete"))}
+    for name, number in found.items():
+        if said.get(name) != number:
+            yield f"{ABOUT}: there are {number:,} {name}, not {brief(repr(said.get(name)))}"
 
 
 def _doubles(folder: Path, kept: int) -> Iterator[str]:
@@ -134,10 +142,13 @@ def _check_jobs(path: Path, expected: Iterable[JobRow]) -> tuple[int, list[str]]
         rows = csv.DictReader(file)
         if unknown := set(rows.fieldnames or ()) ^ set(JobRow._fields):
             return 0, [f"{JOBS} has other columns: {', '.join(sorted(map(str, unknown)))}"]
-        for row, job in zip_longest(rows, expected):
-            number += job is not None
-            if found := _difference(row, job):
-                return number, [f"{JOBS}, line {rows.line_num}: {found}"]
+        try:
+            for row, job in zip_longest(rows, expected):
+                number += job is not None
+                if found := _difference(row, job):
+                    return number, [f"{JOBS}, line {rows.line_num}: {found}"]
+        except csv.Error as error:
+            return number, [f"{JOBS}, line {rows.line_num}: {error}"]
     return number, []
 
 
@@ -147,6 +158,8 @@ def _difference(row: Mapping[str, str] | None, job: JobRow | None) -> str:
     where = f"job {job.job} of task {job.task_id} of run {job.run_id}"
     if row is None:
         return f"{where} is missing"
+    if None in row:
+        return f"{where}: has more values than there are columns"
     for name, value in job._asdict().items():
         known = "" if value is None else str(value)
         if row[name] != known:
@@ -167,3 +180,7 @@ def _read(line: bytes) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
+
+
+def _length(value: object) -> int | None:
+    return len(value) if isinstance(value, list) else None
