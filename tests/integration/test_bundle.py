@@ -22,12 +22,15 @@ from rocrate.rocrate import ROCrate
 
 from taskgen.bundle_file import MANIFEST
 from taskgen.distributor import Distributor
-from taskgen.errors import BundleError
+from taskgen.errors import BundleError, TaskgenError
+from taskgen.event import Quarantined
+from taskgen.event_columns import EventColumns, ProfileOfRun
 from taskgen.events.sql import SqliteHandler, SqliteReader
 from taskgen.events.stores import open_handler
+from taskgen.loading.taskset_files import read_tasksets
 from taskgen.results import load
 from taskgen.results.bundle import write_bundle
-from taskgen.results.dataset import open_dataset
+from taskgen.results.dataset import Dataset, open_dataset
 from taskgen.results.verify_bundle import verify_bundle
 from taskgen.run import Outcome, Run
 from taskgen.simulation import run_boards
@@ -427,6 +430,27 @@ def test_a_bundle_with_bytes_changed_at_random_is_refused_or_found_or_the_same(
     assert verdicts.count(False) > 100
 
 
+def test_a_line_changed_at_random_is_refused_or_found_or_proves_nothing(lab: Lab, tmp_path: Path) -> None:
+    """Nothing but an error of the tree, whatever a forger with a new manifest has written."""
+    numbers, content = random.Random(11), files_of(lab.bundle)
+    verdicts: set[bool | str] = set()
+    names = [name for name in content if name.endswith((".csv", ".jsonl"))]
+    for _ in range(100):
+        name = numbers.choice(names)
+        values = content[name].split(b",")
+        values[numbers.randrange(len(values))] = numbers.choice(ODD_VALUES)
+        path = write_zip(tmp_path / "b.zip", content | {name: b",".join(values)}, with_manifest=True)
+        try:
+            verdicts.add(verify_bundle(path).is_clean)
+            read_tasksets(str(path))
+        except TaskgenError as error:
+            verdicts.add(type(error).__name__)
+    assert verdicts >= {True, False, "BundleError"}
+
+
+ODD_VALUES = [b"", b"-1", b"9" * 30, b"1e5", b"null", b"{", b"\0", b"\xff", b'"', b"\r\n", b"x" * 200_000]
+
+
 def test_an_incomplete_run_is_marked_and_verify_says_so(lab: Lab, tmp_path: Path) -> None:
     store = tmp_path / "damaged.db"
     store.write_bytes((lab.folder / "events.db").read_bytes())
@@ -469,6 +493,43 @@ def test_runs_without_an_event_are_as_complete_in_csv_and_in_a_bundle_as_in_sqli
             assert [one.is_complete for one in dataset.runs if one.run.run_id == run.run_id] == [True]
             write_bundle(dataset, tmp_path / f"{spec[:3]}.zip")
         assert verify_bundle(tmp_path / f"{spec[:3]}.zip").events.events
+
+
+def test_odd_events_results_and_what_is_no_event_come_back_as_they_were(tmp_path: Path) -> None:
+    run = Run("127.0.0.1:3001", source='ä, "b".json', parameters={"task0.config.arg1": '\u2028,"x"'})
+    run.binaries = {"hey": "ab" * 32}
+    odd = [
+        {"@type": "START", "@task-id": "0", "@time-stamp": str(2**64 - 10)},
+        {"@type": 'NEW, "ONE"', "@task-id": "-1", "@time-stamp": "0", "@note": 'a\r\n"b", ☃'},
+        {"@type": "EXIT", "@task-id": "0", "@time-stamp": "20", "task": {"@id": "0", "@execution-time": "7"}},
+    ]
+    profile = ProfileOfRun(0, "2026-01-01T00:00:00+00:00", {"profile": {"events": {"event": odd}}})
+    noise = Quarantined("not\na profile", b"\0\xff\r\n", run.board, "2026-01-01T00:00:01+00:00", run.run_id)
+    with SqliteHandler(tmp_path / "events.db") as handler:
+        handler.take_start(run, [dict(Task(pkg="hey", id=0, period=10))])
+        handler.take_events(run, EventColumns.of([profile]))
+        run.outcome, run.ended_at, run.events, run.reason = Outcome.FINISHED, "2026-01-01", 3, 'said "x, y"'
+        handler.take_end(run)
+        handler.__taskset_quarantine__(None, noise)
+        taskset = TaskSet([Task(pkg="hey")])
+        taskset.run = run
+        run.record(value=[1, {"a": None}], text="\n")
+        handler.take_results(taskset)
+    with open_dataset(str(tmp_path / "events.db")) as dataset:
+        write_bundle(dataset, tmp_path / "b.zip")
+        first = told(dataset)
+    assert verify_bundle(tmp_path / "b.zip").is_clean
+    with open_dataset(str(tmp_path / "b.zip")) as dataset:
+        assert told(dataset) == first
+    assert first[1][0].response_ms == 30
+    assert len(first[2]) == 1
+
+
+def told(dataset: Dataset) -> tuple[Any, ...]:
+    """All that is known of the only run of a store."""
+    (one,) = dataset.runs
+    about = (one.variant, one.campaign, one.is_complete, one.tasks, one.binaries, one.results, one.run.reason)
+    return list(dataset.events(one)), list(dataset.jobs(one)), list(dataset.quarantined()), about
 
 
 def test_an_existing_file_is_kept_unless_it_is_to_be_replaced(lab: Lab, tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ def test_every_variant_is_submitted_as_often_as_asked(amqp_vhost_url: str, lab: 
     assert all((one.max_attempts, one.session_params) == (5, [params]) for one in found)
 
 
+def test_a_variant_of_a_former_campaign_is_submitted_with_its_number_and_parameters(
+    amqp_vhost_url: str, lab: BrokerClient
+) -> None:
+    stored = TaskSet([Task(pkg="hey", priority=5)])
+    stored.parameters, stored.first_variant = {"task0.priority": 5}, 7
+    submit(amqp_vhost_url, Submission([stored]))
+    (message,) = taken(lab)
+    assert (message.variant, message.parameters) == (7, {"task0.priority": 5})
+
+
 def test_a_full_queue_holds_it_back_and_nothing_is_lost(
     amqp_vhost_url: str, lab: BrokerClient, broker: Broker
 ) -> None:

@@ -57,6 +57,17 @@ def test_variants_of_all_task_sets_are_given_out_in_order_and_numbered() -> None
     assert len({a.taskset_id for a in given}) == 3
 
 
+def test_variants_of_a_former_campaign_keep_their_numbers() -> None:
+    tasksets = [TaskSet([Task(pkg="hey", priority=number)]) for number in (3, 9)]
+    for taskset in tasksets:
+        taskset.first_variant = next(iter(taskset))["priority"]
+    one = Campaign(tasksets, (), RetryPolicy(1), TaskSet.checked)
+    given = [take(one), take(one)]
+    assert [assignment.variant for assignment in given] == [3, 9]
+    end(one, given[1], Outcome.BOARD_LOST)
+    assert [failed.variant for failed in one.failed] == [9]
+
+
 def test_it_is_done_when_every_variant_has_ended() -> None:
     one = campaign([1, 2])
     first, second = take(one), take(one)

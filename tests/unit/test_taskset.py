@@ -151,6 +151,16 @@ def test_source_stays_with_variants_and_copies() -> None:
     }
 
 
+def test_a_variant_that_is_drawn_again_keeps_its_parameters_and_its_number() -> None:
+    stored = TaskSet([Task(pkg="hey", priority=5, period=[10, 20])])
+    stored.parameters, stored.first_variant = {"task0.priority": 5}, 7
+    drawn = list(stored.checked().variants())
+    assert stored.checked().first_variant == 7
+    assert [one.parameters for one in drawn] == [
+        {"task0.priority": 5, "task0.period": period} for period in (10, 20)
+    ]
+
+
 def test_events_become_jobs() -> None:
     taskset = TaskSet([Task(pkg="hey", period=10, numberofjobs=3), Task(pkg="pi")])
     taskset.apply(
