@@ -117,7 +117,7 @@ def test_the_description_is_an_ro_crate_that_names_every_file_with_its_hash(lab:
     assert set(described) == {*listed, MANIFEST} - {"ro-crate-metadata.json"}
     assert all(described[name] in {listed.get(name), None} for name in described)
     assert crate.name == "first"
-    action = crate.dereference(crate.root_dataset["mentions"][0].id)
+    action = crate.dereference(crate.root_dataset["mentions"].id)
     assert action["instrument"]["name"] == "taskgen"
 
 

@@ -49,10 +49,10 @@ def bundle(
     with _terminated_like_ctrl_c(), open_dataset(store, campaign) as dataset:
         about = About(authors=author or (), license=license_)
         bundled = write_bundle(dataset, output, about, replaces=overwrite)
-    _show(bundled, output, result_console())
+    _show(bundled, output, license_, result_console())
 
 
-def _show(bundled: Bundled, path: Path, console: Console) -> None:
+def _show(bundled: Bundled, path: Path, license_: str, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -67,6 +67,8 @@ def _show(bundled: Bundled, path: Path, console: Console) -> None:
         console.print(styled(f"run {run_id} is incomplete, and marked so", "yellow"), soft_wrap=True)
     if len(bundled.incomplete) > _SHOWN:
         console.print(styled(f"and {len(bundled.incomplete) - _SHOWN:,} more", "yellow"))
+    if not license_:
+        typer.echo("without a license; give one with --license before you publish it", err=True)
     if bundled.left_out:
         typer.echo(f"without report.html: {bundled.left_out}", err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,9 @@ _KINDS: Final = {
     ".jsonl": "application/jsonl",
     ".txt": "text/plain",
 }
+_VERSION: Final = "1.1"
+"""Of RO-Crate: the one that the profile is based on, and that most archives read."""
+_NO_LICENSE: Final = "No license was given: ask the authors before you use this."
 _LICENSES: Final = "https://spdx.org/licenses/"
 _SOFTWARE: Final = "#taskgen"
 _PROFILE: Final = "https://w3id.org/ro/wfrun/process/0.5"
@@ -57,14 +61,16 @@ def crate(about: About) -> Describe:
         raise SettingsError("for bundles install taskgen-events[bundle]") from error
 
     def describe(dataset: Dataset, files: Sequence[Entry], descriptions: Mapping[str, str]) -> dict[str, Any]:
-        made = ROCrate()
+        made = ROCrate(version=_VERSION)
+        made.metadata.extra_terms |= {"sha256": "http://schema.org/sha256"}
         _describe_root(made, about, dataset)
         for entry in files:
             _add_file(made, entry, descriptions.get(entry.name, ""))
-        made.add_file(dest_path=MANIFEST, properties=_named(MANIFEST, "SHA-256 of every other file"))
+        manifest = _named(MANIFEST, "SHA-256 of every other file") | {"encodingFormat": _KINDS[".txt"]}
+        made.add_file(dest_path=MANIFEST, properties=manifest)
         _add_software(made, dataset.campaigns)
         actions = [_add_campaign(made, campaign, dataset, files) for campaign in dataset.campaigns]
-        made.root_dataset["mentions"] = actions
+        made.root_dataset["mentions"] = _single(actions)
         metadata: dict[str, Any] = made.metadata.generate()
         return metadata
 
@@ -76,13 +82,16 @@ def _describe_root(made: ROCrate, about: About, dataset: Dataset) -> None:
     notes = [campaign.note for campaign in dataset.campaigns if campaign.note]
     made.name = about.title or ", ".join(names) or "Runs of real-time task-sets"
     made.description = "; ".join(notes) or f"{len(dataset.runs)} runs of real-time task-sets on boards"
+    made.license = _NO_LICENSE
     if about.license:
         url = about.license if "://" in about.license else f"{_LICENSES}{quote(about.license)}"
         made.license = _add(made, url, "CreativeWork", {"name": about.license})
-    if about.authors:
-        made.root_dataset["author"] = [
-            _add(made, f"#author-{n}", "Person", {"name": name}) for n, name in enumerate(about.authors, 1)
-        ]
+    persons = [
+        _add(made, f"#author-{number}", "Person", {"name": name})
+        for number, name in enumerate(about.authors, 1)
+    ]
+    if persons:
+        made.root_dataset["author"] = _single(persons)
     _add(made, _PROFILE, "CreativeWork", {"name": "Process Run Crate", "version": "0.5"})
     made.root_dataset["conformsTo"] = {"@id": _PROFILE}
 
@@ -109,14 +118,24 @@ def _add_campaign(made: ROCrate, campaign: CampaignFacts, dataset: Dataset, file
     about = {
         "name": campaign.name or campaign.campaign_id,
         "description": f"{campaign.command} (on {campaign.host}, Python {campaign.python_version})",
-        "startTime": campaign.started_at,
-        "endTime": max((run.ended_at for run in runs), default="") or campaign.started_at,
+        "startTime": _to_the_second(campaign.started_at),
+        "endTime": _to_the_second(max((run.ended_at for run in runs), default="") or campaign.started_at),
         "agent": person,
         "instrument": {"@id": _SOFTWARE},
         "object": {"@id": TASKSETS},
         "result": [{"@id": entry.name} for entry in files if entry.name.endswith(".csv")],
     }
     return _add(made, f"#campaign-{campaign.campaign_id}", "CreateAction", about)
+
+
+def _to_the_second(time: str) -> str:
+    """An ISO 8601 time without its fraction, which validators of the profile do not take."""
+    return re.sub(r"\.\d+", "", time)
+
+
+def _single(entities: list[Entity]) -> list[Entity] | Entity:
+    """The only one of a list, as RO-Crate wants it, or the list."""
+    return entities[0] if len(entities) == 1 else entities
 
 
 def _add(made: ROCrate, identifier: str, kind: str, properties: Mapping[str, Any]) -> Entity:
