@@ -142,6 +142,11 @@ class CsvReader:
             if is_last:
                 return
 
+    def lines(self) -> Iterator[tuple[Run, EventRow]]:
+        """All events, each with its run according to its line, in the order of the files; with duplicates."""
+        for file in self._files:
+            yield from file.read(lambda _, values: (run_of(values), row_of(values)))
+
     def accounts(self, progress: Progress) -> Iterator[Account]:
         """What the store has of each run, ordered by id."""
         of_lines = self._accounts_of_lines(progress)

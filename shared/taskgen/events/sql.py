@@ -67,7 +67,7 @@ from taskgen.run import Run
 _T = TypeVar("_T")
 
 
-def _make_all_metrics(connection: sqlite3.Connection) -> None:
+def make_all_metrics(connection: sqlite3.Connection) -> None:
     """Make the metrics of every run that is complete and has none."""
     for (run_id,) in connection.execute(SELECT_COMPLETE).fetchall():
         _make_metrics(connection, run_id)
@@ -79,7 +79,7 @@ _KIND: Final = Kind(
     2,
     ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql"),
     upgrades={1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql")},
-    after_upgrade=_make_all_metrics,
+    after_upgrade=make_all_metrics,
 )
 
 
@@ -149,7 +149,12 @@ def _stored(rows: Iterator[StoredEvent], time_stamps: list[int]) -> Iterable[tup
     """Events as rows of the table: time stamps beyond SQLite's integers become text."""
     if max(time_stamps) <= SQLITE_MAX:
         return list(rows)
-    return [(*row[:4], row[4] if row[4] <= SQLITE_MAX else str(row[4]), *row[5:]) for row in rows]
+    return list(map(storable_event, rows))
+
+
+def storable_event(row: StoredEvent) -> tuple[Any, ...]:
+    """An event as a row of the table: a time stamp beyond SQLite's integers becomes text."""
+    return row if row[4] <= SQLITE_MAX else (*row[:4], str(row[4]), *row[5:])
 
 
 class SqliteReader(SqlReader):

@@ -12,21 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from taskgen.bundle_file import EVENTS, is_bundle, unpacked
-from taskgen.errors import BundleError, SettingsError, StoreError
+from taskgen.errors import BundleError, SettingsError, StoreError, StoreUnavailableError
 from taskgen.event import Quarantined
-from taskgen.event_columns import EventColumns, ProfileOfRun
-from taskgen.events.base import EventRow
+from taskgen.events.base import EventRow, StoredEvent
 from taskgen.events.csv_reader import CsvReader
 from taskgen.events.csv_sidecars import read_sidecar
 from taskgen.events.readers import StoreReader
-from taskgen.events.sql import SqliteHandler, SqliteReader
+from taskgen.events.sql import SqliteHandler, SqliteReader, make_all_metrics, storable_event
 from taskgen.events.sql_reader import SqlReader
 from taskgen.events.stores import open_store
-from taskgen.events.tables import COLUMNS_OF
+from taskgen.events.tables import (
+    COLUMNS_OF,
+    END_RUN,
+    INSERT_EVENT,
+    INSERT_QUARANTINED,
+    INSERT_RUN,
+    end_values,
+    quarantine_values,
+    run_values,
+)
 from taskgen.metrics import JobRow
 from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text
 
-_EVENTS_AT_ONCE = 10_000
 _TEXTS = frozenset({"campaigns", "variants"})
 """Tables whose texts may be empty, but not NULL."""
 _SCHEMES = ("sqlite:", "csv:", "postgresql:", "postgres:")
@@ -214,34 +221,38 @@ def _copied(store: StoreReader, path: Path) -> SqliteReader:
     """A SQLite database of what a CSV store has, so that everything below is the same for all stores."""
     SqliteHandler(path).close()
     try:
-        _copy(store, path)
-    except (ValueError, TypeError, sqlite3.Error) as error:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            _copy(store, connection)
+    except sqlite3.OperationalError as error:  # such as a full disk
+        raise StoreUnavailableError(f"{path}: {error}") from error
+    except (ValueError, TypeError, OverflowError, sqlite3.Error) as error:
         raise StoreError(f"{store.name}: damaged, or changed by another program: {error}") from error
     return SqliteReader(path)
 
 
-def _copy(store: StoreReader, path: Path) -> None:
-    if isinstance(store, CsvReader):
-        with closing(sqlite3.connect(path)) as connection, connection:
-            for file in store.paths:
-                _import_sidecars(connection, file)
-    with closing(SqliteReader(path)) as known, SqliteHandler(path) as handler:
-        ended = {run.run_id: run for run in known.runs()}
-        for run in store.runs():
-            handler.begin()
-            for portion in _portions(store.events(run.run_id)):
-                handler.take_events(run, portion)
-            end = ended.pop(run.run_id, run)
-            if end.outcome is not None:
-                handler.take_end(end)
-            handler.commit()
-        handler.begin()
-        for run in ended.values():  # without an event
-            if run.outcome is not None:
-                handler.take_end(run)
-        for quarantined in store.quarantined():
-            handler.__taskset_quarantine__(None, quarantined)
-        handler.commit()
+def _copy(store: StoreReader, connection: sqlite3.Connection) -> None:
+    for file in store.paths if isinstance(store, CsvReader) else ():
+        _import_sidecars(connection, file)
+    runs: dict[str, Run] = {}
+    connection.executemany(INSERT_EVENT, _stored_events(store, runs))
+    if store.knows_ends:
+        runs |= {run.run_id: run for run in store.runs()}
+    connection.executemany(INSERT_RUN, map(run_values, runs.values()))
+    connection.executemany(END_RUN, (end_values(run) for run in runs.values() if run.outcome is not None))
+    connection.executemany(INSERT_QUARANTINED, map(quarantine_values, store.quarantined()))
+    make_all_metrics(connection)
+
+
+def _stored_events(store: StoreReader, runs: dict[str, Run]) -> Iterator[StoredEvent]:
+    """All events as rows of the table; collects their runs."""
+    rows = store.lines() if isinstance(store, CsvReader) else _by_run(store)
+    for run, event in rows:
+        runs.setdefault(run.run_id, run)
+        yield storable_event(event)
+
+
+def _by_run(store: StoreReader) -> Iterator[tuple[Run, EventRow]]:
+    return ((run, event) for run in store.runs() for event in store.events(run.run_id))
 
 
 def _import_sidecars(connection: sqlite3.Connection, file: Path) -> None:
@@ -255,18 +266,3 @@ def _import_sidecars(connection: sqlite3.Connection, file: Path) -> None:
 
 def _without_nulls(row: list[str | None]) -> list[str]:
     return [value or "" for value in row]
-
-
-def _portions(rows: Iterable[EventRow]) -> Iterator[EventColumns]:
-    """Events, each once, as columns of at most so many, without gaps."""
-    portion: list[ProfileOfRun] = []
-    for row in rows:
-        if portion and row.seq < portion[-1].next_seq:
-            continue  # a duplicate
-        if portion and (row.seq > portion[-1].next_seq or len(portion) == _EVENTS_AT_ONCE):
-            yield EventColumns.of(portion)
-            portion = []
-        profile = {"profile": {"events": {"event": [row.event()]}}}
-        portion.append(ProfileOfRun(row.seq, row.received_at, profile))
-    if portion:
-        yield EventColumns.of(portion)
