@@ -27,6 +27,12 @@ EVENTS: Final = "events.csv"
 """A CSV store; its other tables are beside it."""
 
 _MOST_ENTRIES: Final = 1_000
+_MOST_DIRECTORY_BYTES: Final = 2**20
+"""Of the list of files at the end of a zip file."""
+_TAIL_BYTES: Final = 2**16 + 128
+"""The end of a zip file, where the size of that list is: before a comment of at most 2^16 bytes ..."""
+_ZIP64_END: Final = 76
+"""... and, if it is large, once more this many bytes before."""
 _MOST_MANIFEST_BYTES: Final = 2**20
 _HARMLESS_BYTES: Final = 2**26
 _MOST_RATIO: Final = 200
@@ -152,6 +158,7 @@ class BundleFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._translated():
+            self._check_directory()
             self._archive = zipfile.ZipFile(path)
         try:
             self._check_entries()
@@ -226,6 +233,19 @@ class BundleFile:
         except BundleError:
             return None
         return digest.hexdigest()
+
+    def _check_directory(self) -> None:
+        """Refuse a list of files that would take much memory to read: the zip module reads all of it."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - _TAIL_BYTES))
+            tail = file.read()
+        end = tail.rfind(b"PK\5\6")
+        size = int.from_bytes(tail[end + 12 : end + 16], "little")
+        large = tail[max(0, end - _ZIP64_END) : end]
+        if large.startswith(b"PK\6\6"):
+            size = int.from_bytes(large[40:48], "little")
+        if end >= 0 and size > _MOST_DIRECTORY_BYTES:
+            raise self._error(f"has too many files; no bundle has more than {_MOST_ENTRIES:,}")
 
     def _check_entries(self) -> None:
         entries = self._archive.infolist()

@@ -352,6 +352,14 @@ def crowded(bundle: Path) -> None:
     write_zip(bundle, files_of(bundle) | {f"{number}.txt": b"" for number in range(1_001)})
 
 
+def overcrowded(bundle: Path) -> None:
+    write_zip(bundle, {f"{number:0100}.txt": b"" for number in range(8_000)})
+
+
+def overcrowded_zip64(bundle: Path) -> None:
+    write_zip(bundle, {str(number): b"" for number in range(70_000)})
+
+
 def of_the_future(bundle: Path) -> None:
     files = files_of(bundle)
     about = json.loads(files["bundle.json"]) | {"format": 2}
@@ -388,6 +396,8 @@ def broken_table(bundle: Path) -> None:
         (bomb, "would unpack to 105,"),
         (doubled, "has two files of the same name"),
         (crowded, "no bundle has more than 1,000"),
+        (overcrowded, "has too many files"),
+        (overcrowded_zip64, "has too many files"),
         (of_the_future, "was made by a newer taskgen (format 2, this one knows 1); upgrade taskgen"),
         (escaping_manifest, "has a line that is none"),
         (broken_store, "events.csv: line"),

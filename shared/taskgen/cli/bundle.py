@@ -31,15 +31,18 @@ def bundle(
         list[str] | None, typer.Option(metavar="NAME", help="Author, for citations. Can be repeated.")
     ] = None,
     license_: Annotated[
-        str, typer.Option("--license", metavar="URL", help="License of the data, such as CC-BY-4.0.")
+        str,
+        typer.Option(
+            "--license", metavar="LICENSE", help="Its SPDX identifier, such as CC-BY-4.0, or a URL of it."
+        ),
     ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar="", help="Replace FILE if it exists.")
     ] = False,
 ) -> None:
-    """Write one zip file with everything that the results of a campaign rest on.
+    """Write a campaign as one zip file that can be cited.
 
-    It has the task-sets, events, job metrics, reports, versions, and SHA-256 of the binaries, and is
+    It holds the task-sets, events, job metrics, reports, versions, and SHA-256 of the binaries, and is
     described as an RO-Crate. `taskgen verify FILE` checks it, `taskgen run FILE` repeats it.
     """
     from taskgen.results.bundle import write_bundle  # noqa: PLC0415 - takes half a second
