@@ -222,7 +222,9 @@ class BundleFile:
                     for piece in self.pieces(name):
                         file.write(piece)
             except OSError as error:
-                raise self._error(f"cannot be unpacked into {folder}: {error.strerror}") from error
+                raise self._error(
+                    f"cannot be unpacked into {folder}: {error.strerror}; TMPDIR chooses another folder"
+                ) from error
 
     def _digest(self, name: str) -> str | None:
         """SHA-256 of a file; None if it cannot be unpacked."""
