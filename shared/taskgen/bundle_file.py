@@ -25,6 +25,12 @@ TASKSETS: Final = "tasksets.jsonl"
 """One line of JSON for each variant: what `taskgen run` repeats."""
 EVENTS: Final = "events.csv"
 """A CSV store; its other tables are beside it."""
+JOBS: Final = "jobs.csv"
+"""The metrics of the jobs of complete runs; docs/time.md defines the columns."""
+ABOUT: Final = "bundle.json"
+"""What it is, and which runs are incomplete."""
+
+_NEEDED: Final = (ABOUT, TASKSETS, EVENTS, JOBS)
 
 _MOST_ENTRIES: Final = 1_000
 _MOST_DIRECTORY_BYTES: Final = 2**20
@@ -276,8 +282,8 @@ class BundleFile:
             if listed is None or listed[2] in {MANIFEST, ".", ".."}:
                 raise self._error(f"its {MANIFEST} has a line that is none: {brief(repr(line))}")
             digests[listed[2]] = listed[1]
-        if not {TASKSETS, EVENTS} <= set(digests):
-            raise self._error(f"is no bundle of taskgen: its {MANIFEST} lists no {TASKSETS} and {EVENTS}")
+        if lacking := [name for name in _NEEDED if name not in digests]:
+            raise self._error(f"is no bundle of taskgen: its {MANIFEST} lists no {lacking[0]}")
         return digests
 
     @contextmanager

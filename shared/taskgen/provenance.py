@@ -32,7 +32,7 @@ def campaign_facts(name: str = "", note: str = "", *, command: str = "") -> Camp
         note=note,
         user_name=_user(),
         host=platform.node(),
-        taskgen_version=_version(),
+        taskgen_version=installed_version(),
         python_version=platform.python_version(),
         git_commit=_git_commit(Path.cwd()),
         command=without_password(command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
@@ -46,7 +46,8 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _version() -> str:
+def installed_version() -> str:
+    """The version of this package; empty if it is not installed."""
     try:
         return version(_PACKAGE)
     except (PackageNotFoundError, OSError):  # used from its folder, or no file can be opened

@@ -302,6 +302,7 @@ def other_priority(files: dict[str, bytes]) -> dict[str, bytes]:
         (without_line("events.csv", 3), "1 events missing: 2"),
         (doubled_event, "events of its runs"),
         (without_line("jobs.csv", JOBS), "is missing"),
+        (without_line("jobs.csv", 0), "jobs.csv has other columns: "),
         (other_response, "response_ms is '7', from the events follows"),
         (other_priority, ": is not the task-set that ran"),
         (without_line("events.runs.csv", 1), "end is absent"),
@@ -366,6 +367,12 @@ def of_the_future(bundle: Path) -> None:
     write_zip(bundle, files | {"bundle.json": json.dumps(about).encode()}, with_manifest=True)
 
 
+def without_jobs(bundle: Path) -> None:
+    files = files_of(bundle)
+    del files["jobs.csv"]
+    write_zip(bundle, files, with_manifest=True)
+
+
 def escaping_manifest(bundle: Path) -> None:
     files = files_of(bundle)
     write_zip(bundle, files | {MANIFEST: files[MANIFEST] + b"0" * 64 + b"  ../outside.txt\n"})
@@ -390,6 +397,7 @@ def broken_table(bundle: Path) -> None:
         (lambda bundle: bundle.write_bytes(b"PK" * 1000), "is no zip file, or is damaged"),
         (lambda bundle: bundle.unlink(), "No such file or directory"),
         (without_manifest, f"is no bundle of taskgen: it has no {MANIFEST}"),
+        (without_jobs, f"is no bundle of taskgen: its {MANIFEST} lists no jobs.csv"),
         (traversing, "has a file '../outside.txt', which would be outside of it"),
         (absolute, "which would be outside of it"),
         (linked, "link.csv is a symbolic link"),

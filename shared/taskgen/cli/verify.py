@@ -66,7 +66,8 @@ def _show_bundle(report: BundleReport, console: Console) -> None:
     table.add_row("sha256", report.sha256)
     table.add_row("files", f"{report.files:,} listed" if report.changed else f"{report.files:,}, unchanged")
     if not report.changed:
-        table.add_row("runs", f"{report.runs:,}")
+        incomplete = f", {report.incomplete:,} of them incomplete" if report.incomplete else ""
+        table.add_row("runs", f"{report.runs:,}{incomplete}")
         table.add_row("events", f"{report.event_count:,}")
         table.add_row(
             "jobs", f"{report.jobs:,}" + ("" if report.derived else ", as they follow from the events")

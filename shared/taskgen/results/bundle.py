@@ -9,12 +9,11 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from taskgen.bundle_file import EVENTS, TASKSETS, BundleWriter, check_new, new_bundle
+from taskgen.bundle_file import ABOUT, EVENTS, JOBS, TASKSETS, BundleWriter, check_new, new_bundle
 from taskgen.errors import SettingsError
 from taskgen.events.base import EventRow
 from taskgen.events.csv import COLUMNS, QUARANTINE_COLUMNS, quarantine_lines, quarantine_path
@@ -26,22 +25,20 @@ from taskgen.events.tables import (
     end_values,
     result_values,
     task_values,
-    variant_values,
 )
 from taskgen.metrics import JobRow
+from taskgen.provenance import installed_version
 from taskgen.results.crate import About, crate
-from taskgen.results.dataset import Dataset, RunResult
+from taskgen.results.dataset import Dataset
+from taskgen.results.figures import figures
 from taskgen.results.frames import run_row
+from taskgen.results.page import outcomes, page
 from taskgen.results.statistics import COLUMNS as STATISTICS
 from taskgen.results.statistics import TaskStatistics, most_missed, row, task_statistics
-from taskgen.run import Run
+from taskgen.run import VariantFacts
 
 FORMAT: Final = 1
 """Of bundles; a later taskgen that changes it still reads this one."""
-JOBS: Final = "jobs.csv"
-"""The metrics of the jobs of complete runs; docs/time.md defines the columns."""
-ABOUT: Final = "bundle.json"
-"""What it is, and which runs are incomplete."""
 _ROWS_AT_ONCE: Final = 10_000
 
 _DESCRIPTIONS: Final = {
@@ -157,9 +154,7 @@ def taskset_lines(dataset: Dataset) -> Iterator[bytes]:
                 "source": one.variant.source,
                 "variant": one.variant.variant,
                 "parameters": one.variant.parameters,
-                "tasks": [
-                    {name: value for name, value in task.items() if value is not None} for task in one.tasks
-                ],
+                "tasks": [_without_nones(task) for task in one.tasks],
             }
             yield json.dumps(variant).encode() + b"\n"
 
@@ -203,7 +198,7 @@ def _add_tables(bundle: BundleWriter, dataset: Dataset) -> None:
     """The tables beside the events: those that a CSV store keeps, where they have any row."""
     tables: dict[str, Iterable[tuple[Any, ...]]] = {
         "campaigns": map(campaign_values, dataset.campaigns),
-        "variants": dict.fromkeys(variant_values(_described(one)) for one in dataset.runs),
+        "variants": dict.fromkeys(_variant_values(one.variant) for one in dataset.runs),
         "tasks": (task_values(one.run, task) for one in dataset.runs for task in one.tasks),
         "binaries": (
             (one.run.run_id, pkg, sha256) for one in dataset.runs for pkg, sha256 in one.binaries.items()
@@ -220,11 +215,8 @@ def _add_tables(bundle: BundleWriter, dataset: Dataset) -> None:
         bundle.add(quarantine_path(Path(EVENTS)).name, pieces)
 
 
-def _described(one: RunResult) -> Run:
-    """The run with what is stored of its variant."""
-    return dataclasses.replace(
-        one.run, source=one.variant.source, parameters=one.variant.parameters, campaign=one.campaign
-    )
+def _variant_values(one: VariantFacts) -> tuple[Any, ...]:
+    return one.taskset_id, one.campaign_id, one.source, one.variant, json.dumps(one.parameters)
 
 
 def _table(columns: Sequence[str], rows: Iterator[Sequence[Any]]) -> Iterator[bytes]:
@@ -246,26 +238,19 @@ def _run_lines(dataset: Dataset) -> Iterator[bytes]:
 def _page(dataset: Dataset, statistics: Sequence[TaskStatistics]) -> tuple[str, str]:
     """The HTML page, or why there is none."""
     try:
-        from taskgen.results.figures import figures  # noqa: PLC0415 - an extra
-        from taskgen.results.page import page  # noqa: PLC0415 - an extra
-
         return page(dataset, statistics, figures(dataset, statistics, most_missed(dataset))), ""
     except SettingsError as error:
         return "", str(error)
 
 
 def _summary(dataset: Dataset, counts: _Counts, incomplete: Sequence[str]) -> dict[str, Any]:
-    outcomes: dict[str, int] = {}
-    for one in dataset.runs:
-        outcome = one.run.outcome.value if one.run.outcome else "not ended"
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
     return {
         "format": FORMAT,
-        "taskgen_version": version("taskgen-events"),
+        "taskgen_version": installed_version(),
         "python_version": platform.python_version(),
         "campaigns": [dataclasses.asdict(campaign) for campaign in dataset.campaigns],
         "runs": len(dataset.runs),
-        "outcomes": outcomes,
+        "outcomes": outcomes(dataset.runs),
         "incomplete": list(incomplete),
         "events": counts.events,
         "jobs": counts.jobs,
@@ -275,7 +260,7 @@ def _summary(dataset: Dataset, counts: _Counts, incomplete: Sequence[str]) -> di
 
 def _readme(bundle: BundleWriter) -> str:
     files = "".join(f"{entry.name:<24}{_DESCRIPTIONS[entry.name]}.\n" for entry in bundle.entries)
-    return _README.format(version=version("taskgen-events"), files=files)
+    return _README.format(version=installed_version(), files=files)
 
 
 def _json(value: object) -> bytes:

@@ -12,14 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from taskgen.bundle_file import EVENTS, TASKSETS, BundleFile, sha256_of
+from taskgen.bundle_file import ABOUT, EVENTS, JOBS, TASKSETS, BundleFile, sha256_of
 from taskgen.errors import BundleError
 from taskgen.events.csv import COLUMNS
 from taskgen.events.csv_records import CsvRecords
 from taskgen.events.findings import Finding, Problem, Report
 from taskgen.events.verify import Say, compare
 from taskgen.metrics import JobRow
-from taskgen.results.bundle import ABOUT, FORMAT, JOBS, job_rows, taskset_lines
+from taskgen.results.bundle import FORMAT, job_rows, taskset_lines
 from taskgen.results.dataset import Dataset, open_unpacked
 from taskgen.untrusted_text import brief
 
@@ -37,6 +37,8 @@ class BundleReport:
     """Files that are missing, were changed or added; if there are any, nothing else was checked."""
     runs: int = 0
     """Number of runs, all of which were looked at."""
+    incomplete: int = 0
+    """Number of runs that have not ended, or of which tasks or events are missing."""
     event_count: int = 0
     """Number of events."""
     jobs: int = 0
@@ -82,6 +84,7 @@ def verify_bundle(path: Path, say: Say = lambda _: None) -> BundleReport:
 
 def _check(report: BundleReport, folder: Path, dataset: Dataset, about: dict[str, Any], say: Say) -> None:
     report.runs = len(dataset.runs)
+    report.incomplete = sum(not one.is_complete for one in dataset.runs)
     report.events = compare([dataset.reader], say)
     report.events.add(
         Finding(one.run.run_id, report.name, Problem.NO_END)
@@ -94,14 +97,12 @@ def _check(report: BundleReport, folder: Path, dataset: Dataset, about: dict[str
     say(f"{report.name}: job metrics are computed again")
     report.jobs, differing = _check_jobs(folder / JOBS, job_rows(dataset))
     report.derived += differing
-    report.derived += _check_summary(about, report, dataset)
+    report.derived += _check_summary(about, report)
     report.derived += _check_tasksets(folder / TASKSETS, taskset_lines(dataset))
 
 
 def _about(bundle: BundleFile) -> dict[str, Any]:
     """What a bundle says about itself; refuses what a newer taskgen may have written in another way."""
-    if ABOUT not in bundle.names:
-        raise BundleError(f"{bundle.path}: is no bundle of taskgen: it has no {ABOUT}")
     try:
         about = json.loads(b"".join(bundle.pieces(ABOUT)))
     except (ValueError, RecursionError) as error:
@@ -116,12 +117,11 @@ def _about(bundle: BundleFile) -> dict[str, Any]:
     return about
 
 
-def _check_summary(about: dict[str, Any], report: BundleReport, dataset: Dataset) -> Iterator[str]:
+def _check_summary(about: dict[str, Any], report: BundleReport) -> Iterator[str]:
     """Compare what the bundle says about itself with what is in it."""
-    found = {"runs": report.runs, "events": report.event_count}
+    found = {"runs": report.runs, "incomplete runs": report.incomplete, "events": report.event_count}
     if not report.derived:  # otherwise not all jobs were counted
         found["jobs"] = report.jobs
-    found["incomplete runs"] = sum(not one.is_complete for one in dataset.runs)
     said = about | {"incomplete runs": _length(about.get("incomplete"))}
     for name, number in found.items():
         if said.get(name) != number:
@@ -140,9 +140,9 @@ def _check_jobs(path: Path, expected: Iterable[JobRow]) -> tuple[int, list[str]]
     number = 0
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(file)
-        if unknown := set(rows.fieldnames or ()) ^ set(JobRow._fields):
-            return 0, [f"{JOBS} has other columns: {', '.join(sorted(map(str, unknown)))}"]
         try:
+            if unknown := set(rows.fieldnames or ()) ^ set(JobRow._fields):
+                return 0, [f"{JOBS} has other columns: {brief(', '.join(sorted(unknown)))}"]
             for row, job in zip_longest(rows, expected):
                 number += job is not None
                 if found := _difference(row, job):
