@@ -587,6 +587,27 @@ def test_a_campaign_can_be_named_by_its_id(lab: Lab, tmp_path: Path) -> None:
     assert files_of(tmp_path / "b.zip")["events.csv"] == files_of(lab.bundle)["events.csv"]
 
 
+def test_of_two_campaigns_in_a_store_a_bundle_holds_the_one_that_was_named_or_both(
+    lab: Lab, tmp_path: Path
+) -> None:
+    (tmp_path / "edf.json").write_bytes((lab.folder / "edf.json").read_bytes())
+    (tmp_path / "events.db").write_bytes((lab.folder / "events.db").read_bytes())
+    ran(tmp_path, "edf.json", "--sqlite", "events.db", "--name", "second")
+    run_ids = {}
+    for campaign in ("first", "second", ""):
+        path = tmp_path / f"{campaign}.zip"
+        with open_dataset(str(tmp_path / "events.db"), campaign) as dataset:
+            write_bundle(dataset, path)
+        assert verify_bundle(path).is_clean
+        files = files_of(path)
+        run_ids[campaign] = {row["run_id"] for row in rows(files["events.csv"])}
+        names = [campaign["name"] for campaign in json.loads(files["bundle.json"])["campaigns"]]
+        assert names == ([campaign] if campaign else ["first", "second"])
+    assert not run_ids["first"] & run_ids["second"]
+    assert run_ids[""] == run_ids["first"] | run_ids["second"]
+    assert len(run_ids[""]) == 12
+
+
 def test_verify_takes_one_bundle_and_nothing_beside_it(lab: Lab) -> None:
     ended = run_taskgen("verify", "first.zip", "sqlite:events.db", cwd=lab.folder)
     assert (ended.returncode, ended.stderr) == (2, "taskgen: give one bundle, and nothing else beside it\n")
