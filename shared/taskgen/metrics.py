@@ -13,6 +13,10 @@ _CLOCK_BITS: Final = (32, 64)
 """A board's clock is an unsigned long of its processor."""
 _LONGEST_MS: Final = 2**31
 """A job that spans the end of the clock takes less than this: 24 days."""
+_FAR_MS: Final = 2**31
+"""From here on (24 days), the distance of two time stamps may be one across the end of the clock."""
+_BROKEN_MS: Final = 2**40
+"""A distance of 34 years is that of a broken clock."""
 _KILLED_FOR_TIME: Final = frozenset({EventType.EXIT_CRITICAL, EventType.EXIT_PERIOD})
 
 
@@ -68,6 +72,21 @@ def elapsed_ms(start_ms: int, end_ms: int) -> int | None:
     bits = next(bits for bits in _CLOCK_BITS if start_ms < 1 << bits)
     wrapped = end_ms - start_ms + (1 << bits)
     return wrapped if wrapped < _LONGEST_MS else None
+
+
+def distance_ms(from_ms: int, to_ms: int) -> int | None:
+    """Return how much later a time stamp of a board is than another one; None if one of them is nonsense.
+
+    Negative if it is earlier. A clock that reached its end between them counts as having gone on.
+    """
+    distance = to_ms - from_ms
+    if abs(distance) < _FAR_MS:
+        return distance
+    for bits in _CLOCK_BITS:
+        across = distance + (1 << bits) * (1 if distance < 0 else -1)
+        if max(from_ms, to_ms) < 1 << bits and abs(across) < _FAR_MS:
+            return across
+    return distance if abs(distance) < _BROKEN_MS else None
 
 
 def job_rows(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import uuid6
 
 from taskgen.errors import SettingsError
+from taskgen.untrusted_text import printable
 
 _MIN_PART: Final = 4
 _MAX_LISTED: Final = 5
@@ -73,6 +74,30 @@ def resolve_id(part: str, kinds: Mapping[str, str]) -> str | None:
             f"{part!r} is ambiguous: it could be {', '.join(listed + more)}; give more of the id"
         )
     return found[0] if found else None
+
+
+def resolve_campaign(wanted: str, names: Mapping[str, str], store: str) -> str:
+    """Return the id of the campaign of this name, or else of the one whose id contains it.
+
+    Args:
+        wanted: what a user has written.
+        names: the name of each campaign, which may be empty, by id.
+        store: where they are.
+
+    Raises:
+        SettingsError: there is none or more than one; the text lists what there is.
+    """
+    found = [one for one, name in names.items() if name == wanted]
+    if not found and len(wanted) >= _MIN_PART:
+        found = [one for one in names if wanted in one]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(found)
+        raise SettingsError(f"{store} has several campaigns {wanted!r}; give the id of one: {ids}")
+    listed = sorted(f"{name} ({one})" if name else one for one, name in names.items())
+    there_are = f"there are {', '.join(map(printable, listed))}" if listed else "it has no campaigns"
+    raise SettingsError(f"{store} has no campaign {wanted!r}; {there_are}")
 
 
 def now() -> str:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace
 
-from taskgen.results.trace import _Board, _distance_ms
+from taskgen.metrics import distance_ms
+from taskgen.results.trace import _Board
 from taskgen.results.trace_packets import open_trace
 
 BITS = st.sampled_from([32, 64])
@@ -20,8 +21,8 @@ def test_the_distance_of_two_time_stamps_goes_on_across_the_end_of_the_clock(
     start = data.draw(st.integers(max(0, (1 << bits) - 2 * DAYS_24_MS), (1 << bits) - 1))
     passed = data.draw(st.integers(0, DAYS_24_MS))
     end = (start + passed) % (1 << bits)
-    assert _distance_ms(start, end) == passed
-    assert _distance_ms(end, start) == -passed
+    assert distance_ms(start, end) == passed
+    assert distance_ms(end, start) == -passed
 
 
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +20,8 @@ from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.sql import SqliteReader
-from taskgen.metrics import JobRow
-from taskgen.run import Outcome, Run, parameter_text, resolve_id
+from taskgen.metrics import JobRow, distance_ms
+from taskgen.run import Outcome, Run, parameter_text, resolve_campaign, resolve_id
 from taskgen.untrusted_text import printable
 
 _RUNS: Final = 20
@@ -103,16 +103,10 @@ def _campaign_of(reader: SqliteReader, run: Run) -> str:
     return facts.campaign_id if facts else ""
 
 
-def _campaign_id(reader: SqliteReader, name: str) -> str:
-    """The id of the latest campaign of a name, or with this id."""
-    if not name:
+def _campaign_id(reader: SqliteReader, wanted: str) -> str:
+    if not wanted:
         return ""
-    campaigns = list(reader.campaigns())
-    found = [one.campaign_id for one in campaigns if name in (one.name, one.campaign_id)]
-    if not found:
-        there_are = ", ".join(sorted({one.name or one.campaign_id for one in campaigns})) or "none"
-        raise SettingsError(f"--campaign: no campaign {name!r}; there are: {there_are}")
-    return found[-1]
+    return resolve_campaign(wanted, {one.campaign_id: one.name for one in reader.campaigns()}, reader.name)
 
 
 def _latest(reader: SqliteReader, wanted: _Wanted, most: int) -> tuple[list[Run], int]:
@@ -187,21 +181,47 @@ def _show_runs(console: Console, reader: SqliteReader, runs: list[Run], count: i
 def _show_run(console: Console, reader: SqliteReader, run: Run, last: int | None) -> None:
     """The table has the last jobs; the chart all of them, or those that were asked for."""
     names = {int(task["id"]): str(task["pkg"]) for task in reader.tasks(run.run_id)}
-    jobs = sorted(reader.jobs(run.run_id), key=_began)
+    origin, jobs = _placed(list(reader.jobs(run.run_id)))
     _show_facts(console, run, _Shown(reader, run).parameters)
     if not jobs:
         console.print("no jobs")
         return
-    origin = min(map(_began, jobs))
     shown = jobs[-(last or _JOBS) :]
-    console.print(_jobs_table(shown, names, origin))
+    console.print(_jobs_table(shown, names))
     if len(jobs) > len(shown):
         console.print(styled(f"{len(jobs) - len(shown):,} earlier ones; --last N shows more", "dim"))
     console.print()
     console.print(styled(f"0 ms is {origin:,} ms after the board's boot", "dim"))
     strokes = Strokes() if console.encoding.lower().startswith("utf") else ASCII_STROKES
-    for line in gantt(shown if last else jobs, names, origin, console.width, strokes):
+    for line in gantt(shown if last else jobs, names, 0, console.width, strokes):
         console.print(line)
+
+
+def _placed(jobs: Sequence[JobRow]) -> tuple[int, list[JobRow]]:
+    """The board's time at which the first job began, and the jobs in order, with times from there on.
+
+    The clock may reach its end in between, and begin again.
+    """
+    if not jobs:
+        return 0, []
+    known = _began(jobs[0])
+
+    def passed_ms(time_ms: int | None) -> int | None:
+        return None if time_ms is None else distance_ms(known, time_ms)
+
+    from_known = [
+        job._replace(release_ms=passed_ms(job.release_ms), end_ms=passed_ms(job.end_ms)) for job in jobs
+    ]
+    first = min(map(_began, from_known))
+    origin = next(_began(job) for job, moved in zip(jobs, from_known, strict=True) if _began(moved) == first)
+    placed = [
+        job._replace(
+            release_ms=None if job.release_ms is None else job.release_ms - first,
+            end_ms=None if job.end_ms is None else job.end_ms - first,
+        )
+        for job in from_known
+    ]
+    return origin, sorted(placed, key=_began)
 
 
 def _began(job: JobRow) -> int:
@@ -226,7 +246,7 @@ def _show_facts(console: Console, run: Run, parameters: str) -> None:
     console.print()
 
 
-def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> Table:
+def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task", no_wrap=True)
     for name in ("job", "release ms", "end ms", "response ms", "late ms"):
@@ -236,13 +256,20 @@ def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str], origin: int) -> T
         table.add_row(
             f"{job.task_id} {names.get(job.task_id, '')}",
             str(job.job),
-            "" if job.release_ms is None else f"{job.release_ms - origin:,}",
-            "" if job.end_ms is None else f"{job.end_ms - origin:,}",
+            "" if job.release_ms is None else f"{job.release_ms:,}",
+            "" if job.end_ms is None else f"{job.end_ms:,}",
             "" if job.response_ms is None else f"{job.response_ms:,}",
-            styled(f"{job.tardiness_ms:,}", "yellow") if job.tardiness_ms else "",
+            _late(job),
             _exit(job.exit_type),
         )
     return table
+
+
+def _late(job: JobRow) -> Text:
+    """By how much a job missed its deadline; `miss` if it was killed, so that nobody knows."""
+    if not job.is_miss:
+        return Text()
+    return styled(f"{job.tardiness_ms:,}" if job.tardiness_ms else "miss", "yellow")
 
 
 def _exit(exit_type: str | None) -> Text:

@@ -32,7 +32,7 @@ from taskgen.events.tables import (
     run_values,
 )
 from taskgen.metrics import JobRow
-from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text
+from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text, resolve_campaign
 
 _TEXTS = frozenset({"campaigns", "variants"})
 """Tables whose texts may be empty, but not NULL."""
@@ -186,21 +186,13 @@ def _run_results(reader: SqlReader) -> Iterator[RunResult]:
 def _in_campaign(runs: list[RunResult], wanted: str, store: str) -> list[RunResult]:
     if not wanted:
         return runs
-    found = [one for one in runs if one.campaign and one.campaign.name == wanted]
-    if not found:
-        found = [one for one in runs if one.variant.campaign_id and wanted in one.variant.campaign_id]
-    if len({one.variant.campaign_id for one in found}) == 1:
-        return found
-    names = sorted({_shown(one.campaign) for one in runs if one.campaign})
-    if found:
-        ids = ", ".join(sorted({one.variant.campaign_id for one in found}))
-        raise SettingsError(f"there are several campaigns {wanted!r}; give the id of one: {ids}")
-    there_are = f"there are {', '.join(names)}" if names else "it has no campaigns"
-    raise SettingsError(f"{store} has no campaign {wanted!r}; {there_are}")
-
-
-def _shown(campaign: CampaignFacts) -> str:
-    return f"{campaign.name} ({campaign.campaign_id})" if campaign.name else campaign.campaign_id
+    names = {
+        one.variant.campaign_id: one.campaign.name if one.campaign else ""
+        for one in runs
+        if one.variant.campaign_id
+    }
+    campaign_id = resolve_campaign(wanted, names, store)
+    return [one for one in runs if one.variant.campaign_id == campaign_id]
 
 
 def _condition(text: str) -> tuple[str, str]:

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from taskgen.event_type import EventType
-from taskgen.metrics import JobRow
+from taskgen.metrics import JobRow, distance_ms
 from taskgen.results.dataset import Dataset, RunResult
 from taskgen.results.trace_packets import TracePackets, open_trace
-
-_CLOCK_BITS: Final = (32, 64)
-_FAR_MS: Final = 2**31
-"""From here on (24 days), the distance of two time stamps may be one across the end of the clock."""
-_BROKEN_MS: Final = 2**40
-"""A distance of 34 years is that of a broken clock."""
 
 
 def write_trace(dataset: Dataset, path: Path) -> int:
@@ -110,8 +103,8 @@ class _Placed:
         """Where a time stamp is in the trace; None if its distance is unknown."""
         if time_ms is None:
             return None
-        distance_ms = _distance_ms(self.origin_ms, time_ms)
-        return None if distance_ms is None else self.origin_at_ms + distance_ms
+        passed_ms = distance_ms(self.origin_ms, time_ms)
+        return None if passed_ms is None else self.origin_at_ms + passed_ms
 
 
 @dataclass(slots=True)
@@ -128,23 +121,11 @@ class _Board:
             return None
         before_ms = after_ms = 0
         for time_ms in times_ms:
-            distance_ms = _distance_ms(origin_ms, time_ms) or 0
-            before_ms, after_ms = min(before_ms, distance_ms), max(after_ms, distance_ms)
+            passed_ms = distance_ms(origin_ms, time_ms) or 0
+            before_ms, after_ms = min(before_ms, passed_ms), max(after_ms, passed_ms)
         at_ms = -before_ms
         if self.last is not None:
             by_clock_ms = self.last.at(origin_ms)
             at_ms = max(self.last.span_ms[1] - before_ms, by_clock_ms or 0)
         self.last = _Placed(origin_ms, at_ms, (at_ms + before_ms, at_ms + after_ms))
         return self.last
-
-
-def _distance_ms(from_ms: int, to_ms: int) -> int | None:
-    """How much later a time stamp is than another one; None if one of them is nonsense."""
-    distance_ms = to_ms - from_ms
-    if abs(distance_ms) < _FAR_MS:
-        return distance_ms
-    for bits in _CLOCK_BITS:
-        across_ms = distance_ms + (1 << bits) * (1 if distance_ms < 0 else -1)
-        if max(from_ms, to_ms) < 1 << bits and abs(across_ms) < _FAR_MS:
-            return across_ms
-    return distance_ms if abs(distance_ms) < _BROKEN_MS else None
