@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from taskgen.messages.codec import (
     RunHead,
     TaskSetMessage,
 )
+from taskgen.retry_policy import RetryOn
 from taskgen.run import Outcome, now
 from taskgen.state.state import OutgoingMessage, RunRow, State, TaskSetState
 
@@ -55,10 +56,17 @@ class Controller(RunObserver):
         handler: decides when a run is over.
         state: shared by all controllers, of which one is active.
         instance: the name of this controller.
+        retry_on: what makes a run that the handler ended a fault of the board.
     """
 
-    def __init__(self, handler: AbstractEventHandler, state: State, instance: str) -> None:
-        self.tracker = RunTracker(handler, state, self)
+    def __init__(
+        self,
+        handler: AbstractEventHandler,
+        state: State,
+        instance: str,
+        retry_on: Collection[RetryOn] = (),
+    ) -> None:
+        self.tracker = RunTracker(handler, state, self, retry_on)
         """The processor of the controller's queue."""
         self.live: dict[str, LiveRun] = {}
         """By run id; changed in the tracker's thread only."""

@@ -16,6 +16,7 @@ from taskgen.consumer.consumer import Consumer, consume
 from taskgen.errors import StoreUnavailableError
 from taskgen.events.base import StoringHandler
 from taskgen.loading.import_string import load_handler
+from taskgen.retry_policy import RetryOn
 from taskgen.runtime.health import Health
 from taskgen.runtime.settings import naming
 from taskgen.state.opening import open_state
@@ -28,7 +29,7 @@ async def serve(settings: ControllerSettings, health: Health) -> None:
     with naming("handler"):
         handler = load_handler(settings.handler)
     state = open_state(settings.state_url)
-    controller = Controller(handler, state, settings.instance)
+    controller = Controller(handler, state, settings.instance, RetryOn.read(settings.retry_on))
     try:
         lead = partial(_lead, settings, health, controller, state)
         await stay_connected(settings.amqp_url, f"controller {settings.instance}", lead, health.set_broker)

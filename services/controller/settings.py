@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from taskgen.consumer.settings import ConsumerSettings
+from taskgen.retry_policy import RetryOn
 from taskgen.runtime.settings import checked
 from taskgen.state.opening import open_state
 
@@ -18,5 +19,7 @@ class ControllerSettings(ConsumerSettings):
     """`sqlite:PATH` or `postgresql://user:password@host/database`; the same for all standbys."""
     handler: str = "taskgen.event:DefaultEventHandler"
     """`module:Class` of the handler that decides."""
+    retry_on: Annotated[str, checked(RetryOn.read)] = ""
+    """Names of `RetryOn`, separated by commas: a run that ends so is a `board_error`, and no result."""
     lost_after_s: float = Field(default=60.0, ge=5)
     """Give up on the runs of a distributor that was silent for this long; it reports every 2 s."""

@@ -22,7 +22,7 @@ from taskgen.execution.dispatcher import Counters
 from taskgen.execution.engine import BoardStatus, Engine
 from taskgen.execution.power import PowerCommands
 from taskgen.provenance import campaign_facts
-from taskgen.retry_policy import RetryPolicy
+from taskgen.retry_policy import RetryOn, RetryPolicy
 from taskgen.taskset import TaskSet
 from taskgen.untrusted_text import brief
 
@@ -40,7 +40,9 @@ class Distributor:
             none of them stores data that is not events, it is written to `taskgen-quarantine.jsonl`.
         port: port of boards given without one.
         binaries: folder of the tasks' binaries; None: the boards have them already.
-        max_attempts: give up on a variant after losing this many boards.
+        max_attempts: give up on a variant after this many runs without a result.
+        retry_on: names of `RetryOn`, such as `["EXIT_ERROR", "TOO_FEW_JOBS"]`: a run that ends so is a
+            `board_error` and has no result.
         connect_timeout_s: for connecting to a board.
         frame_timeout_s: for the rest of a frame after its size.
         answer_timeout_s: for a board's answer to a command, in addition to the offsets it may sleep through.
@@ -69,6 +71,7 @@ class Distributor:
         port: int = DEFAULT_PORT,
         binaries: str | Path | None = None,
         max_attempts: int = RetryPolicy().max_attempts,
+        retry_on: str | Iterable[str] = (),
         connect_timeout_s: float = SESSION_DEFAULTS.connect_timeout_s,
         frame_timeout_s: float = SESSION_DEFAULTS.frame_timeout_s,
         answer_timeout_s: float = SESSION_DEFAULTS.answer_timeout_s,
@@ -110,6 +113,7 @@ class Distributor:
             session_class=session,
             run_timeout_s=run_timeout_s,
             longest_pause_s=longest_pause_s,
+            retry_on=RetryOn.read(retry_on),
             power=PowerCommands(power_cycle_command, power_on_command, power_after_s, off=power_off_command),
         )
         self._is_closed = False

@@ -32,7 +32,7 @@ class Outcome(StrEnum):
     BOARD_LOST = "board_lost"
     """The board was lost during the run."""
     BOARD_ERROR = "board_error"
-    """The board violated the protocol."""
+    """The board violated the protocol, or the run ended in a way that `RetryOn` counts as its fault."""
     DISTRIBUTOR_LOST = "distributor_lost"
     """The distributor that ran it stopped, died or lost its lease on the board."""
 

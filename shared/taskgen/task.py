@@ -177,6 +177,11 @@ class Task(dict[str, Any]):
         return int(self["numberofjobs"]) or None
 
     @property
+    def ended_jobs(self) -> int:
+        """How many jobs have ended; a refused release is not one."""
+        return self._ended
+
+    @property
     def is_terminated(self) -> bool:
         """Whether the task has no more jobs: `JOBS_DONE` was seen, or all of its jobs have ended."""
         expected = self.expected_jobs

@@ -80,6 +80,10 @@ def board() -> Iterator[str]:
         ("run good.json --board BOARD --port 70000", "--port"),
         ("run good.json --board BOARD --port x", "--port"),
         ("run good.json --board BOARD --max-attempts 0", "--max-attempts"),
+        (
+            "run good.json --board BOARD --retry-on EXIT_ERROR,EXIT",
+            "there is no retry on 'EXIT'; choose from EXIT_ERROR, OUT_OF_QUOTA, OUT_OF_CAPS, TOO_FEW_JOBS",
+        ),
         ("run good.json --board BOARD --run-timeout -1", "--run-timeout"),
         ("run good.json --board BOARD --sqllite a.db", "No such option: --sqllite"),
         ("run good.json", "Missing option '--board'"),

@@ -123,6 +123,24 @@ def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_us
     assert lab.depth(TASKSETS) == 0
 
 
+def test_a_run_with_an_end_that_the_lab_counts_as_a_fault_is_decided_a_board_error_and_attempted_again(
+    amqp_vhost_url: str, state_url: str, lab: BrokerClient, distributor: FakeDistributor
+) -> None:
+    settings = {"state_url": state_url, "retry_on": "EXIT_ERROR,TOO_FEW_JOBS"}
+    with Service("controller", amqp_url=amqp_vhost_url, **settings) as controller:
+        controller.wait_healthy()
+        message, reasons = submitted(lab, max_attempts=2), []
+        for ends in (("START", "EXIT_ERROR", "START", "EXIT"), ("START", "EXIT", "JOBS_DONE")):
+            run = distributor.start(distributor.take())
+            distributor.report(run, 0, *ends)
+            decision = distributor.wait_for_decision()
+            assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.BOARD_ERROR)
+            reasons.append(decision.reason)
+            distributor.end(run, decision.outcome, len(ends), decision.reason)
+        assert reasons == ["task 0 ended with EXIT_ERROR", "task 0 ended with TOO_FEW_JOBS (1 of 2)"]
+        wait_counts(state_url, message, bad=1)
+
+
 @pytest.mark.usefixtures("controller")
 def test_a_result_is_never_tried_again(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
@@ -282,6 +300,7 @@ def test_what_cannot_be_understood_is_dead_lettered_and_the_next_message_is_hand
         ({"state_url": "mysql://host/db"}, "TASKGEN_STATE_URL: mysql:"),
         ({"handler": "no_such_module:Handler"}, "TASKGEN_HANDLER: no_such_module"),
         ({"lost_after_s": "soon"}, "TASKGEN_LOST_AFTER_S"),
+        ({"retry_on": "EXIT"}, "TASKGEN_RETRY_ON: there is no retry on 'EXIT'; choose from EXIT_ERROR, "),
     ],
 )
 def test_a_wrong_setting_ends_it_at_once_with_one_line(settings: dict[str, str], line: str) -> None:

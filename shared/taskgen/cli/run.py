@@ -26,7 +26,7 @@ from taskgen.execution.engine import BoardStatus
 from taskgen.loading.import_string import DEFAULT_SESSION, load_handler, load_session
 from taskgen.loading.taskset_files import read_admission_control, read_tasksets
 from taskgen.redaction import without_password
-from taskgen.retry_policy import RetryPolicy
+from taskgen.retry_policy import RetryOn, RetryPolicy
 from taskgen.run import variant_text
 from taskgen.taskset import TaskSet
 
@@ -81,8 +81,14 @@ def run(
     name: CampaignName = "",
     note: CampaignNote = "",
     max_attempts: Annotated[
-        int, typer.Option(metavar="N", help="Give up on a variant after losing N boards.", min=1)
+        int, typer.Option(metavar="N", help="Give up on a variant after N runs without a result.", min=1)
     ] = RetryPolicy().max_attempts,
+    retry_on: Annotated[
+        str,
+        typer.Option(
+            metavar="ENDS", help=f"Attempt a variant again if a run has one of {','.join(RetryOn)}."
+        ),
+    ] = "",
     run_timeout: Annotated[
         float | None, typer.Option(metavar="S", help="Stop a run after S seconds.", min=0.001)
     ] = None,
@@ -137,6 +143,7 @@ def run(
         port=port,
         binaries=binaries,
         max_attempts=max_attempts,
+        retry_on=retry_on,
         run_timeout_s=run_timeout,
         silence_timeout_s=silence_timeout,
         answer_timeout_s=answer_timeout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from taskgen.consumer.tracked_run import (
     unseen,
 )
 from taskgen.errors import MessageError, StoreUnavailableError, TaskgenError, UnreadableError, UnstorableError
-from taskgen.event import AbstractEventHandler, Stop
+from taskgen.event import AbstractEventHandler
 from taskgen.event_columns import ProfileOfRun
 from taskgen.events.base import StoringHandler
 from taskgen.execution.handler_chain import HandlerChain
@@ -38,6 +38,7 @@ from taskgen.messages.codec import (
     StartedMessage,
     TaskSetMessage,
 )
+from taskgen.retry_policy import RetryOn, ending
 from taskgen.run import Outcome
 from taskgen.state.state import (
     Changes,
@@ -48,7 +49,6 @@ from taskgen.state.state import (
     TaskSetState,
 )
 from taskgen.taskset import TaskSet
-from taskgen.untrusted_text import brief
 
 log = logging.getLogger(__name__)
 
@@ -104,15 +104,21 @@ class RunTracker(Processor):
         handler: called in one thread, one call at a time.
         state: remembers the runs; belongs to this handler alone.
         observer: reacts to what is learned about runs, such as the handler's decisions.
+        retry_on: see `retry_policy.ending`.
     """
 
     def __init__(
-        self, handler: AbstractEventHandler, state: State, observer: RunObserver | None = None
+        self,
+        handler: AbstractEventHandler,
+        state: State,
+        observer: RunObserver | None = None,
+        retry_on: Collection[RetryOn] = (),
     ) -> None:
         self._handlers = HandlerChain([handler])
         self._store = handler if isinstance(handler, StoringHandler) else None
         self._state = state
         self._observer = observer or RunObserver()
+        self._retry_on = retry_on
         self._taken: deque[Callable[[], None]] = deque()  # each applies one message
         self._tracked = TrackedRuns(state)
         self._ignored: set[str] = set()
@@ -319,9 +325,8 @@ class RunTracker(Processor):
         started.touched.update([event["@task-id"] for event in new["profile"]["events"]["event"]])
         row.next_seq = profile.next_seq
         if not decision and row.decision is None:
-            is_finished = taskset.is_terminated
-            row.decision = (Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE).value
-            row.decided_because = brief(decision.reason) if isinstance(decision, Stop) else ""
+            outcome, row.decided_because = ending(taskset, decision, self._retry_on)
+            row.decision = outcome.value
             self._observer.run_decided(row)
 
     def _apply_due(self, run: TrackedRun) -> None:

@@ -23,6 +23,7 @@ from taskgen.execution.dispatcher import Dispatcher
 from taskgen.execution.power import PowerCommands
 from taskgen.execution.run_inbox import RunInbox
 from taskgen.execution.run_loop import execute
+from taskgen.retry_policy import RetryOn
 from taskgen.run import Outcome, Run, now
 from taskgen.untrusted_text import brief
 
@@ -56,6 +57,8 @@ class BoardSettings:
     longest_pause_s: float = 60.0
     """A lost board is retried with exponential back-off up to this pause."""
     power: PowerCommands = field(default_factory=PowerCommands)
+    retry_on: frozenset[RetryOn] = frozenset()
+    """What makes a run that its handler ended a fault of the board."""
 
 
 BOARD_DEFAULTS: Final = BoardSettings()
@@ -223,7 +226,8 @@ class Board:
         taskset = assignment.taskset.without_jobs()
         taskset.run = run
         self._source.begun(assignment, run)
-        self.inbox = RunInbox(self._dispatcher, taskset, session.decode_checked)
+        retry_on = self._settings.retry_on
+        self.inbox = RunInbox(self._dispatcher, taskset, session.decode_checked, retry_on)
         self._set(BoardState.RUNNING)
         try:
             await execute(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
 from taskgen.boards.limits import Allowance
 from taskgen.boards.profile import Rejected
 from taskgen.errors import ProfileError
-from taskgen.event import Quarantined, Stop
+from taskgen.event import Quarantined
 from taskgen.execution.dispatcher import Dispatcher, resolve_threadsafe
+from taskgen.retry_policy import RetryOn, ending
 from taskgen.run import Outcome, Run, now
 from taskgen.taskset import Profile, TaskSet
 from taskgen.untrusted_text import brief
@@ -36,9 +37,12 @@ class RunInbox:
         dispatcher: of the handlers' thread.
         taskset: its `run` is set.
         decode: makes a profile of a frame.
+        retry_on: see `retry_policy.ending`.
     """
 
-    def __init__(self, dispatcher: Dispatcher, taskset: TaskSet, decode: Decode) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, taskset: TaskSet, decode: Decode, retry_on: Collection[RetryOn] = ()
+    ) -> None:
         assert taskset.run is not None  # noqa: S101 - the caller has just set it
         self.run: Run = taskset.run
         self._loop = asyncio.get_running_loop()
@@ -46,7 +50,9 @@ class RunInbox:
         """The first decision that the run is over: its outcome, and the reason where there is one."""
         self._dispatcher = dispatcher
         self._backlog = _Backlog(self._loop)
-        self._worker = RunWorker(dispatcher, taskset, decode, self._backlog, self._decide_threadsafe)
+        self._worker = RunWorker(
+            dispatcher, taskset, decode, self._backlog, self._decide_threadsafe, retry_on
+        )
         dispatcher.submit(self._worker.start)
 
     @property
@@ -108,6 +114,7 @@ class RunWorker:
         decode: makes a profile of a frame.
         backlog: reduced by what has been handled.
         decide: reports that the run is over.
+        retry_on: see `retry_policy.ending`.
     """
 
     def __init__(
@@ -117,6 +124,7 @@ class RunWorker:
         decode: Decode,
         backlog: _Backlog,
         decide: Callable[[Outcome, str], None],
+        retry_on: Collection[RetryOn] = (),
     ) -> None:
         self.junk = Allowance(dispatcher.limits)
         self.heard_s = 0.0
@@ -127,6 +135,7 @@ class RunWorker:
         self._decode = decode
         self._backlog = backlog
         self._decide = decide
+        self._retry_on = retry_on
         self._events = 0
 
     def start(self) -> None:
@@ -179,10 +188,10 @@ class RunWorker:
         run.first_seq, run.received_at = self._events, received_at
         self._events += events
         decision = self._dispatcher.handlers.event(self._taskset, profile)
+        if self._retry_on:
+            self._taskset.apply(profile)  # for handlers that leave the tasks alone
         if not decision:
-            is_finished = self._taskset.is_terminated
-            reason = brief(decision.reason) if isinstance(decision, Stop) else ""
-            self._decide(Outcome.FINISHED if is_finished else Outcome.STOPPED_BY_RULE, reason)
+            self._decide(*ending(self._taskset, decision, self._retry_on))
 
 
 class _Backlog:
