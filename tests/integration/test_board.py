@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import xmltodict
 
-from taskgen.boards.taskloader_protocol import Answer, Command, binary, command
+from taskgen.boards.taskloader_protocol import Command, binary, command
 from taskgen.errors import AddressError
 from taskgen.simulation import SimulatedBoard, run_boards
 from taskgen.task import Task
@@ -194,15 +194,42 @@ def test_a_second_client_waits_until_the_first_has_gone() -> None:
         assert second.read(4) == AVAILABLE
 
 
-def test_a_closed_connection_stops_the_tasks_and_forgets_them() -> None:
+def test_a_task_set_runs_on_without_its_client_and_the_next_client_gets_the_rest(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.jsonl"
+    with run_boards(speed=10, truth=truth) as (address,):
+        with board_client(address) as one:
+            one.start(Task(pkg="hey", period=10, numberofjobs=0), Task(pkg="idle", coreoffset=1))
+            first = one.until(("EXIT", "0"))
+        with board_client(address) as one:
+            rest = one.until(("START", "0"), ("EXIT", "0"))
+            one.say(Command.STOP)
+            rest += one.until(("EXIT_EXTERNAL", "1"))
+            assert one.is_silent()
+            one.say(Command.START)  # the tasks are still there
+            again = one.until(("START", "0"), ("START", "1"))
+    assert rest[0][2] > first[-1][2]
+    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    said = [(line["@type"], line["@task-id"], int(line["@time-stamp"])) for line in lines]
+    assert said[: len(first)] == first
+    late = [(line["connection"], line["run"], line.get("late")) for line in lines]
+    assert set(late[: len(first)]) == {(1, 1, None)}
+    begin = said.index(rest[0])
+    assert said[begin : begin + len(rest)] == rest
+    assert set(late[begin : begin + len(rest)]) == {(2, 1, "earlier-client")}
+    begin = said.index(again[0])
+    assert set(late[begin:]) == {(2, 2, None)}
+
+
+def test_a_clear_of_the_next_client_ends_and_forgets_what_an_earlier_one_has_started() -> None:
     with run_boards(speed=FAST) as (address,):
         with board_client(address) as one:
             one.start(Task(pkg="hey", period=10, numberofjobs=0))
             one.until(("START", "0"))
         with board_client(address) as one:
-            one.say(Command.START)
+            one.say(Command.CLEAR)
             one.say(Command.AVAILABLE)
-            assert one.read(4) == AVAILABLE
+            one.until_available()
+            one.say(Command.START)
             assert one.is_silent()
 
 
@@ -213,8 +240,7 @@ def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped() -> None:
             one.events()
         one.say(Command.STOP)
         one.say(Command.AVAILABLE)
-        while (size := struct.unpack("<I", one.read(4))[0]) != Answer.AVAILABLE:
-            one.read(size)
+        one.until_available()
         assert one.is_silent()
 
 
@@ -224,8 +250,9 @@ def test_a_client_that_does_not_read_holds_the_board_back_and_can_go() -> None:
             one.start(Task(pkg="hey", period=3, numberofjobs=0))
             one.until(("START", "0"))
         with board_client(address) as one:
+            one.say(Command.CLEAR)
             one.say(Command.AVAILABLE)
-            assert one.read(4) == AVAILABLE
+            one.until_available()
 
 
 def test_the_same_seed_gives_the_same_schedule_to_two_boards() -> None:

@@ -18,11 +18,8 @@ UNKNOWN = b"<a/>" * 8
 
 def said_until_available(one: BoardClient) -> list[str]:
     """The types of the events that come before the board answers AVAILABLE."""
-    types: list[str] = []
-    while (size := struct.unpack("<I", one.read(4))[0]) != Answer.AVAILABLE:
-        document = one.read(size).decode()
-        types += [part.partition('"')[0] for part in document.split('type="')[1:]]
-    return types
+    documents = b"".join(one.until_available()).decode()
+    return [part.partition('"')[0] for part in documents.split('type="')[1:]]
 
 
 def test_it_takes_admission_control_data_for_unknown_commands_of_four_bytes() -> None:

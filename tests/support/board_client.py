@@ -66,6 +66,13 @@ class BoardClient:
             read += self.events()
         return read
 
+    def until_available(self) -> list[bytes]:
+        """The documents of the frames that come before the answer AVAILABLE."""
+        documents: list[bytes] = []
+        while (size := struct.unpack("<I", self.read(4))[0]) != Answer.AVAILABLE:
+            documents.append(self.read(size))
+        return documents
+
     def start(self, *tasks: Task) -> None:
         """Have the board run these tasks, and no others."""
         self.say(Command.CLEAR)

@@ -22,10 +22,12 @@ async def receive_until(
     return events
 
 
-async def receive_rest(session: AbstractSession, taskset: TaskSet) -> list[tuple[str, int]]:
+async def receive_rest(
+    session: AbstractSession, taskset: TaskSet, silence_s: float = 10
+) -> list[tuple[str, int]]:
     """Receive what comes after a stop, as `receive_until` does."""
     events: list[tuple[str, int]] = []
-    while frames := await session.receive(10):
+    while frames := await session.receive(silence_s):
         events += read_events(frames, taskset, session)
     return events
 

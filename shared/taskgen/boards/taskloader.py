@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,6 +53,8 @@ class TaskloaderSession(AbstractSession):
         self._connection: BoardConnection | None = None
         self._is_newer = False
         """Whether the board answers AVAILABLE."""
+        self._is_left_over = True
+        """Whether what the board reports is of a task-set that an earlier client has started."""
         self._stopping: _Stopping | None = None
         self._asleep_until = 0.0
         self._sent_binaries: dict[str, str] = {}
@@ -84,6 +86,7 @@ class TaskloaderSession(AbstractSession):
         ):  # an older board, or one that serves another client, which accepts connections too
             await self._wait_for_live()
         self._is_newer = not self._protocol.is_pending(Answer.AVAILABLE)
+        await self._end_left_over()
 
     @override
     def refusal(self, taskset: TaskSet) -> str:
@@ -111,9 +114,8 @@ class TaskloaderSession(AbstractSession):
         self._protocol.reset_limit()
         self._set_unsolicited_aside()
         await self._send(protocol.command(Command.CLEAR))
-        if self._is_newer:  # older boards do not say when they are done
-            await self._request_available()
-            await self._wait_for(Answer.AVAILABLE, self._answer_timeout_s)
+        self._is_left_over = False
+        await self._wait_until_cleared()
         for admission_control in session_params:
             if admission_control:
                 await self._send(
@@ -137,6 +139,7 @@ class TaskloaderSession(AbstractSession):
         while not (frames := self._protocol.take_frames()):
             if self._stopping is None:
                 await self._read(timeout_s)
+                await self._end_left_over()
             elif await self._has_stopped(self._stopping):
                 self._stopping = None
                 return []
@@ -164,14 +167,34 @@ class TaskloaderSession(AbstractSession):
         if connection is not None:
             await connection.close()
 
+    async def _end_left_over(self) -> None:
+        """Have the board forget a task-set that it reports although this client has started none."""
+        if self._is_left_over and (self.unsolicited or self._protocol.has_frames):
+            self._is_left_over = False
+            await self._send(protocol.command(Command.CLEAR))
+
     async def _request_available(self) -> None:
         self._protocol.expect(Answer.AVAILABLE)
         await self._send(protocol.command(Command.AVAILABLE))
 
-    async def _wait_for_live(self) -> None:
-        """Send GET_LIVE, which boards of every age answer, and wait until the board says anything."""
+    async def _request_live(self) -> None:
         self._protocol.expect_live()
         await self._send(protocol.command(Command.GET_LIVE))
+
+    async def _wait_until_cleared(self) -> None:
+        """Wait for an answer to a command after CLEAR; frames until then are of an earlier task-set."""
+        if self._is_newer:
+            await self._request_available()
+            await self._wait_for(Answer.AVAILABLE, self._answer_timeout_s)
+        else:
+            await self._request_live()
+            await self._wait_until(
+                lambda: not self._protocol.is_live_pending, self._answer_timeout_s, "answer to GET_LIVE"
+            )
+
+    async def _wait_for_live(self) -> None:
+        """Send GET_LIVE, which boards of every age answer, and wait until the board says anything."""
+        await self._request_live()
         deadline = time.monotonic() + self.settings.answer_timeout_s
         try:
             while not self._protocol.has_spoken:
@@ -229,17 +252,18 @@ class TaskloaderSession(AbstractSession):
 
     async def _wait_for(self, answer: Answer, timeout_s: float) -> None:
         """Read until an expected answer has come; frames that come meanwhile are unsolicited."""
+        await self._wait_until(lambda: not self._protocol.is_pending(answer), timeout_s, answer.name)
+
+    async def _wait_until(self, has_come: Callable[[], bool], timeout_s: float, expected: str) -> None:
         deadline = time.monotonic() + timeout_s
-        while self._protocol.is_pending(answer):
+        while not has_come():
             try:
                 await self._read(deadline - time.monotonic())
             except BoardSilentError as error:
-                raise BoardSilentError(
-                    f"the board sent no {answer.name} within {seconds(timeout_s)}"
-                ) from error
+                raise BoardSilentError(f"the board sent no {expected} within {seconds(timeout_s)}") from error
             finally:
                 self._set_unsolicited_aside()
-            self._protocol.check_limit(MAX_UNSOLICITED_BYTES, f"while {answer.name} was expected")
+            self._protocol.check_limit(MAX_UNSOLICITED_BYTES, f"while {expected} was expected")
 
     def _set_unsolicited_aside(self) -> None:
         self.unsolicited += self._protocol.take_frames()

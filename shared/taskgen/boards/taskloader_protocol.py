@@ -76,7 +76,7 @@ class TaskloaderProtocol:
     def __init__(self, max_frame_bytes: int, frame_timeout_s: float) -> None:
         self._deframer = Deframer(max_frame_bytes)
         self._frame_timeout_s = frame_timeout_s
-        self._is_live_expected = False
+        self._expected_lives = 0
         self._has_received = False
         self._incomplete_since: float | None = None
         self._frames: list[bytes] = []
@@ -87,12 +87,17 @@ class TaskloaderProtocol:
         self._deframer.expect(answer)
 
     def expect_live(self) -> None:
-        """Expect a `<live>` document, which is not a frame of a run."""
-        self._is_live_expected = True
+        """Expect one more `<live>` document, which is not a frame of a run."""
+        self._expected_lives += 1
 
     def is_pending(self, answer: Answer) -> bool:
         """Whether an expected answer is still missing."""
         return self._deframer.is_expected(answer)
+
+    @property
+    def is_live_pending(self) -> bool:
+        """Whether an expected `<live>` document is still missing."""
+        return self._expected_lives > 0
 
     @property
     def is_ambiguous(self) -> bool:
@@ -103,6 +108,11 @@ class TaskloaderProtocol:
     def has_spoken(self) -> bool:
         """Whether the board has said anything that is understood by now."""
         return self._has_received and not self.is_ambiguous
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether `take_frames` would return any."""
+        return bool(self._frames)
 
     def take_frames(self) -> list[bytes]:
         """Return the frames received since the last call."""
@@ -171,8 +181,8 @@ class TaskloaderProtocol:
     def _take(self, item: Item) -> None:
         if isinstance(item, Answer | MisreadAnswer):
             return  # the deframer knows what is still expected
-        if self._is_live_expected and item.lstrip().startswith(b"<live"):
-            self._is_live_expected = False
+        if self._expected_lives and item.lstrip().startswith(b"<live"):
+            self._expected_lives -= 1
         else:
             self._frame_bytes += _FRAME_OVERHEAD_BYTES + len(item)
             self._frames.append(item)

@@ -15,8 +15,7 @@ from taskgen.simulation import frames
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.frame_sender import FrameSender
 from taskgen.simulation.frames import Attributes
-from taskgen.simulation.periodic_task import PeriodicTask, read_tasks, with_successive_offsets
-from taskgen.simulation.run_reporter import RunReporter
+from taskgen.simulation.periodic_task import read_tasks, with_successive_offsets
 
 if TYPE_CHECKING:
     from taskgen.simulation.simulated_board import SimulatedBoard
@@ -30,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class ClientConnection:
-    """Serves one client until either side closes the connection, then stops and forgets its tasks."""
+    """Serves one client until either side closes the connection; the board goes on running its tasks."""
 
     def __init__(
         self, board: SimulatedBoard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -40,8 +39,8 @@ class ClientConnection:
         self._writer = writer
         random = Random(f"{board.seed}/{board.connections}")  # noqa: S311 - not a secret
         self._out = FrameSender(writer, board.faults, board.record, random)
-        self._tasks: list[PeriodicTask] = []
-        self._reporter = RunReporter(board, self._out)
+        self._reporter = board.reporter
+        self._reporter.connect(self._out)
         self._commands: dict[int, Callable[[], Awaitable[None]]] = {
             Command.SEND_DESCS: self._add_tasks,
             Command.CLEAR: self._clear,
@@ -74,8 +73,6 @@ class ClientConnection:
                     )
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             _log.debug("%s: the client has disconnected: %s", self._board.address, error)
-        finally:
-            await self._reporter.end()
 
     async def _add_tasks(self) -> None:
         document = await self._read_payload()
@@ -84,12 +81,13 @@ class ClientConnection:
         except ValueError as error:
             _log.warning("%s: ignored an invalid task-set: %s", self._board.address, error)
             return
-        self._tasks += tasks
+        self._board.tasks += tasks
 
     async def _clear(self) -> None:
         await self._reporter.kill()
-        self._reporter.invent_late(str(self._tasks[-1].id) if self._tasks else _ANY_TASK)
-        self._tasks = []
+        tasks = self._board.tasks
+        self._reporter.invent_late(str(tasks[-1].id) if tasks else _ANY_TASK)
+        tasks.clear()
         await asyncio.sleep(self._board.clock.seconds(_CLEAR_MS))
 
     async def _receive_binaries(self) -> None:
@@ -109,10 +107,10 @@ class ClientConnection:
     async def _start(self) -> None:
         """Set the tasks up; the newest boards execute no other command until that is done."""
         if self._board.dialect is not Dialect.NEWEST:
-            self._reporter.start(self._tasks)
+            self._reporter.start(self._board.tasks)
             return
-        self._reporter.start(with_successive_offsets(self._tasks))
-        await asyncio.sleep(self._board.clock.seconds(sum(task.offset for task in self._tasks)))
+        self._reporter.start(with_successive_offsets(self._board.tasks))
+        await asyncio.sleep(self._board.clock.seconds(sum(task.offset for task in self._board.tasks)))
 
     async def _optimize(self) -> None:
         """Ignore the optimisation goal: it does not change a simulated schedule."""
@@ -123,12 +121,11 @@ class ClientConnection:
         await self._out.send(frames.snapshot(event, self._states()), [event], run=self._board.runs)
 
     async def _reboot(self) -> None:
-        await self._reporter.end()
-        self._board.reboot()
+        await self._board.reboot()
         self._writer.close()
 
     def _states(self) -> list[Attributes]:
-        ids = [str(task.id) for task in self._tasks]
+        ids = [str(task.id) for task in self._board.tasks]
         return [{"id": one, "state": "running" if self._reporter.is_running(one) else "idle"} for one in ids]
 
     async def _read_word(self) -> int:

@@ -26,11 +26,14 @@ _AMBIGUOUS_FRAME_BYTES: Final = int(Answer.GO_SEND)
 
 
 class RunReporter:
-    """Reports the runs of one connection, one after the other."""
+    """Reports the runs of a board, one after the other, to whichever client is connected.
 
-    def __init__(self, board: SimulatedBoard, out: FrameSender) -> None:
+    A run goes on when its client disconnects. What happens before the next one connects is never sent.
+    """
+
+    def __init__(self, board: SimulatedBoard) -> None:
         self._board = board
-        self._out = out
+        self._out: FrameSender | None = None
         self._reporting: asyncio.Task[None] | None = None
         self._open: dict[str, None] = {}
         """Ids of the tasks whose job has started and not ended, the oldest first."""
@@ -39,12 +42,18 @@ class RunReporter:
         self._unreported: list[Attributes] = []
         """STARTs that the newest boards keep until some job ends."""
 
+    def connect(self, out: FrameSender) -> None:
+        """Report to this client from now on; the connection of the former one is closed."""
+        self._out = out
+
     def start(self, tasks: Sequence[PeriodicTask]) -> None:
         """Run the tasks; a second start during a run has no effect."""
-        if self._reporting is not None and not self._reporting.done():
-            return
+        if self._reporting is not None:
+            if not self._reporting.done():
+                return
+            self._reporting.result()  # raises what went wrong in the former run
         board = self._board
-        board.runs += 1
+        board.count_run()
         self._late = []
         self._open = {}
         self._unreported = []
@@ -59,17 +68,23 @@ class RunReporter:
 
     async def kill(self) -> None:
         """Stop the run, and report the jobs that this killed."""
-        async with self._out.lock:  # do not cancel in the middle of a frame
+        out = self._connected
+        async with out.lock:  # do not cancel in the middle of a frame
             if self._reporting is not None:
                 self._reporting.cancel()
         await self.end()
-        await self._out.release()
+        await out.release()
         killed, self._open = [self.event(EventType.EXIT_EXTERNAL, task_id) for task_id in self._open], {}
         starts, self._unreported = self._unreported, []
         if Fault.LATE_EXIT_EXTERNAL in self._board.faults:
             self._late += killed
         elif killed:
-            await self._out.send(frames.profile(starts + killed), starts + killed, run=self._board.runs)
+            await out.send(frames.profile(starts + killed), starts + killed, run=self._board.runs)
+
+    async def reboot(self) -> None:
+        """End the run without a report."""
+        await self.end()
+        self._open, self._unreported, self._late = {}, [], []
 
     async def end(self) -> None:
         """Cancel the report and wait for it; raise whatever went wrong there."""
@@ -79,8 +94,7 @@ class RunReporter:
         reporting.cancel()
         await asyncio.wait([reporting])  # `await reporting` would confuse its cancellation with our own
         if not reporting.cancelled():
-            with suppress(ConnectionError):
-                reporting.result()
+            reporting.result()
 
     def is_running(self, task_id: str) -> bool:
         """Whether the task has a job that has started and not ended."""
@@ -98,7 +112,7 @@ class RunReporter:
             document = frames.profile([event])
             if self._board.seed % 2 == 0:
                 document = frames.nul_padded(document, _AMBIGUOUS_FRAME_BYTES)
-            await self._out.send(document, [event], run=self._board.runs, late=Fault.LATE_EXIT_EXTERNAL)
+            await self._connected.send(document, [event], run=self._board.runs, late=Fault.LATE_EXIT_EXTERNAL)
 
     def event(self, event_type: EventType, task_id: str, time: int | None = None) -> Attributes:
         """An event with this time, or the current one."""
@@ -111,11 +125,14 @@ class RunReporter:
         for time, happened in groupby(events, attrgetter("time")):
             at_once = list(happened)
             await self._board.clock.until(start + time)
-            async with self._out.lock:
-                await self._report_instant(start + time, at_once)
-        await self._out.release()
+            out = self._connected
+            with suppress(ConnectionError):  # the client has gone
+                async with out.lock:
+                    await self._report_instant(start + time, at_once, out)
+        with suppress(ConnectionError):
+            await self._connected.release()
 
-    async def _report_instant(self, time: int, happened: Sequence[ScheduledEvent]) -> None:
+    async def _report_instant(self, time: int, happened: Sequence[ScheduledEvent], out: FrameSender) -> None:
         if self._board.faults.strikes(Fault.RESTARTED_CLOCK):
             self._board.clock.restart_stamps(time)
         names = [(self._board.dialect.name_of(event.type), str(event.task_id)) for event in happened]
@@ -126,7 +143,12 @@ class RunReporter:
         is_kept = self._board.dialect is Dialect.NEWEST and all(map(_is_start, self._unreported))
         if self._unreported and not is_kept:
             sent, self._unreported = self._unreported, []
-            await self._out.send_run_events(sent, self._board.runs)
+            await out.send_run_events(sent, self._board.runs)
+
+    @property
+    def _connected(self) -> FrameSender:
+        assert self._out is not None  # noqa: S101 - only a client starts runs
+        return self._out
 
     def _is_missing(self, event: Attributes) -> bool:
         return _is_start(event) and self._board.faults.strikes(Fault.MISSING_START)

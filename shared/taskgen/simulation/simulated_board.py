@@ -19,7 +19,9 @@ from taskgen.simulation.clock import Clock
 from taskgen.simulation.dialect import Dialect
 from taskgen.simulation.faults import Faults
 from taskgen.simulation.frame_sender import Events
-from taskgen.simulation.truth import Truth
+from taskgen.simulation.periodic_task import PeriodicTask
+from taskgen.simulation.run_reporter import RunReporter
+from taskgen.simulation.truth import EARLIER_CLIENT, Truth
 
 _BACKLOG: Final = 16
 _ERROR_PAUSE_S: Final = 0.2
@@ -33,8 +35,9 @@ _log = logging.getLogger(__name__)
 class SimulatedBoard:
     """An asynchronous context manager: while it is open the board listens at `address`.
 
-    It serves one connection at a time; others wait in the system's backlog. Binaries and the clock outlive
-    a connection, tasks do not.
+    It serves one connection at a time; others wait in the system's backlog. Binaries, clock and tasks outlive
+    a connection: a task-set runs on without its client, and the next client receives the rest, until STOP or
+    CLEAR.
 
     Args:
         host: an address of this machine.
@@ -82,6 +85,11 @@ class SimulatedBoard:
         """Number of connections served so far."""
         self.runs = 0
         """Number of task-sets started so far."""
+        self.tasks: list[PeriodicTask] = []
+        """The tasks that clients have sent since the last CLEAR."""
+        self.reporter = RunReporter(self)
+        """Runs them, and reports what they do."""
+        self._run_connection = 0
         self._place = (host, port)
         self._truth = Truth(truth)
         start = _uptime_ms(seed) if clock_start is None else clock_start
@@ -102,13 +110,23 @@ class SimulatedBoard:
         with suppress(asyncio.CancelledError):
             await self._serving
         self._socket.close()
+        await self.reporter.end()
+
+    def count_run(self) -> None:
+        """A client has started the tasks."""
+        self.runs += 1
+        self._run_connection = self.connections
 
     def record(self, events: Events, **more: str | int) -> None:
         """Append events that were sent to the truth file."""
+        if "destroyed" not in more and self._run_connection not in (0, self.connections):
+            more.setdefault("late", EARLIER_CLIENT)
         self._truth.record(events, board=self.address, connection=self.connections, **more)
 
-    def reboot(self) -> None:
-        """Forget the binaries and restart the clock at 0."""
+    async def reboot(self) -> None:
+        """Forget tasks and binaries, and restart the clock at 0."""
+        await self.reporter.reboot()
+        self.tasks.clear()
         self.binaries.clear()
         self.clock.reboot()
 

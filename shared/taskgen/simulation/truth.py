@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from taskgen.errors import SettingsError
 from taskgen.simulation.frames import Attributes
+
+EARLIER_CLIENT: Final = "earlier-client"
+"""Why an event is late: the run belongs to a client that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class Truth:
 
     A line has `board` (`host:port`), `connection` and `run` (counted from 1 for each board; `run` is 0
     before the first) and the event's attributes as xmltodict names them (`@type`, `@task-id`,
-    `@time-stamp`). If a fault made the event unreadable or late, `destroyed` or `late` has its name.
+    `@time-stamp`). If a fault made the event unreadable or late, `destroyed` or `late` has its name;
+    `late` is `earlier-client` if the event was sent to another client than the one that had started its run.
     """
 
     path: Path | None
