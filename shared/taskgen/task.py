@@ -135,9 +135,9 @@ class Task(dict[str, Any]):
     | `criticaltime`  | `0`     | ms; a job that runs longer is killed; 0: never                  |
     | `priority`      | `127`   | 0 (highest) to 127 (lowest): fixed; 128: EDF by `deadline`      |
     | `deadline`      | `0`     | ms; relative to the release                                     |
-    | `period`        | `0`     | ms between two releases; 0: a single job                        |
+    | `period`        | `0`     | ms between two releases; 0 (older boards only): a single job    |
     | `offset`        | `0`     | ms; delay of the first release                                  |
-    | `numberofjobs`  | `1`     | releases of a periodic task; 0: unlimited                       |
+    | `numberofjobs`  | `1`     | jobs of a periodic task; 0 (older boards only): unlimited       |
     | `quota`         | `"1M"`  | RAM in bytes, optionally followed by K, M or G                  |
     | `caps`          | `235`   | Genode capabilities                                             |
     | `config`        | `{}`    | nested elements, passed to the binary                           |

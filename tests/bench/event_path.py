@@ -64,7 +64,7 @@ def event_path() -> list[tuple[str, str]]:
             stack.enter_context(Service("tests.bench.traced", str(folder), name, **variables)).wait_healthy()
             for name in ("services.distributor", "services.postgres_sink")
         ]
-        client.submit(TaskSet([Task(pkg="hey")]))
+        client.submit(TaskSet([Task(pkg="hey", period=100)]))
         wait_until(lambda: _rows(postgres.url, "runs") == 1, 60, "the run to be stored")
         frames[0].set()
         wait_until(lambda: _rows(postgres.url, "events") == 1, 60, "the first frame to be stored")

@@ -50,6 +50,6 @@ def _alone(frames: int, events: int) -> float:
 def _through(address: str, frames: int) -> float:
     handler = Nothing()
     with Distributor(address, event_handler=handler) as distributor:
-        distributor.start(TaskSet([Task(pkg="hey")]))
+        distributor.start(TaskSet([Task(pkg="hey", period=100)]))
         assert distributor.counters.frames == frames + 1
     return handler.spent_s

@@ -18,7 +18,7 @@ _OFFSETS = [400, 500]
 
 
 def offset(*offsets_ms: int, pkg: str = "hey") -> TaskSet:
-    return TaskSet([Task(pkg=pkg, offset=one) for one in offsets_ms]).checked()
+    return TaskSet([Task(pkg=pkg, period=1000, offset=one) for one in offsets_ms]).checked()
 
 
 def test_a_stop_may_be_answered_as_late_as_the_offsets_add_up() -> None:

@@ -62,7 +62,11 @@ class CampaignsContract:
 
     def test_a_variant_has_the_values_of_what_varies_and_its_source(self) -> None:
         tasks = TaskSet(
-            [Task(pkg="hey", priority=[5, 9]), Task(pkg="pi", config={"arg1": [40], "arg2": 7})], "mine.json"
+            [
+                Task(pkg="hey", period=100, priority=[5, 9]),
+                Task(pkg="pi", period=100, config={"arg1": [40], "arg2": 7}),
+            ],
+            "mine.json",
         )
         with (
             run_boards(count=1, speed=50) as boards,
@@ -83,9 +87,9 @@ class CampaignsContract:
             self.make() as store,
             Distributor(boards, event_handler=store, binaries=tmp_path) as distributor,
         ):
-            distributor.start(TaskSet([Task(pkg="hey")]))
+            distributor.start(TaskSet([Task(pkg="hey", period=100)]))
             (tmp_path / "hey").write_bytes(b"another program")
-            distributor.start(TaskSet([Task(pkg="hey")]))
+            distributor.start(TaskSet([Task(pkg="hey", period=100)]))
         digests = self.query("SELECT pkg, sha256 FROM binaries ORDER BY run_id")
         assert [pkg for pkg, _ in digests] == ["hey", "hey"]
         assert digests[0][1] != digests[1][1]

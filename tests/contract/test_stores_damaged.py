@@ -263,7 +263,7 @@ def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
 def test_a_run_into_a_store_that_is_damaged(here: Path, option: str) -> None:
     """Where it can be opened all the same, it says at the end what it could not store."""
     path = here / ("events.csv" if option == "--csv" else "events.db")
-    tasks, good = write_taskset(here, {"pkg": "hey"}), path.read_bytes()
+    tasks, good = write_taskset(here, {"pkg": "hey", "period": 100}), path.read_bytes()
     codes = set()
     with run_boards(1, speed=1000) as (board,):
         for seed in range(12):

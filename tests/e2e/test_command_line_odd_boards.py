@@ -33,7 +33,7 @@ def quarantined(database: Path) -> int:
 
 
 def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: Path) -> None:
-    path = write_taskset(tmp_path, {"pkg": "idle"})
+    path = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     options = ("--max-attempts", "1", "--sqlite", "a.db", "--json")
     with scripted_board(floods) as address:
         ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)
@@ -48,7 +48,7 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
 
 
 def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
-    path = write_taskset(tmp_path, {"pkg": "idle"})
+    path = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     options = ("--run-timeout", "0.3", "--answer-timeout", "0.4", "--max-attempts", "1", "--json")
     with scripted_board(does_not_answer_the_stop) as address:
         ended = run_taskgen("run", path, "--board", address, *options, cwd=tmp_path)

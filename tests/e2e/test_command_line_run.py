@@ -100,7 +100,8 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
 
 def test_several_task_sets_of_all_kinds_make_one_campaign(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from taskgen.task import Task\ndef taskset():\n    yield Task(pkg='hey', priority=iter([1, 2, 3]))\n"
+        "from taskgen.task import Task\n"
+        "def taskset():\n    yield Task(pkg='hey', period=100, priority=iter([1, 2, 3]))\n"
     )
     with boards(2) as addresses:
         ended = run_taskgen(
@@ -169,7 +170,7 @@ def test_binaries_and_admission_control_reach_the_board(tmp_path: Path) -> None:
     (tmp_path / "binaries").mkdir()
     (tmp_path / "binaries" / "my_own").write_bytes(b"binary")
     (tmp_path / "goal.json").write_text('{"optimize": {"goal": {"fairness": {"apply": 1}}}}')
-    path = write_taskset(tmp_path, {"pkg": "my_own"})
+    path = write_taskset(tmp_path, {"pkg": "my_own", "period": 100})
     options = ("--binaries", "binaries", "--admission-control", "goal.json", "--sqlite", "a.db")
     with boards(1) as addresses:
         ended = run_taskgen("run", path, *board_options(addresses), *options, cwd=tmp_path)
@@ -221,7 +222,7 @@ def test_a_board_that_cannot_be_reached_is_named_and_the_others_work(tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_boards_and_everything_is_stored(tmp_path: Path, number: signal.Signals) -> None:
     truth, database = tmp_path / "truth.jsonl", tmp_path / "a.db"
-    path = write_taskset(tmp_path, ENDLESS, {"pkg": "idle"})
+    path = write_taskset(tmp_path, ENDLESS, {"pkg": "idle", "period": 10**9})
     with (
         boards(2, truth=truth) as addresses,
         start_taskgen(

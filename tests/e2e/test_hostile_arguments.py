@@ -56,7 +56,7 @@ ARGUMENTS = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A good task-set, one with an odd value, and a store with odd texts."""
-    write_taskset(tmp_path, {"pkg": "hey"}).rename(tmp_path / "good.json")
+    write_taskset(tmp_path, {"pkg": "hey", "period": 100}).rename(tmp_path / "good.json")
     write_taskset(tmp_path, {"pkg": HOSTILE, HOSTILE: 1}).rename(tmp_path / "hostile.json")
     store(tmp_path / "events.db")
     return tmp_path

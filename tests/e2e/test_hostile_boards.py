@@ -63,7 +63,7 @@ def quarantined(folder: Path) -> list[str]:
 
 
 def test_huge_and_hostile_frames_are_kept_with_short_reasons_and_few_words(tmp_path: Path) -> None:
-    tasks = write_taskset(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     with scripted_board(hostile_board) as address:
         command = ("run", tasks, "--board", address, "--sqlite", "events.db")
         done = run_taskgen(*command, cwd=tmp_path)
@@ -88,7 +88,7 @@ def test_a_handler_that_quotes_a_board_in_its_error_fills_no_log(tmp_path: Path)
         "                raise ValueError(one['@type'])\n"
         "        return super().__taskset_event__(taskset, event)\n"
     )
-    tasks = write_taskset(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     with scripted_board(hostile_board) as address:
         done = run_taskgen("run", tasks, "--board", address, "--handler", "own:Own", cwd=tmp_path)
     assert done.returncode == 1
@@ -113,7 +113,7 @@ def test_a_session_that_quotes_a_board_in_its_error_gives_short_reasons(tmp_path
         "            raise BoardProtocolError(frame.decode('latin-1'), frame)\n"
         "configure_logs()\n"
         "with Distributor(sys.argv[1], session=Session, max_attempts=1) as distributor:\n"
-        "    campaign = distributor.start(TaskSet([Task(pkg='hey')]))\n"
+        "    campaign = distributor.start(TaskSet([Task(pkg='hey', period=100)]))\n"
         "print(max(len(reason) for bad in campaign.failed for reason in bad.reasons))\n"
     )
     with scripted_board(hostile_board) as address:
@@ -139,7 +139,7 @@ def test_a_distributor_says_little_of_such_a_board_and_publishes_short_reasons(
         broker_client(amqp_vhost_url) as lab,
         Service("distributor", amqp_url=amqp_vhost_url, boards=board, **settings) as service,
     ):
-        lab.submit(TaskSet([Task(pkg="hey")]))
+        lab.submit(TaskSet([Task(pkg="hey", period=100)]))
         reasons = [message.reason for message in lab.wait_for(QuarantinedMessage, 7)]
         lab.decide(lab.wait_for(StartedMessage)[0], Outcome.FINISHED)
         lab.wait_for(EndedMessage)

@@ -205,7 +205,7 @@ def test_status_shows_what_hostile_services_say(amqp_vhost_url: str, tmp_path: P
 
 
 def test_submit_shows_what_hostile_runs_end_with(amqp_vhost_url: str, tmp_path: Path) -> None:
-    tasks = write_taskset(tmp_path, {"pkg": "hey"})
+    tasks = write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     with (
         broker_client(amqp_vhost_url) as lab,
         start_taskgen("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url, cwd=tmp_path) as waiting,

@@ -215,7 +215,7 @@ WRONG = (
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
 def test_a_command_says_no_password(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    write_taskset(tmp_path, {"pkg": "hey"})
+    write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     done = run_taskgen(*arguments, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert done.stderr.splitlines()[-1].startswith("taskgen: ")

@@ -39,7 +39,7 @@ CONSUMERS = {
     "taskgen.handler.yours": "handler",
 }
 SHORT = {"pkg": "hey", "period": 50, "numberofjobs": [2, 3, 4], "priority": 1}
-ENDLESS = TaskSet([Task(pkg="idle")])
+ENDLESS = TaskSet([Task(pkg="idle", period=10**9)])
 _HANDLER = """
 from taskgen.event import DefaultEventHandler
 

@@ -32,7 +32,7 @@ def campaign() -> TaskSet:
         [
             Task(pkg="hey", period=[40, 60], numberofjobs=5, priority=1),
             Task(pkg="pi", config={"arg1": [50, 5000]}, period=100, numberofjobs=[1, 3], priority=2),
-            Task(pkg="tumatmul", offset=5, quota=["1M", "1K"], priority=128, deadline=90),
+            Task(pkg="tumatmul", period=1000, offset=5, quota=["1M", "1K"], priority=128, deadline=90),
         ]
     )
 

@@ -75,7 +75,7 @@ def test_a_wait_ends_however_many_campaigns_came_and_went_meanwhile(
 def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_ends_with_1(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
-    tasks = write_taskset(tmp_path, {"pkg": "idle"})
+    tasks = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     command = ("submit", tasks, "--wait", "--amqp-url", amqp_vhost_url)
     with (
         run_boards(2, speed=50) as boards,

@@ -41,7 +41,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
-ENDLESS = TaskSet([Task(pkg="idle")])
+ENDLESS = TaskSet([Task(pkg="idle", period=10**9)])
 
 
 class Cli:
@@ -176,7 +176,7 @@ def test_stop_of_what_is_not_there_says_so(cli: Cli) -> None:
 
 
 def test_stop_takes_the_campaign_that_submit_prints_and_leaves_the_others(cli: Cli, tmp_path: Path) -> None:
-    tasks = write_taskset(tmp_path, {"pkg": "idle"})
+    tasks = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     submitted = re.match(r"campaign (\S+): 3 submitted", cli("submit", str(tasks), "--repeat", "3").stdout)
     assert submitted is not None
     (first,) = cli.ear.wait_for(StartedMessage)

@@ -77,9 +77,9 @@ class Result:
 def tasks() -> TaskSet:
     return TaskSet(
         [
-            Task(pkg=list(_BINARIES)),
+            Task(pkg=list(_BINARIES), period=1000),
             Task(pkg="hey", period=20, numberofjobs=3),
-            Task(pkg="idle", criticaltime=50),
+            Task(pkg="idle", period=1000, criticaltime=50),
         ]
     )
 

@@ -109,7 +109,7 @@ def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
         broker_client(amqp_vhost_url) as lab,
     ):
         service.wait_healthy()
-        lab.submit(TaskSet([Task(pkg="idle")]))
+        lab.submit(TaskSet([Task(pkg="idle", period=10**9)]))
         (ended,) = lab.wait_for(EndedMessage)
         assert (ended.outcome, ended.events) == (Outcome.BOARD_ERROR, 1)
         assert "the board sent more than 1,000 pieces" in ended.reason

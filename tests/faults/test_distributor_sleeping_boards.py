@@ -20,7 +20,8 @@ _SHORT_S = 1.2
 
 
 def two_offsets() -> TaskSet:
-    return TaskSet([Task(pkg="hey", offset=800, priority=[1, 2]), Task(pkg="hey", offset=800)])
+    asleep = Task(pkg="hey", period=100, offset=800)
+    return TaskSet([Task(asleep, priority=[1, 2]), asleep])
 
 
 def test_a_run_that_times_out_while_its_board_sleeps_is_timed_out_and_the_board_of_use() -> None:

@@ -24,7 +24,7 @@ def limited(limit: str, *command: str, cwd: Path, **variables: str) -> subproces
 
 
 def test_a_low_soft_limit_is_raised_so_that_all_boards_can_work(tmp_path: Path) -> None:
-    path = write_taskset(tmp_path, {"pkg": "hey", "priority": [7] * BOARDS})
+    path = write_taskset(tmp_path, {"pkg": "hey", "period": 100, "priority": [7] * BOARDS})
     with run_boards(BOARDS, speed=20) as addresses:
         options = [f"--board={address}" for address in addresses]
         ended = limited("-S -n 64", "taskgen", "run", str(path), *options, cwd=tmp_path)
@@ -34,7 +34,7 @@ def test_a_low_soft_limit_is_raised_so_that_all_boards_can_work(tmp_path: Path) 
 
 
 def test_boards_that_the_hard_limit_forbids_are_refused_in_one_line(tmp_path: Path) -> None:
-    path = write_taskset(tmp_path, {"pkg": "hey"})
+    path = write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     ended = limited(
         "-n 64", "taskgen", "run", str(path), "--board=127.0.10.0/25", "--csv=a.csv", cwd=tmp_path
     )

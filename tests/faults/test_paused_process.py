@@ -24,7 +24,7 @@ from taskgen.taskset import TaskSet
 
 times = dict.fromkeys(("frame_timeout_s", "answer_timeout_s", "silence_timeout_s"), {_TIMEOUT_S})
 with Distributor(sys.argv[1], **times) as distributor:
-    campaign = distributor.start(TaskSet([Task(pkg="hey")]))
+    campaign = distributor.start(TaskSet([Task(pkg="hey", period=100)]))
 print(*(f"{{outcome}} {{count}}" for outcome, count in campaign.outcomes.items()))
 """
 

@@ -33,7 +33,7 @@ def test_a_board_that_freezes_in_every_run_is_power_cycled(tmp_path: Path) -> No
             power_after_s=0.5,
         ) as distributor,
     ):
-        distributor.start(TaskSet([Task(pkg="idle")]), wait=False)
+        distributor.start(TaskSet([Task(pkg="idle", period=10**9)]), wait=False)
         wait_until(cycled.exists, 30, "the power command to be run")
 
 
@@ -42,6 +42,6 @@ def test_boards_are_switched_off_once_everything_is_done(tmp_path: Path) -> None
     command = f"{sys.executable} -c \"open({str(log)!r}, 'a').write('{{board}}\\n')\""
     with run_boards(2, speed=50) as boards:
         with Distributor(boards, power_off_command=command) as distributor:
-            distributor.start(TaskSet([Task(pkg="hey")]))
+            distributor.start(TaskSet([Task(pkg="hey", period=100)]))
             assert not log.exists()
         assert sorted(log.read_text().split()) == sorted(boards)

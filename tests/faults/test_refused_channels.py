@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
-ENDLESS = TaskSet([Task(pkg="idle")])
+ENDLESS = TaskSet([Task(pkg="idle", period=10**9)])
 SHORTENED = "[application:set_env(rabbit, Key, 500) || Key <- [consumer_timeout, channel_tick_interval]]."
 AS_BEFORE = (
     "application:set_env(rabbit, consumer_timeout, 1800000), "

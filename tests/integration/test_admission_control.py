@@ -38,7 +38,7 @@ def test_admission_control_data_of_any_length_leaves_boards_of_every_generation_
     dialect: Dialect, goal: str
 ) -> None:
     """The newest take an OPTIMIZE for unknown commands of four bytes each."""
-    taskset = TaskSet([Task(pkg="hey", priority=[1, 2])])
+    taskset = TaskSet([Task(pkg="hey", period=100, priority=[1, 2])])
     with (
         run_boards(speed=100, dialect=dialect) as (address,),
         Distributor(address, max_attempts=1, silence_timeout_s=5, probe_timeout_s=0.5) as distributor,

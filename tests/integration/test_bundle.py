@@ -184,7 +184,7 @@ def test_a_bundle_is_run_again_with_the_names_and_numbers_of_its_variants(lab: L
 
 
 def test_a_repeated_element_of_a_config_is_still_one_value_when_it_is_run_again(tmp_path: Path) -> None:
-    tasks = TaskSet([Task(pkg="hey", config={"arg1": ("a", "b")})])
+    tasks = TaskSet([Task(pkg="hey", period=100, config={"arg1": ("a", "b")})])
     with (
         run_boards(1, speed=20) as boards,
         SqliteHandler(tmp_path / "events.db") as handler,

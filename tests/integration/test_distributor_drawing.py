@@ -29,7 +29,7 @@ class Counting(DefaultEventHandler):
     def tasksets(self) -> Iterator[TaskSet]:
         for _ in range(1_000):
             self.drawn += 1
-            yield TaskSet([Task(pkg="hey")])
+            yield TaskSet([Task(pkg="hey", period=100)])
 
     @override
     def __taskset_start__(self, taskset: TaskSet) -> None:
@@ -50,11 +50,11 @@ def test_a_run_starts_when_no_more_than_the_next_task_set_has_been_drawn() -> No
 
 def test_task_sets_that_cannot_be_run_are_reported_and_the_others_are_run() -> None:
     def tasksets() -> Iterator[Any]:
-        yield TaskSet([Task(pkg="hey", priority=[1, 2])])
+        yield TaskSet([Task(pkg="hey", period=100, priority=[1, 2])])
         yield TaskSet()
         yield "tasks.json"
-        yield TaskSet([Task(pkg="hey", priority=999)])
-        yield TaskSet([Task(pkg="hey")])
+        yield TaskSet([Task(pkg="hey", period=100, priority=999)])
+        yield TaskSet([Task(pkg="hey", period=100)])
         raise RuntimeError("no more measurements")
 
     with run_boards(speed=100) as (address,), Distributor(address) as distributor:
@@ -78,12 +78,12 @@ def test_task_sets_that_cannot_be_run_are_reported_and_the_others_are_run() -> N
 def test_the_first_task_set_of_a_generator_is_checked_before_any_board_is_touched(wrong: Any) -> None:
     with Distributor("127.0.10.1:1") as distributor:
         with pytest.raises(TaskSetError):
-            distributor.start(iter([wrong, TaskSet([Task(pkg="hey")])]))
+            distributor.start(iter([wrong, TaskSet([Task(pkg="hey", period=100)])]))
         assert not distributor.boards
 
 
 def test_all_task_sets_of_a_list_are_checked_before_any_board_is_touched() -> None:
     with Distributor("127.0.10.1:1") as distributor:
         with pytest.raises(TaskSetError):
-            distributor.start([TaskSet([Task(pkg="hey")]), TaskSet()])
+            distributor.start([TaskSet([Task(pkg="hey", period=100)]), TaskSet()])
         assert not distributor.boards

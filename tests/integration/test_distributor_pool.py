@@ -30,7 +30,7 @@ class StoppedAtOnce:
         self._is_taken = True
         assert self.pool is not None
         asyncio.get_running_loop().call_soon(self.pool.stop_runs, Outcome.STOPPED_BY_USER)
-        return Assignment(TaskSet([Task(pkg="idle")]).checked())
+        return Assignment(TaskSet([Task(pkg="idle", period=10**9)]).checked())
 
     def give_back(self, assignment: Assignment) -> None:
         self.given_back.append(assignment)

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
-ENDLESS = TaskSet([Task(pkg="idle")])
+ENDLESS = TaskSet([Task(pkg="idle", period=10**9)])
 
 
 def test_what_a_board_says_is_published_once_and_a_decision_ends_the_run(

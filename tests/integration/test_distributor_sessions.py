@@ -69,7 +69,7 @@ def test_binaries_are_sent_once_per_connection_and_only_those_a_task_set_needs(t
             line.obey_until(Command.AVAILABLE)
         line.wait_for_end()
 
-    tasks = TaskSet([Task(pkg=["hey", "linpack"]), Task(pkg=["pi", "hey"])])
+    tasks = TaskSet([Task(pkg=["hey", "linpack"], period=1000), Task(pkg=["pi", "hey"], period=1000)])
     with scripted_board(script) as address, Distributor(address, binaries=tmp_path) as distributor:
         campaign = distributor.start(tasks)
     assert campaign.outcomes == {Outcome.FINISHED: 4, Outcome.BOARD_LOST: 1}

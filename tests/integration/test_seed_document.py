@@ -35,7 +35,7 @@ def board() -> Iterator[str]:
 
 
 def taskset() -> TaskSet:
-    return TaskSet([Task(pkg="hey", period=20, numberofjobs=3), Task(pkg="pi", priority=[1, 2])])
+    return TaskSet([Task(pkg="hey", period=20, numberofjobs=3), Task(pkg="pi", period=100, priority=[1, 2])])
 
 
 def test_the_distributor_snippet_stores_what_a_taskset_does(

@@ -48,7 +48,7 @@ def test_the_distributor_service_speaks_the_protocol_that_its_setting_names(
         Service("distributor", session=DOCUMENTED_SESSION, **settings) as service,
     ):
         service.wait_healthy()
-        lab.submit(TaskSet([Task(pkg="hey")]))
+        lab.submit(TaskSet([Task(pkg="hey", period=100)]))
         lab.wait_for(StartedMessage)
         (message, *_) = lab.wait_for(EventsMessage)
         assert message.profiles[0].events[0] == {"@type": "START", "@task-id": "0", "@time-stamp": "0"}
@@ -92,7 +92,7 @@ def test_a_session_that_decodes_wrongly_is_named_in_the_quarantine(
 ) -> None:
     log = RecordingHandler()
     with Distributor("anywhere", session=session, event_handler=log, run_timeout_s=0.5) as distributor:
-        campaign = distributor.start(TaskSet([Task(pkg="hey")]))
+        campaign = distributor.start(TaskSet([Task(pkg="hey", period=100)]))
     assert campaign.outcomes == {Outcome.TIMED_OUT: 1}
     assert {one.reason for one in log.quarantined} == {reason}
     assert log.types == []

@@ -31,6 +31,12 @@ _OTHER_DOCUMENTS: Final = {
     "live": "a board's answer",
 }
 """Root elements of what is easily mistaken for admission control data."""
+_NEVER_STARTED_WITH_0: Final = {
+    "period": "for a single job, write numberofjobs 1 and a period that is longer than the job takes",
+    "numberofjobs": "write how many jobs it is to have",
+}
+"""What to write instead, by parameter. Some newer boards run a single job if the period is 0, but nothing
+distinguishes them from the newest."""
 _EXPECTED: Final = 'a dictionary such as {"optimize": {"goal": ...}}'
 
 
@@ -93,11 +99,9 @@ class TaskloaderSession(AbstractSession):
         if not self._is_newer:
             return ""
         for task in taskset:
-            if int(task["period"]) and not int(task["numberofjobs"]):
-                return (
-                    f"task {task.id}: numberofjobs: with 0, a newer board never starts the task; write how "
-                    "many jobs it is to have"
-                )
+            for name, advice in _NEVER_STARTED_WITH_0.items():
+                if not int(task[name]):
+                    return f"task {task.id}: {name}: with 0, a newer board never starts the task; {advice}"
         folder = self.settings.binaries
         for name, digest in digests(taskset, folder).items() if folder is not None else ():
             if self._sent_binaries.get(name, digest) != digest:
