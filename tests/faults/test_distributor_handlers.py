@@ -18,7 +18,7 @@ from taskgen.taskset import TaskSet
 from tests.support.profiles import profile_document
 from tests.support.recording_handler import RecordingHandler
 from tests.support.scripted_board import BoardConnection, finish_run, scripted_board
-from tests.support.tasksets import endless_task, one_task
+from tests.support.tasksets import endless_and_short_task, one_task
 from tests.support.waiting import wait_until
 
 
@@ -44,7 +44,7 @@ def test_the_first_handler_decides_and_the_second_only_watches(board: str) -> No
     with Distributor(board, event_handler=[log, Deciding(False)]) as distributor:
         assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
         distributor.event_handler = [Deciding(False), log]
-        assert distributor.start(endless_task()).outcomes == {Outcome.STOPPED_BY_RULE: 1}
+        assert distributor.start(endless_and_short_task()).outcomes == {Outcome.STOPPED_BY_RULE: 1}
 
 
 def test_a_handler_that_raises_or_gives_no_decision_costs_neither_run_nor_others(

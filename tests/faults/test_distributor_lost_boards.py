@@ -18,7 +18,7 @@ from taskgen.run import Outcome
 from taskgen.simulation import run_boards
 from tests.support.recording_handler import RecordingHandler
 from tests.support.scripted_board import BoardConnection, finish_run, scripted_board
-from tests.support.tasksets import endless_task, one_task
+from tests.support.tasksets import endless_and_short_task, one_task
 from tests.support.waiting import wait_until
 
 
@@ -54,7 +54,7 @@ def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> 
     log = RecordingHandler()
     with Distributor(place, event_handler=log, longest_pause_s=0.5) as distributor:
         with board_process(place) as process:
-            campaign = distributor.start([endless_task(), one_task()], wait=False)
+            campaign = distributor.start([endless_and_short_task(), one_task()], wait=False)
             wait_until(lambda: "START" in log.types, 20, "a run that has begun")
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -81,12 +81,12 @@ def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
         Distributor([place, other], event_handler=log, longest_pause_s=0.5) as distributor,
         board_process(place) as process,
     ):
-        distributor.start(endless_task(), wait=False)
+        distributor.start(endless_and_short_task(), wait=False)
         wait_until(lambda: "START" in log.types, 20, "a run that has begun")
         with run_boards(listen=other, speed=100):
             wait_until(lambda: is_idle(other), 20, "another board")
             process.send_signal(signal.SIGKILL)
-            wait_until(lambda: log.types.count("START") == 2, 20, "the second attempt")
+            wait_until(lambda: log.types.count("START") == 4, 20, "the second attempt")
             distributor.stop()
     assert [(run.board, run.attempt, run.outcome) for run in log.ended] == [
         (place, 1, Outcome.BOARD_LOST),

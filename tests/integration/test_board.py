@@ -35,7 +35,7 @@ def test_a_task_set_runs_and_its_events_come_with_the_boards_time() -> None:
 
 
 def test_events_of_one_instant_share_a_frame() -> None:
-    with client_of_new_board() as one:
+    with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="hey"), Task(pkg="hey", coreoffset=1))
         assert without_time_stamps(one.events()) == [("START", "0"), ("START", "1")]
 
@@ -67,7 +67,7 @@ def test_a_binary_that_was_never_sent_ends_with_an_error() -> None:
 
 
 def test_stop_kills_what_runs() -> None:
-    with client_of_new_board() as one:
+    with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="idle"), Task(pkg="namaste", coreoffset=1), Task(pkg="idle"))
         assert without_time_stamps(one.events()) == [("START", str(number)) for number in range(3)]
         one.say(Command.STOP)
@@ -75,7 +75,7 @@ def test_stop_kills_what_runs() -> None:
 
 
 def test_after_a_stop_the_tasks_can_be_started_again() -> None:
-    with client_of_new_board() as one:
+    with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="idle"))
         one.until(("START", "0"))
         one.say(Command.STOP)
@@ -89,8 +89,8 @@ def test_clear_kills_what_runs_and_forgets_the_tasks_but_not_the_binaries() -> N
         one.send(command(Command.SEND_BINARIES) + struct.pack("<I", 1))
         assert one.read(4) == GO_SEND
         one.send(binary("mine", b"x"))
-        one.start(Task(pkg="idle"))
-        one.until(("START", "0"))
+        one.start(Task(pkg="idle"), Task(pkg="hey", coreoffset=1))
+        one.until(("JOBS_DONE", "1"))
         one.say(Command.CLEAR)
         assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
         one.start(Task(id=5, pkg="mine"))
@@ -157,11 +157,12 @@ def test_an_old_board_answers_a_snapshot() -> None:
 
 def test_a_board_answers_a_live_frame() -> None:
     with client_of_new_board() as one:
-        one.start(Task(pkg="idle"))
-        one.until(("START", "0"))
+        one.start(Task(pkg="idle"), Task(pkg="hey", coreoffset=1))
+        one.until(("JOBS_DONE", "1"))
         one.say(Command.GET_LIVE)
         live = xmltodict.parse(one.frame().rstrip(b"\0"))
-    assert live == {"live": {"task": {"@id": "0", "@state": "running"}}}
+    tasks = [{"@id": "0", "@state": "running"}, {"@id": "1", "@state": "idle"}]
+    assert live == {"live": {"task": tasks}}
 
 
 def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock() -> None:
@@ -175,9 +176,9 @@ def test_a_reboot_closes_the_connection_forgets_binaries_and_restarts_the_clock(
                 one.read(1)
         with board_client(address) as one:
             one.start(Task(pkg="mine"))
-            ((_, _, stamp),) = one.events()
-            assert stamp < 10**9
-            assert ("EXIT_ERROR", "0") in without_time_stamps(one.events())
+            events = one.until(("JOBS_DONE", "0"))
+            assert all(stamp < 10**9 for _, _, stamp in events)
+            assert ("EXIT_ERROR", "0") in without_time_stamps(events)
 
 
 def test_a_second_client_waits_until_the_first_has_gone() -> None:
@@ -296,8 +297,8 @@ def test_many_boards_share_one_thread() -> None:
 def test_time_stamps_wrap_on_a_board_of_32_bits() -> None:
     with client_of_new_board(clock_start=2**32 - 1, clock_bits=32) as one:
         one.start(Task(pkg="hey"))
-        ((_, _, stamp),) = one.events()
-    assert stamp < 2**31
+        events = one.until(("JOBS_DONE", "0"))
+    assert all(stamp < 2**31 for _, _, stamp in events)
 
 
 def test_a_board_can_be_used_inside_a_loop_and_closes_with_a_client_connected() -> None:

@@ -219,8 +219,8 @@ def ask_to_send_a_binary(one: BoardClient) -> None:
 def test_a_late_exit_external_comes_where_a_go_send_is_awaited(lab: MakeLab, seed: int) -> None:
     at = lab(faults=["late-exit-external"], seed=seed)
     one = at.client()
-    one.start(Task(id=3, pkg="idle"))
-    (started,) = one.events()
+    one.start(Task(id=4, pkg="hey", coreoffset=1), Task(id=3, pkg="idle"))
+    told = one.until(("JOBS_DONE", "4"))
     one.say(Command.STOP)
     one.say(Command.CLEAR)
     ask_to_send_a_binary(one)
@@ -230,10 +230,10 @@ def test_a_late_exit_external_comes_where_a_go_send_is_awaited(lab: MakeLab, see
     assert (size == Answer.GO_SEND) == (seed % 2 == 0)
     assert one.read(4) == GO_SEND
     one.send(binary("mine", b"x"))
-    (killed, *rest) = at.readable()[1:]
+    (*before, killed) = at.readable()
+    assert before == told
     assert killed[:2] == ("EXIT_EXTERNAL", "3")
-    assert killed[2] >= started[2]
-    assert rest == []
+    assert killed[2] >= told[-1][2]
 
 
 def test_where_nothing_was_killed_a_late_exit_external_is_made_up(lab: MakeLab) -> None:

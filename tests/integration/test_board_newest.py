@@ -69,8 +69,9 @@ def test_a_stop_is_obeyed_when_the_offsets_have_passed() -> None:
     assert events[-1][2] - start >= OFFSET_MS
 
 
-def test_it_keeps_the_start_of_a_job_until_some_job_ends() -> None:
-    with client_of_new_board(dialect="newest") as one:
+@pytest.mark.parametrize("dialect", ["new", "newest"])
+def test_it_keeps_the_start_of_a_job_until_some_job_ends(dialect: str) -> None:
+    with client_of_new_board(dialect=dialect) as one:
         one.start(Task(pkg="idle", period=10_000), Task(pkg="pi", coreoffset=1, period=10_000))
         kinds = [(kind, task) for kind, task, _ in one.events()]
         assert kinds[:3] == [("START", "0"), ("START", "1"), ("EXIT", "1")]
@@ -78,11 +79,19 @@ def test_it_keeps_the_start_of_a_job_until_some_job_ends() -> None:
         assert [kind for kind, _, _ in one.events()] == ["EXIT_EXTERNAL"]
 
 
+def test_an_older_board_reports_the_start_of_a_job_at_once() -> None:
+    with client_of_new_board(dialect="old") as one:
+        one.start(Task(pkg="idle"))
+        assert [kind for kind, _, _ in one.events()] == ["START"]
+
+
 @pytest.mark.parametrize("dialect", ["old", "new"])
 def test_other_boards_release_each_task_at_its_own_offset_and_answer_at_once(dialect: str) -> None:
     with client_of_new_board(dialect=dialect) as one:
         one.start(*(Task(pkg="hey", offset=30, coreoffset=core) for core in range(2)))
-        assert [kind for kind, _, _ in one.events()] == ["START", "START"]
+        events = one.until(("EXIT", "0"), ("EXIT", "1"))
+    first, second = (stamp for kind, _, stamp in events if kind == "START")
+    assert first == second
 
 
 @pytest.mark.parametrize(("dialect", "is_replaced"), [("old", True), ("new", False), ("newest", False)])

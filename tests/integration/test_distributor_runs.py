@@ -6,7 +6,7 @@ from taskgen.distributor import Distributor
 from taskgen.run import Outcome
 from taskgen.taskset import Profile, TaskSet
 from tests.support.recording_handler import RecordingHandler
-from tests.support.tasksets import endless_task, two_tasks
+from tests.support.tasksets import endless_and_short_task, endless_task, two_tasks
 
 
 def test_start_returns_when_every_variant_has_a_result(board: str) -> None:
@@ -82,6 +82,6 @@ def test_a_handler_that_has_enough_stops_its_run_by_rule(board: str) -> None:
 
     log = Enough()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(endless_task())
+        campaign = distributor.start(endless_and_short_task())
     assert campaign.outcomes == {Outcome.STOPPED_BY_RULE: 1}
     assert "EXIT_EXTERNAL" in log.types

@@ -16,16 +16,12 @@ from taskgen.messages.codec import (
 )
 from taskgen.run import Outcome
 from taskgen.simulation import run_boards
-from taskgen.task import Task
-from taskgen.taskset import TaskSet
 from tests.support.broker_client import BrokerClient, broker_client
 from tests.support.services import Service
-from tests.support.tasksets import TWO_SHORT_RUNS
+from tests.support.tasksets import TWO_SHORT_RUNS, endless_and_short_task, endless_task
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
-
-ENDLESS = TaskSet([Task(pkg="idle", period=10**9)])
 
 
 def test_what_a_board_says_is_published_once_and_a_decision_ends_the_run(
@@ -62,7 +58,7 @@ def test_a_killed_distributor_reports_its_runs_lost_when_it_starts_again(
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path}
         with Service("distributor", **settings) as first:
             first.wait_healthy()
-            lab.submit(ENDLESS)
+            lab.submit(endless_and_short_task())
             (started,) = lab.wait_for(StartedMessage)
             lab.wait_for(EventsMessage)
             first.kill()
@@ -81,7 +77,7 @@ def test_a_distributor_that_is_asked_to_end_stops_its_board_and_closes_the_run(
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path}
         with Service("distributor", **settings) as service:
             service.wait_healthy()
-            lab.submit(ENDLESS)
+            lab.submit(endless_and_short_task())
             lab.wait_for(StartedMessage)
             lab.wait_for(EventsMessage)
             assert service.stop() == 0
@@ -118,7 +114,7 @@ def test_a_task_set_without_its_binary_is_refused_and_poison_is_parked(
     (tmp_path / "binaries").mkdir()
     with run_boards(1) as boards, broker_client(amqp_vhost_url) as lab:
         lab.publish("", TASKSETS, b"{")
-        lab.submit(ENDLESS)
+        lab.submit(endless_task())
         settings = {"amqp_url": amqp_vhost_url, "boards": boards[0], "outbox_path": tmp_path / "outbox"}
         with Service("distributor", **settings, binaries=tmp_path / "binaries") as service:
             service.wait_healthy()

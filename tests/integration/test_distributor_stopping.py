@@ -9,26 +9,26 @@ from taskgen.errors import DistributorError
 from taskgen.run import Outcome
 from taskgen.taskset import TaskSet
 from tests.support.recording_handler import RecordingHandler
-from tests.support.tasksets import endless_task, two_tasks
+from tests.support.tasksets import endless_and_short_task, endless_task, two_tasks
 from tests.support.waiting import wait_until
 
 
 def test_stop_ends_what_runs_and_calls_off_the_rest(board: str) -> None:
     log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
-        campaign = distributor.start(endless_task(priority=range(5)), wait=False)
+        campaign = distributor.start(endless_and_short_task(priority=range(5)), wait=False)
         log.wait_for_run()
         distributor.stop()
         assert campaign.is_done
         assert campaign.outcomes == {Outcome.STOPPED_BY_USER: 1}
-    assert log.types[:2] == ["START", "EXIT_EXTERNAL"]
+    assert log.types == ["START", "START", "EXIT", "JOBS_DONE", "EXIT_EXTERNAL"]
     assert log.calls[-1][0] == "stop"
 
 
 def test_starting_again_after_a_stop_works_with_another_handler_on_the_same_connection(board: str) -> None:
     first, second = RecordingHandler(), RecordingHandler()
     with Distributor(board, event_handler=first) as distributor:
-        distributor.start(endless_task(), wait=False)
+        distributor.start(endless_and_short_task(), wait=False)
         first.wait_for_run()
         distributor.stop()
         calls = len(first.calls)
@@ -61,7 +61,7 @@ def test_a_second_start_while_a_campaign_goes_on_is_refused(board: str) -> None:
 def test_closing_stops_and_nothing_may_follow(board: str) -> None:
     log = RecordingHandler()
     distributor = Distributor(board, event_handler=log)
-    campaign = distributor.start(endless_task(), wait=False)
+    campaign = distributor.start(endless_and_short_task(), wait=False)
     log.wait_for_run()
     distributor.close()
     assert campaign.outcomes == {Outcome.STOPPED_BY_USER: 1}
@@ -94,7 +94,7 @@ def test_an_exception_in_the_with_block_stops_the_boards(board: str) -> None:
 
     def work() -> None:
         with Distributor(board, event_handler=log) as distributor:
-            distributor.start(endless_task(), wait=False)
+            distributor.start(endless_and_short_task(), wait=False)
             log.wait_for_run()
             raise KeyboardInterrupt
 

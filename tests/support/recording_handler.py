@@ -44,7 +44,7 @@ class RecordingHandler(DefaultEventHandler):
         self.quarantined.append(quarantined)
 
     def wait_for_run(self) -> None:
-        """Wait until a task has started."""
+        """Wait until a task has started, which newer boards say when some job has ended."""
         wait_until(lambda: "START" in self.types, 20, "a run that has begun")
 
     def _note(self, callback: str, taskset: TaskSet) -> None:

@@ -32,6 +32,10 @@ def endless_task(**parameters: Any) -> TaskSet:
     return TaskSet([Task({"pkg": "idle", "period": ENDLESS}, parameters)])
 
 
-def endless_and_short_task() -> TaskSet:
-    """A task that runs until it is stopped, and one that ends, with whose end boards report both."""
-    return TaskSet([Task(pkg="idle", period=ENDLESS), Task(pkg="hey", coreoffset=1, period=ONCE)])
+def endless_and_short_task(**parameters: Any) -> TaskSet:
+    """A task that runs until it is stopped, and one that ends, with whose end boards report both.
+
+    The parameters are those of the first.
+    """
+    endless = Task({"pkg": "idle", "period": ENDLESS}, parameters)
+    return TaskSet([endless, Task(pkg="hey", coreoffset=1, period=ONCE)])

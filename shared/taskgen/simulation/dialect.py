@@ -14,9 +14,9 @@ class Dialect(StrEnum):
     """The generations of boards, the oldest first.
 
     `old`: without `JOBS_DONE`, `OUT_OF_CAPS`, `AVAILABLE`, `REBOOT`; a binary that is sent again replaces the
-    stored one. `new`: without `GET_PROFILE`. `newest`: like `new`, but without `OPTIMIZE`, and it sleeps
-    through the offsets of all tasks, one after the other, while it executes `START`. It reports the `START`
-    of a job when some job ends.
+    stored one. `new`: without `GET_PROFILE`, and it reports the `START` of a job when some job ends.
+    `newest`: like `new`, but without `OPTIMIZE`, and it sleeps through the offsets of all tasks, one after
+    the other, while it executes `START`.
     """
 
     OLD = "old"

@@ -40,7 +40,7 @@ class RunReporter:
         self._late: list[Attributes] = []
         """Exits that have not been reported yet."""
         self._unreported: list[Attributes] = []
-        """STARTs that the newest boards keep until some job ends."""
+        """STARTs that newer boards keep until some job ends."""
 
     def connect(self, out: FrameSender) -> None:
         """Report to this client from now on; the connection of the former one is closed."""
@@ -78,7 +78,8 @@ class RunReporter:
         starts, self._unreported = self._unreported, []
         if Fault.LATE_EXIT_EXTERNAL in self._board.faults:
             self._late += killed
-        elif killed:
+            killed = []
+        if starts or killed:
             await out.send(frames.profile(starts + killed), starts + killed, run=self._board.runs)
 
     async def reboot(self) -> None:
@@ -140,7 +141,7 @@ class RunReporter:
         for event in events:
             self._track(event)
         self._unreported += [event for event in events if not self._is_missing(event)]
-        is_kept = self._board.dialect is Dialect.NEWEST and all(map(_is_start, self._unreported))
+        is_kept = self._board.dialect is not Dialect.OLD and all(map(_is_start, self._unreported))
         if self._unreported and not is_kept:
             sent, self._unreported = self._unreported, []
             await out.send_run_events(sent, self._board.runs)
