@@ -1,7 +1,9 @@
 """A simulated board speaks the protocol of docs/taskloader.md, section 1, as a real one does."""
 
 import asyncio
+import gc
 import json
+import socket
 import struct
 import threading
 from pathlib import Path
@@ -299,6 +301,20 @@ def test_time_stamps_wrap_on_a_board_of_32_bits() -> None:
         one.start(Task(pkg="hey"))
         events = one.until(("JOBS_DONE", "0"))
     assert all(stamp < 2**31 for _, _, stamp in events)
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_board_that_is_closed_while_a_client_connects_leaves_no_socket_open(steps: int) -> None:
+    async def connect() -> None:
+        async with SimulatedBoard() as one:
+            host, port = one.address.split(":")
+            await asyncio.sleep(0)
+            with socket.create_connection((host, int(port))):
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+
+    asyncio.run(connect())
+    gc.collect()  # would warn of an open socket
 
 
 def test_a_board_can_be_used_inside_a_loop_and_closes_with_a_client_connected() -> None:

@@ -139,13 +139,27 @@ class SimulatedBoard:
                 await asyncio.sleep(_ERROR_PAUSE_S)
 
     async def _serve_one(self) -> None:
-        connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+        connection = await _accept(self._socket)
         self.connections += 1
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
             await ClientConnection(self, reader, writer).serve()
         finally:
             await _close(writer)
+
+
+async def _accept(listening: socket.socket) -> socket.socket:
+    """Return the next connection; unlike `sock_accept`, a cancelled call has accepted none."""
+    loop = asyncio.get_running_loop()
+    while True:
+        readable = asyncio.Event()
+        loop.add_reader(listening, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(listening)
+        with suppress(BlockingIOError):  # that client has gone
+            return listening.accept()[0]
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
