@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgen.cli.gantt import ASCII_STROKES, gantt
+from taskgen.cli.show import _placed
 from taskgen.metrics import JobRow
 
 
@@ -94,3 +95,11 @@ TIMES = st.integers(0, 2**64 - 1) | st.none()
 def test_whatever_boards_say_a_chart_is_no_wider_than_asked(jobs: list[JobRow], width: int) -> None:
     for line in drawn(*jobs, width=width)[:-1]:
         assert len(line) <= max(width, 16)
+
+
+def test_jobs_across_the_end_of_the_clock_stay_in_order_and_begin_at_0() -> None:
+    end = 2**32
+    later, first, ended = job(0, 40, 60), job(0, end - 100, end - 50), job(1, None, 10)
+    origin, placed = _placed([later, first, ended])
+    assert origin == end - 100
+    assert [(one.release_ms, one.end_ms) for one in placed] == [(0, 50), (None, 110), (140, 160)]
