@@ -617,9 +617,10 @@ def test_verify_takes_one_bundle_and_nothing_beside_it(lab: Lab) -> None:
 def test_an_interrupted_bundle_leaves_no_half_file(lab: Lab, tmp_path: Path, number: signal.Signals) -> None:
     """It is interrupted in the middle of a file that never ends."""
     script = (
-        "import sys, taskgen.results.bundle as bundle\n"
+        "import signal, sys, taskgen.results.bundle as bundle\n"
         "from taskgen.cli import main\n"
         "from time import sleep\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "def endless(*_):\n"
         "    print('begun', flush=True)\n"
         "    while True:\n"

@@ -162,9 +162,10 @@ def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: 
 
     def said() -> ControllerStatusMessage | None:
         last = lab.all_of(ControllerStatusMessage)[-1:]
-        return last[0] if last and last[0].campaigns and last[0].campaigns[0].running else None
+        campaigns = last[0].campaigns if last else []
+        return last[0] if campaigns and campaigns[0].running and campaigns[0].done else None
 
-    wait_until(lambda: said() is not None, 30, "a status with the campaign")
+    wait_until(lambda: said() is not None, 30, "a status with both runs")
     status = said()
     assert status is not None
     assert (status.runs, status.bad) == ({"running": 1, "timed_out": 1}, 0)
