@@ -54,6 +54,7 @@ def board() -> Iterator[str]:
     ("command", "said"),
     [
         ("run good.json --board BOARD --sqlite one.x --csv ./one.x", "two stores name the same file, one.x;"),
+        ("show mine.csv", "mine.csv: show reads only databases of --sqlite; `taskgen report` reads this"),
         ("run good.json --board BOARD --sqlite a.db --store sqlite:b.db", "two stores of the kind sqlite;"),
         (
             "run good.json --board BOARD --store nosuch:a",

@@ -64,6 +64,10 @@ def show(
     ] = False,
 ) -> None:
     """Show the runs of a database, or the jobs of one run."""
+    if events_db.is_dir() or events_db.suffix.lower() in {".csv", ".zip"}:
+        raise SettingsError(
+            f"{events_db}: show reads only databases of --sqlite; `taskgen report` reads this"
+        )
     console = result_console()
     with closing(SqliteReader(events_db)) as reader:
         if run is not None:
