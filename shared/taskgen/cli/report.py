@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from taskgen.cli.terminal import counted, result_console, styled
+from taskgen.errors import SettingsError
+from taskgen.untrusted_text import printable
 
 if TYPE_CHECKING:
     from taskgen.results.dataset import Dataset, RunResult
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 _SCHEDULES: Final = 3
 _WIDE: Final = 110
+_COLUMNS: Final = (
+    "runs", "jobs", "misses", "unknown", "skipped", "min", "median", "p95", "p99", "max ms", "jitter",
+)  # fmt: skip
+_FEW_COLUMNS: Final = ("jobs", "misses", "unknown", "median", "p99", "max ms")
+"""Where there is little room."""
 _MOST_ROWS: Final = 100
 """Rows of the table in the terminal, which takes a second to print 1,000."""
 
@@ -63,11 +70,13 @@ def report(
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.statistics import task_statistics  # noqa: PLC0415 - as above
 
+    if schedule and html is None and figures is None:
+        raise SettingsError("--schedule draws into --html FILE or --figures DIR; give one of them")
     console = result_console()
     with open_dataset(store, campaign, where or ()) as dataset:
         statistics = task_statistics(dataset)
-        runs = _scheduled(dataset, schedule or [])
-        _write(dataset, statistics, runs, html, figures)
+        if html is not None or figures is not None:
+            _write(dataset, statistics, _scheduled(dataset, schedule or []), html, figures)
         _write_tables(statistics, latex, csv)
         show_report(console, dataset, statistics)
     for written in (html, figures, latex, csv):
@@ -77,7 +86,6 @@ def report(
 
 def _scheduled(dataset: Dataset, wanted: Sequence[str]) -> list[RunResult]:
     """The runs whose schedules are drawn."""
-    from taskgen.errors import SettingsError  # noqa: PLC0415 - beside the function's only use
     from taskgen.results.statistics import most_missed  # noqa: PLC0415 - takes half a second
     from taskgen.run import resolve_id  # noqa: PLC0415 - as above
 
@@ -101,8 +109,6 @@ def _write(
     folder: Path | None,
 ) -> None:
     """Write what needs figures."""
-    if html is None and folder is None:
-        return
     from taskgen.results.figures import figures, save  # noqa: PLC0415 - an extra
     from taskgen.results.page import page  # noqa: PLC0415 - an extra
     from taskgen.results.tables import unwritable  # noqa: PLC0415 - as above
@@ -141,32 +147,67 @@ def show_report(console: Console, dataset: Dataset, statistics: Sequence[TaskSta
             styled(f"{counted(left_out, 'run')} left out: incomplete, or a fault of the lab", "yellow")
         )
     console.print()
-    is_wide = console.width >= _WIDE
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("variant", overflow="fold")
-    table.add_column("task", no_wrap=True)
-    numbers = ("runs", "jobs", "misses", "skipped", "min", "median", "p95", "p99", "max ms", "jitter")
-    shown = numbers if is_wide else ("jobs", "misses", "median", "p99", "max ms")
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    before = None
     most_missed = sorted(statistics, key=lambda one: -one.misses)[:_MOST_ROWS]
-    for task in statistics if len(statistics) <= _MOST_ROWS else most_missed:
-        cells = dict(zip(numbers, _cells(task), strict=True))
-        name = "" if task.variant == before else task.variant
-        before = task.variant
-        table.add_row(name, f"{task.task_id} {task.pkg}", *(cells[column] for column in shown))
-    console.print(table)
+    _show_table(console, statistics if len(statistics) <= _MOST_ROWS else most_missed)
     if len(statistics) > _MOST_ROWS:
+        console.print()
         console.print(
-            f"\nthe {_MOST_ROWS} with the most misses of {len(statistics):,}; --csv FILE has all of them"
+            f"the {_MOST_ROWS} with the most misses of {len(statistics):,}; --csv FILE has all of them"
         )
+    if unknown := sum(one.unknown for one in statistics):
+        console.print()
+        line = f"{counted(unknown, 'job')} with unknown misses: no release or no end was seen"
+        console.print(styled(line, "yellow"))
 
 
-def _cells(one: TaskStatistics) -> tuple[str, ...]:
+def _show_table(console: Console, statistics: Sequence[TaskStatistics]) -> None:
+    """Print a row for each task; where there is little room, below its variant."""
+    is_wide = console.width >= _WIDE
+    has_unknown = any(one.unknown for one in statistics)
+    shown = [name for name in (_COLUMNS if is_wide else _FEW_COLUMNS) if has_unknown or name != "unknown"]
+    rows = []
+    before = None
+    for one in statistics:
+        cells = _cells(one)
+        name, before = ("" if one.name == before else one.name), one.name
+        rows.append((name, f"{one.task_id} {one.pkg}", *(cells[column] for column in shown)))
+    (_print_wide if is_wide else _print_narrow)(console, ("variant", "task", *shown), rows)
+
+
+def _print_wide(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(head[0], overflow="fold")
+    table.add_column(head[1], no_wrap=True)
+    for name in head[2:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_narrow(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A variant's name is as long as it likes, so that it is a line of its own above its tasks."""
+    widths = [
+        max(map(len, column))
+        for column in zip(*((printable(cell) for cell in row) for row in [head, *rows]), strict=True)
+    ]
+
+    def line(cells: Sequence[str]) -> str:
+        numbers = (cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True))
+        return "  ".join((f"  {printable(cells[1]).ljust(widths[1])}", *numbers))
+
+    console.print(styled(line(head), "bold"))
+    for row in rows:
+        if row[0]:
+            console.print(row[0])
+        console.print(line(row))
+
+
+def _cells(one: TaskStatistics) -> dict[str, str]:
     quantiles = (one.quantile_ms(percent) for percent in (0, 95, 99, 100))
     least, p95, p99, most = ("" if value is None else f"{value:,}" for value in quantiles)
     median = "" if one.median_ms is None else f"{one.median_ms:,g}"
     jitter = "" if one.jitter_ms is None else f"{one.jitter_ms:,}"
-    counts = (f"{number:,}" for number in (one.runs, one.jobs, one.misses, one.skipped_releases))
-    return (*counts, least, median, p95, p99, most, jitter)
+    numbers = (one.runs, one.jobs, one.misses, one.unknown, one.skipped_releases)
+    counts = (f"{number:,}" for number in numbers)
+    return dict(zip(_COLUMNS, (*counts, least, median, p95, p99, most, jitter), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.metrics import JobRow
 from taskgen.results.dataset import Dataset, RunResult
-from taskgen.results.statistics import TaskStatistics, varied
+from taskgen.results.statistics import TaskStatistics, Varied, varied
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,18 +50,37 @@ def figures(
         raise SettingsError("for figures install taskgen-events[report]") from error
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each glyph of a PDF
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "taskgen", "pdf.fonttype": 42, "font.size": 9}
-    for task_id in sorted({one.task_id for one in statistics}):
-        of_task = [one for one in statistics if one.task_id == task_id and one.responses_ms]
-        if of_task:
-            title = f"Response times of task {task_id} ({of_task[0].pkg})"
+    yield from _distributions([one for one in statistics if one.responses_ms])
+    yield from _all_miss_ratios(list(varied(statistics)))
+    for run in runs:
+        incomplete = "" if run.is_complete else ", incomplete"
+        title = f"Schedule of {run.name}, run {run.run.run_id[-8:]} on {run.run.board}{incomplete}"
+        yield f"schedule-{run.run.run_id[-8:]}", title, _schedule(list(dataset.jobs(run)), run)
+
+
+def _distributions(statistics: Sequence[TaskStatistics]) -> Iterator[tuple[str, str, Figure]]:
+    """One figure for each task, and for each binary where there were several."""
+    by_task: dict[int, dict[str, list[TaskStatistics]]] = {}
+    for one in statistics:
+        by_task.setdefault(one.task_id, {}).setdefault(one.pkg, []).append(one)
+    for task_id, by_pkg in sorted(by_task.items()):
+        for pkg, of_task in by_pkg.items():
+            title = f"Response times of task {task_id}" + (f" ({pkg})" if pkg else "")
             if len(of_task) > _MOST_LINES:
                 title += f"; distributions of the {_MOST_LINES} variants with the highest miss ratio"
-            yield f"response-task{task_id}", title, _distribution(of_task)
-    for name, values in varied(statistics):
-        yield f"misses-{name}", f"Miss ratio over {name}", _miss_ratio(name, values)
-    for run in runs:
-        title = f"Schedule of {run.name}, run {run.run.run_id[-8:]} on {run.run.board}"
-        yield f"schedule-{run.run.run_id[-8:]}", title, _schedule(list(dataset.jobs(run)), run)
+            suffix = f"-{pkg}" if len(by_pkg) > 1 else ""
+            yield f"response-task{task_id}{suffix}", title, _distribution(of_task)
+
+
+def _all_miss_ratios(found: Sequence[Varied]) -> Iterator[tuple[str, str, Figure]]:
+    """One figure for each parameter, and for each campaign where there are several."""
+    numbers: Counter[str] = Counter()
+    for one in found:
+        numbers[one.parameter] += 1
+        number = numbers[one.parameter]
+        title = f"Miss ratio over {one.parameter}" + (f": {one.among}" if one.among else "")
+        suffix = f"-{number}" if number > 1 else ""
+        yield f"misses-{one.parameter}{suffix}", title, _miss_ratio(one.parameter, one.values)
 
 
 def svg(figure: Figure) -> str:
@@ -101,11 +121,12 @@ def _distribution(of_task: Sequence[TaskStatistics]) -> Figure:
     left.hist(everything, bins=_bin_edges(min(everything), max(everything)), color=_BAR)
     left.set(xlabel="response time (ms)", ylabel="jobs")
     left.yaxis.get_major_locator().set_params(integer=True)
-    shown = sorted(of_task, key=lambda one: -one.miss_ratio)[:_MOST_LINES]
-    for one in sorted(shown, key=lambda one: one.variant):
+    shown = sorted(of_task, key=lambda one: -(one.miss_ratio or 0.0))[:_MOST_LINES]
+    for one in sorted(shown, key=lambda one: one.name):
         ordered = sorted(one.responses_ms)
         shares = [(place + 1) / len(ordered) for place in range(len(ordered))]
-        label = _short(", ".join(map(str, one.parameters.values())) or one.variant)
+        values = ", ".join(map(str, one.parameters.values())) or one.variant
+        label = _short(" ".join(filter(None, (one.origin, values, one.distinction))))
         right.step([ordered[0], *ordered], [0, *shares], where="post", label=label)
     right.set(xlabel="response time (ms)", ylabel="share of jobs", ylim=(0, 1.02))
     if len(shown) > 1:

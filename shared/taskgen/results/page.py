@@ -51,6 +51,7 @@ def page(
         worst=sorted(statistics, key=lambda one: -one.misses)[:_MOST_ROWS],
         jobs=sum(one.jobs for one in statistics),
         misses=sum(one.misses for one in statistics),
+        unknown=sum(one.unknown for one in statistics),
         skipped=sum(one.skipped_releases for one in statistics),
         figures=[(title, svg(figure)) for _, title, figure in drawn],
         failed=[one for one in dataset.runs if one.run.reason or not one.is_complete],

@@ -15,6 +15,7 @@ _LATEX_COLUMNS: Final = (
     "task",
     "jobs",
     "misses",
+    "unknown",
     "skipped_releases",
     "median_ms",
     "p95_ms",
@@ -44,25 +45,34 @@ def write_csv(path: Path, statistics: Iterable[TaskStatistics]) -> None:
 def write_latex(path: Path, statistics: Sequence[TaskStatistics]) -> None:
     """Write a `tabular` for the package booktabs.
 
+    A column for jobs of which is unknown whether they are misses is there if there are any.
+
     Raises:
         SettingsError: the file cannot be written.
     """
-    head = " & ".join(name.replace("_ms", " (ms)").replace("_", " ") for name in _LATEX_COLUMNS)
+    has_unknown = any(one.unknown for one in statistics)
+    columns = [name for name in _LATEX_COLUMNS if has_unknown or name != "unknown"]
+    head = " & ".join(name.replace("_ms", " (ms)").replace("_", " ") for name in columns)
     lines = [
-        r"\begin{tabular}{ll" + "r" * (len(_LATEX_COLUMNS) - 2) + "}",
+        r"\begin{tabular}{ll" + "r" * (len(columns) - 2) + "}",
         r"\toprule",
         head + r" \\",
         r"\midrule",
     ]
     for one in statistics:
-        values = dict(zip(COLUMNS, row(one), strict=True)) | {"task": f"{one.task_id} {one.pkg}"}
-        cells = ("" if values[name] is None else str(values[name]) for name in _LATEX_COLUMNS)
+        values = dict(zip(COLUMNS, row(one), strict=True)) | _told_apart(one)
+        cells = ("" if values[name] is None else str(values[name]) for name in columns)
         lines.append(" & ".join(cell.translate(_SPECIAL) for cell in cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", ""]
     try:
         path.write_text("\n".join(lines), encoding="utf-8")
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _told_apart(one: TaskStatistics) -> dict[str, str]:
+    """Variant and task, as LaTeX has no column of its own for campaigns and files."""
+    return {"variant": one.name, "task": f"{one.task_id} {one.pkg}"}
 
 
 def unwritable(path: Path, error: OSError) -> SettingsError:
