@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from taskgen.cli.report import Campaign, Store, Where
+from taskgen.cli.task_table import print_tasks
 from taskgen.cli.terminal import counted, result_console, styled
 from taskgen.errors import SettingsError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from taskgen.results.compare import Comparison, Difference, Divergence
     from taskgen.results.statistics import TaskStatistics
 
+_COLUMNS: Final = ("variant", "task", "completed", "median ms", "p", "effect", "misses")
 _MOST_LINES: Final = 10
 """Lines of what only one campaign has; more are counted."""
 
@@ -73,14 +75,7 @@ def _statistics(
 
 
 def _show(console: Console, found: Comparison) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("variant", overflow="fold")
-    table.add_column("task", overflow="fold")
-    for name in ("completed", "median ms", "p", "effect", "misses"):
-        table.add_column(name, justify="right", overflow="fold")
-    for one in found.differences:
-        table.add_row(*_cells(one))
-    console.print(table)
+    print_tasks(console, _COLUMNS, [_cells(one) for one in found.differences])
     console.print()
     for line in _sums(found):
         console.print(line)

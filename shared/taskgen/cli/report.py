@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from taskgen.cli.task_table import print_tasks
 from taskgen.cli.terminal import counted, result_console, styled
 from taskgen.errors import SettingsError
-from taskgen.untrusted_text import printable
 
 if TYPE_CHECKING:
     from taskgen.results.dataset import Dataset, RunResult
@@ -161,46 +160,14 @@ def show_report(console: Console, dataset: Dataset, statistics: Sequence[TaskSta
 
 
 def _show_table(console: Console, statistics: Sequence[TaskStatistics]) -> None:
-    """Print a row for each task; where there is little room, below its variant."""
-    is_wide = console.width >= _WIDE
     has_unknown = any(one.unknown for one in statistics)
-    shown = [name for name in (_COLUMNS if is_wide else _FEW_COLUMNS) if has_unknown or name != "unknown"]
+    columns = _COLUMNS if console.width >= _WIDE else _FEW_COLUMNS
+    shown = [name for name in columns if has_unknown or name != "unknown"]
     rows = []
-    before = None
     for one in statistics:
         cells = _cells(one)
-        name, before = ("" if one.name == before else one.name), one.name
-        rows.append((name, f"{one.task_id} {one.pkg}", *(cells[column] for column in shown)))
-    (_print_wide if is_wide else _print_narrow)(console, ("variant", "task", *shown), rows)
-
-
-def _print_wide(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(head[0], overflow="fold")
-    table.add_column(head[1], no_wrap=True)
-    for name in head[2:]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _print_narrow(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A variant's name is as long as it likes, so that it is a line of its own above its tasks."""
-    widths = [
-        max(map(len, column))
-        for column in zip(*((printable(cell) for cell in row) for row in [head, *rows]), strict=True)
-    ]
-
-    def line(cells: Sequence[str]) -> str:
-        numbers = (cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True))
-        return "  ".join((f"  {printable(cells[1]).ljust(widths[1])}", *numbers))
-
-    console.print(styled(line(head), "bold"))
-    for row in rows:
-        if row[0]:
-            console.print(row[0])
-        console.print(line(row))
+        rows.append((one.name, f"{one.task_id} {one.pkg}", *(cells[name] for name in shown)))
+    print_tasks(console, ("variant", "task", *shown), rows)
 
 
 def _cells(one: TaskStatistics) -> dict[str, str]:

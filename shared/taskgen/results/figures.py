@@ -53,9 +53,16 @@ def figures(
     yield from _distributions([one for one in statistics if one.responses_ms])
     yield from _all_miss_ratios(list(varied(statistics)))
     for run in runs:
-        incomplete = "" if run.is_complete else ", incomplete"
-        title = f"Schedule of {run.name}, run {run.run.run_id[-8:]} on {run.run.board}{incomplete}"
+        title = f"Schedule of {run.name}, run {run.run.run_id[-8:]} on {run.run.board}{_left_out(run)}"
         yield f"schedule-{run.run.run_id[-8:]}", title, _schedule(list(dataset.jobs(run)), run)
+
+
+def _left_out(run: RunResult) -> str:
+    """Why a run is in no statistics; empty if it is."""
+    if not run.is_complete:
+        return ", incomplete"
+    outcome = run.run.outcome
+    return "" if outcome is None or outcome.is_result else f", {outcome.value}"
 
 
 def _distributions(statistics: Sequence[TaskStatistics]) -> Iterator[tuple[str, str, Figure]]:
@@ -68,6 +75,8 @@ def _distributions(statistics: Sequence[TaskStatistics]) -> Iterator[tuple[str, 
             title = f"Response times of task {task_id}" + (f" ({pkg})" if pkg else "")
             if len(of_task) > _MOST_LINES:
                 title += f"; distributions of the {_MOST_LINES} variants with the highest miss ratio"
+            if (count := len({one.origin for one in of_task})) > 1:
+                title += f"; the histogram is over {count} campaigns or files together"
             suffix = f"-{pkg}" if len(by_pkg) > 1 else ""
             yield f"response-task{task_id}{suffix}", title, _distribution(of_task)
 
