@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from taskgen.event_type import JOB_ENDS, EventType
@@ -87,6 +87,11 @@ def distance_ms(from_ms: int, to_ms: int) -> int | None:
         if max(from_ms, to_ms) < 1 << bits and abs(across) < _FAR_MS:
             return across
     return distance if abs(distance) < _BROKEN_MS else None
+
+
+def earliest_ms(times_ms: Sequence[int]) -> int | None:
+    """Return the earliest of a run's time stamps, also if the clock reached its end between them."""
+    return min(times_ms, key=lambda time: distance_ms(times_ms[0], time) or 0, default=None)
 
 
 def job_rows(

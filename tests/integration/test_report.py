@@ -6,8 +6,10 @@ import csv
 from pathlib import Path
 
 import pytest
+from matplotlib.patches import Rectangle
 
 from taskgen.results.dataset import open_dataset
+from taskgen.results.figures import figures
 from taskgen.results.statistics import TaskStatistics, most_missed, task_statistics
 from taskgen.run import Outcome
 from taskgen.task import Task
@@ -165,6 +167,15 @@ def test_the_run_with_most_misses_is_drawn_however_late_it_came(store: Path) -> 
         assert [one.run.run_id for one in most_missed(dataset, 2)] == [unfinished, worst]
     report(store, "--html", "r.html")
     assert f"run {unfinished[-8:]} on 127.0.10.1:3001, incomplete" in (store.parent / "r.html").read_text()
+
+
+def test_a_schedule_across_the_end_of_the_clock_is_as_long_as_the_run(store: Path) -> None:
+    wrapped = [(kind, task, time % 2**32) for kind, task, time in jobs([20, 20], first_ms=2**32 - 50)]
+    store_run(store, FIRST, wrapped)
+    with open_dataset(str(store)) as dataset:
+        (drawn,) = [found for _, title, found in figures(dataset, [], dataset.runs) if "Schedule" in title]
+    bars = [patch for patch in drawn.axes[0].patches if isinstance(patch, Rectangle)]
+    assert [round(bar.get_x()) for bar in bars] == [0, 100]
 
 
 def test_a_schedule_needs_something_to_be_drawn_into(store: Path) -> None:

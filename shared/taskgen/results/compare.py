@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Final
 
 from taskgen.errors import SettingsError
-from taskgen.metrics import JobRow, elapsed_ms, job_rows
+from taskgen.metrics import JobRow, earliest_ms, elapsed_ms, job_rows
 from taskgen.results.dataset import Dataset, RunResult
 from taskgen.results.pools import changes
 from taskgen.results.statistics import TaskStatistics
@@ -23,8 +23,6 @@ _RELEASE_TOLERANCE_MS: Final = _TRUNCATION_MS + 1
 """A START is written once the job's process was created, which takes a time that varies: 1 ms more."""
 _LONGER_MS: Final = 1_000
 """How much longer than the run the simulation goes on, to find jobs that the run does not have."""
-_LONGEST_MS: Final = 2**31
-"""A board's clock that goes back by more began again at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ class _Schedule:
 
     def __init__(self, jobs: Sequence[JobRow]) -> None:
         self.jobs = {(job.task_id, job.job): job for job in jobs}
-        self._first_ms = _first_ms([job.release_ms for job in jobs if job.release_ms is not None])
+        self._first_ms = earliest_ms([job.release_ms for job in jobs if job.release_ms is not None])
         times = (self.since_first_ms(time) for job in jobs for time in (job.release_ms, job.end_ms))
         self.length_ms = max((time for time in times if time is not None), default=0)
         """Until the last release or end."""
@@ -169,15 +167,6 @@ class _Schedule:
     def release_ms(self, job: JobRow) -> int | None:
         """When a job was released."""
         return self.since_first_ms(job.release_ms)
-
-
-def _first_ms(releases_ms: Sequence[int]) -> int | None:
-    """The first release; if the clock reached its end and began again, that is not the smallest."""
-    least_ms = min(releases_ms, default=None)
-    if least_ms is None:
-        return None
-    before_wrap = [time for time in releases_ms if time - least_ms >= _LONGEST_MS]
-    return min(before_wrap, default=least_ms)
 
 
 def _simulated(run: RunResult, length_ms: int, seed: int, cores: int) -> _Schedule:

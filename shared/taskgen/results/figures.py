@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
-from taskgen.metrics import JobRow
+from taskgen.metrics import JobRow, distance_ms, earliest_ms
 from taskgen.results.dataset import Dataset, RunResult
 from taskgen.results.statistics import TaskStatistics, Varied, varied
 
@@ -190,7 +190,7 @@ def _schedule(jobs: Sequence[JobRow], run: RunResult) -> Figure:
     ids = sorted({job.task_id for job in jobs})
     figure, axes = _new_figure(8.6, 0.7 + 0.5 * max(1, len(ids)))
     known = [time for job in jobs for time in (job.release_ms, job.end_ms) if time is not None]
-    origin = min(known, default=0)
+    origin = earliest_ms(known) or 0
     for place, task_id in enumerate(ids):
         for job in [job for job in jobs if job.task_id == task_id][:_MOST_JOBS]:
             _draw_job(axes, job, len(ids) - 1 - place, origin)
@@ -202,16 +202,19 @@ def _schedule(jobs: Sequence[JobRow], run: RunResult) -> Figure:
 
 
 def _draw_job(axes: Axes, job: JobRow, height: float, origin: int) -> None:
-    start = job.release_ms if job.release_ms is not None else job.end_ms
-    end = job.end_ms if job.end_ms is not None else start
+    released, ended = (
+        None if time is None else distance_ms(origin, time) for time in (job.release_ms, job.end_ms)
+    )
+    start = released if released is not None else ended
+    end = ended if ended is not None else start
     if start is None or end is None:
         return
     color = _MISS if job.is_miss else _CUT_OFF if job.is_cut_off else _BAR
-    axes.barh(height, max(end - start, 0.3), left=start - origin, height=0.5, color=color, linewidth=0)
-    if job.release_ms is not None:
-        axes.plot(start - origin, height + 0.36, marker="v", color="#263238", markersize=3)
+    axes.barh(height, max(end - start, 0.3), left=start, height=0.5, color=color, linewidth=0)
+    if released is not None:
+        axes.plot(start, height + 0.36, marker="v", color="#263238", markersize=3)
         if job.deadline_ms is not None:
-            due = start - origin + job.deadline_ms
+            due = start + job.deadline_ms
             axes.plot(due, height - 0.36, marker="^", color=_MISS, markersize=3)
     if job.exit_type == EventType.NOT_SCHEDULED:
-        axes.plot(start - origin, height, marker="x", color=_MISS, markersize=5)
+        axes.plot(start, height, marker="x", color=_MISS, markersize=5)
