@@ -105,6 +105,17 @@ def test_task_sets_of_one_variant_are_compared_with_those_of_the_same_parameters
     assert (found.only_a, found.only_b) == ([], [])
 
 
+def test_files_of_the_same_name_in_different_folders_are_all_compared(store: Path) -> None:
+    for facts, response_ms in ((GOOD, 20), (BAD, 50)):
+        for source in ("x/a.json", "y/a.json"):
+            store_run(store, facts, jobs([response_ms]), source=source)
+    found = comparison(store)
+    assert [(one.a.source, one.b.source) for one in found.differences] == [
+        ("x/a.json", "x/a.json"),
+        ("y/a.json", "y/a.json"),
+    ]
+
+
 def test_what_only_one_campaign_has_is_a_line_each_and_few_of_them(store: Path) -> None:
     store_run(store, GOOD, jobs([20]), parameters={"task0.priority": 0})
     for priority in range(13):

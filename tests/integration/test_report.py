@@ -76,6 +76,16 @@ def test_a_file_that_was_edited_between_two_runs_has_rows_of_its_own(store: Path
     assert "Response times of task 0 (tumatmul)" in page
 
 
+def test_variants_of_several_files_have_rows_of_their_own(store: Path) -> None:
+    for source in ("x/a.json", "y/a.json", "y/b.json"):
+        store_run(store, FIRST, jobs([20]), source=source)
+    assert [one.name for one in rows(store)] == [
+        "x/a.json: variant 0",
+        "y/a.json: variant 0",
+        "b.json: variant 0",
+    ]
+
+
 def test_task_sets_that_differ_in_much_are_numbered(store: Path) -> None:
     one = Task(pkg="hey", period=PERIOD_MS)
     store_run(store, FIRST, jobs([30]), [one])

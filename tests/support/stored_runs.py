@@ -43,6 +43,7 @@ def store_run(
     tasks: Sequence[Task] = (),
     *,
     parameters: Mapping[str, Any] | None = None,
+    source: str = "a.json",
     outcome: Outcome = Outcome.FINISHED,
     is_complete: bool = True,
 ) -> str:
@@ -54,12 +55,14 @@ def store_run(
         events: in the order of their `seq`.
         tasks: of its task-set. Default: one of `hey`.
         parameters: those that vary, with their values.
+        source: file that the task-set comes from.
         outcome: how it ended.
         is_complete: whether all of its events are stored.
     """
     tasks = tasks or [Task(pkg="hey", period=PERIOD_MS, deadline=40, numberofjobs=3)]
     taskset = TaskSet(list(tasks))
-    taskset.run = Run("127.0.10.1:3001", source="a.json", parameters=dict(parameters or {}), campaign=facts)
+    varying = dict(parameters or {})
+    taskset.run = Run("127.0.10.1:3001", source=source, parameters=varying, campaign=facts)
     with SqliteHandler(path) as store:
         store.begin()
         store.__taskset_start__(taskset)

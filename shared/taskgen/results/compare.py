@@ -91,13 +91,17 @@ def _paired(
     a: Sequence[TaskStatistics], b: Sequence[TaskStatistics]
 ) -> tuple[list[tuple[TaskStatistics, TaskStatistics]], list[TaskStatistics], list[TaskStatistics]]:
     """Those with the same parameters; if one remains on each side, these have changed parameters."""
-    others = {other.fixed: other for other in b}
-    pairs = [(one, others.pop(one.fixed)) for one in a if one.fixed in others]
-    paired = {one.fixed for one, _ in pairs}
-    rest, other_rest = [one for one in a if one.fixed not in paired], list(others.values())
-    if len(rest) == len(other_rest) == 1:
-        return [*pairs, (rest[0], other_rest[0])], [], []
-    return pairs, rest, other_rest
+    pairs, only_a, only_b = [], [], list(b)
+    for one in a:
+        places = (place for place, other in enumerate(only_b) if other.fixed == one.fixed)
+        place = next(places, None)
+        if place is None:
+            only_a.append(one)
+        else:
+            pairs.append((one, only_b.pop(place)))
+    if len(only_a) == len(only_b) == 1:
+        return [*pairs, (only_a[0], only_b[0])], [], []
+    return pairs, only_a, only_b
 
 
 def _mann_whitney() -> Callable[[TaskStatistics, TaskStatistics], tuple[float | None, float | None]]:

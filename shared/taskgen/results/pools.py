@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -50,12 +50,12 @@ def pool_names(pools: Iterable[Pool], campaigns: Iterable[CampaignFacts]) -> dic
     found = list(dict.fromkeys(pools))
     labels = campaign_labels(campaigns)
     has_campaigns = len({one.campaign_id for one in found}) > 1
-    has_sources = len({one.source for one in found}) > 1
+    sources = _source_labels({one.source for one in found})
     distinctions = _distinctions(found)
     names = {}
     for one in found:
         campaign = labels.get(one.campaign_id, "no campaign" if has_campaigns else "")
-        parts = [campaign if has_campaigns else "", file_name(one.source) if has_sources else ""]
+        parts = [campaign if has_campaigns else "", sources[one.source]]
         names[one] = PoolName(campaign, ", ".join(filter(None, parts)), distinctions[one])
     return names
 
@@ -63,6 +63,14 @@ def pool_names(pools: Iterable[Pool], campaigns: Iterable[CampaignFacts]) -> dic
 def file_name(source: str) -> str:
     """A file without its folders."""
     return source.rpartition("/")[2]
+
+
+def _source_labels(sources: Collection[str]) -> dict[str, str]:
+    """Nothing for the only file; else its name, with its folders if files have the same name."""
+    if len(sources) == 1:
+        return dict.fromkeys(sources, "")
+    counts = Counter(map(file_name, sources))
+    return {one: file_name(one) if counts[file_name(one)] == 1 else one for one in sources}
 
 
 def campaign_labels(campaigns: Iterable[CampaignFacts]) -> dict[str, str]:
