@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from taskgen.cli.report import Campaign, Store, Where
+from taskgen.cli.report import Store, Where
 from taskgen.cli.task_table import print_tasks
 from taskgen.cli.terminal import counted, result_console, styled
 from taskgen.errors import SettingsError
@@ -29,9 +29,12 @@ def compare(
         str, typer.Argument(metavar="[OTHER]", help="The second store. Default: the same one.")
     ] = "",
     *,
-    campaign: Campaign = "",
+    campaign: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Name or id. Default: the only campaign; for the simulator, all."),
+    ] = "",
     other_campaign: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or id of the campaign to compare with.")
+        str, typer.Option(metavar="NAME", help="The campaign to compare with. Default: the only one.")
     ] = "",
     where: Where = None,
     with_simulator: Annotated[
@@ -43,7 +46,7 @@ def compare(
     """Compare two campaigns, or one with the simulated schedule.
 
     For each task: medians of the response time, the p-value of a Mann-Whitney U test, Cliff's delta as effect
-    size, and misses of the jobs of which is known whether they are misses. Only complete runs are compared.
+    size, and misses out of the jobs known to be hits or misses. Only complete runs are compared.
     """
     console = result_console()
     if with_simulator:

@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def has_equal_jobs(self) -> bool:
-        """Whether each task has as many jobs in `a` as in `b` of which is known whether they are misses."""
+        """Whether each task has as many jobs that are known to be hits or misses in `a` as in `b`."""
         return all(one.a.judged == one.b.judged for one in self.differences)
 
 

@@ -31,7 +31,7 @@ class TaskStatistics:
     jobs: int = 0
     misses: int = 0
     judged: int = 0
-    """Jobs of which is known whether they are misses."""
+    """Jobs of which it is known whether they are misses."""
     skipped_releases: int = 0
     failures: int = 0
     cut_off: int = 0
@@ -68,12 +68,12 @@ class TaskStatistics:
 
     @property
     def unknown(self) -> int:
-        """Jobs of which is unknown whether they are misses, without those cut off."""
+        """Jobs of which it is unknown whether they are misses, without those cut off."""
         return self.jobs - self.cut_off - self.judged
 
     @property
     def miss_ratio(self) -> float | None:
-        """Misses over the jobs of which is known whether they are misses; None if there are none."""
+        """Misses over the jobs of which it is known whether they are misses; None if there are none."""
         return self.misses / self.judged if self.judged else None
 
     @property
@@ -194,7 +194,7 @@ class Varied(NamedTuple):
     among: str
     """Campaign, file and fixed parameters of the variants, where there are several; else empty."""
     values: list[tuple[object, int, int]]
-    """Its values, at least two, each with misses, and jobs of which is known whether they are misses."""
+    """Its values, at least two, each with misses, and jobs of which it is known whether they are misses."""
 
 
 def varied(statistics_: Sequence[TaskStatistics]) -> Iterator[Varied]:

@@ -45,7 +45,7 @@ def write_csv(path: Path, statistics: Iterable[TaskStatistics]) -> None:
 def write_latex(path: Path, statistics: Sequence[TaskStatistics]) -> None:
     """Write a `tabular` for the package booktabs.
 
-    A column for jobs of which is unknown whether they are misses is there if there are any.
+    A column for jobs of which it is unknown whether they are misses is there if there are any.
 
     Raises:
         SettingsError: the file cannot be written.
