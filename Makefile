@@ -1,4 +1,4 @@
-# Everything a contributor types. `make demo` and `make test` make what they need in .venv first.
+# Every command that a contributor needs. The targets first install their requirements into .venv.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -10,13 +10,13 @@ PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --quiet
 
 help:
 	@echo "make demo          run task-sets on simulated boards; results in demo/"
-	@echo "make test          ruff, mypy and all tests but those of compose"
-	@echo "make check         ruff and mypy alone"
+	@echo "make test          run ruff, mypy and all tests except those of Docker Compose"
+	@echo "make check         run only ruff and mypy"
 	@echo "make docs          build the documentation as a site in site/"
 	@echo "make pictures      run campaigns on simulated boards, and draw the pictures of the documentation"
 	@echo "make bench         measure for half an hour, and write docs/performance.md"
-	@echo "make bench-smoke   measure for two minutes; fails where half of an aim is not reached"
-	@echo "make test-compose  the services under docker compose; needs a Docker engine"
+	@echo "make bench-smoke   measure for two minutes; fails if a result is below half of its target"
+	@echo "make test-compose  test the services with Docker Compose; needs a Docker engine"
 	@echo "make clean         remove the virtual environment, caches and the demo's results"
 
 demo: $(VENV)/.package
@@ -50,7 +50,7 @@ clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo site build dist
 	@find shared services docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Each stamp is newer than pyproject.toml once what it declares is installed.
+# Each stamp is newer than pyproject.toml once its requirements are installed.
 $(VENV)/.package: pyproject.toml | $(VENV)/.made
 	@echo "make: installing into $(VENV)"
 	@$(PIP) --editable .
@@ -73,10 +73,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || \
-	    { echo "make: no $(PYTHON) here; install Debian's packages python3 and python3-venv" >&2; exit 1; }
+	    { echo "make: $(PYTHON) was not found; install Debian's packages python3 and python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "make: $(PYTHON) is older than 3.11; install Debian's packages python3.11 and python3.11-venv," \
-	        "then say make PYTHON=python3.11" >&2; exit 1; }
+	        "then run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "make: $(PYTHON) has no module venv; install Debian's package" \
 	        "$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }
