@@ -1,1 +1,1 @@
-"""What the compose file needs: passwords, RabbitMQ's definitions, PostgreSQL's databases."""
+"""Requirements of the compose file: passwords, RabbitMQ's definitions, PostgreSQL's databases."""

@@ -1,6 +1,6 @@
-"""`python -m deploy.credentials FOLDER [SINK...]`: makes up passwords, once, and hands each service its own.
+"""`python -m deploy.credentials FOLDER [SINK...]`: generates passwords once, and gives each service its own.
 
-Each subfolder is a volume that only the service of its name can see. A password that is there already stays.
+Each subfolder is a volume that only the service of its name can see. Existing passwords are kept.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from taskgen.amqp.topology import DEFAULT_SINKS
 _PASSWORD_BYTES: Final = 24
 _OWN_EYES_ONLY: Final = 0o400
 _PGPASS: Final = 0o600
-"""libpq takes no file that others may read, nor needs to write it."""
+"""libpq rejects a file that others may read, and does not need to write it."""
 _ANY_USER: Final = 0o444
-"""In the volumes of RabbitMQ and PostgreSQL, whose users have other numbers than ours; nobody else looks."""
+"""In the volumes of RabbitMQ and PostgreSQL, whose user ids differ from ours; nobody else has access."""
 
 _DATABASES: Final = {
     "controller": ("taskgen_state_url", "controller"),
@@ -32,7 +32,7 @@ _DATABASES: Final = {
 
 
 def write_credentials(folder: Path, sinks: Sequence[str] = DEFAULT_SINKS) -> None:
-    """Write what is not there yet, and RabbitMQ's definitions anew, in any case.
+    """Write what is missing, and always rewrite RabbitMQ's definitions.
 
     Args:
         folder: has a subfolder for each service, writable.
@@ -60,12 +60,12 @@ def _broker_password(folder: Path) -> str:
     if user in TAGS:
         _write(management, f"http://{user}:{password}@rabbitmq:15672", _OWN_EYES_ONLY)
     else:
-        management.unlink(missing_ok=True)  # of a version that let this user in there
+        management.unlink(missing_ok=True)  # left by a version that gave this user access
     return password
 
 
 def _database_password(folder: Path, role: str) -> str:
-    """A role's password, as PostgreSQL reads it when it makes its databases."""
+    """A role's password, as PostgreSQL reads it when it creates its databases."""
     file = folder / "postgres" / role
     if not file.exists():
         _write(file, secrets.token_urlsafe(_PASSWORD_BYTES), _ANY_USER)
@@ -73,7 +73,7 @@ def _database_password(folder: Path, role: str) -> str:
 
 
 def _write(file: Path, text: str, mode: int) -> None:
-    """Replace a file: there is never half of one, nor one that more may read."""
+    """Replace a file atomically, with its permissions set from the start."""
     new = file.with_name(f".{file.name}")
     new.unlink(missing_ok=True)
     new.touch(mode=mode | 0o200)

@@ -1,4 +1,4 @@
-"""RabbitMQ's definitions: users and their rights, and the exchanges, queues and policies the services use."""
+"""RabbitMQ's definitions: users and their permissions, and the services' exchanges, queues and policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SALT_BYTES: Final = 4
 
 
 def definitions(passwords: Mapping[str, str], sinks: Iterable[str] = DEFAULT_SINKS) -> dict[str, Any]:
-    """What the setting `load_definitions` of RabbitMQ takes.
+    """The content for RabbitMQ's setting `load_definitions`.
 
     Args:
         passwords: by user, for each of `RIGHTS`.
@@ -37,7 +37,7 @@ def definitions(passwords: Mapping[str, str], sinks: Iterable[str] = DEFAULT_SIN
 
 
 def password_hash(password: str, salt: bytes) -> str:
-    """As RabbitMQ keeps it: base64 of the salt (4 bytes) and the SHA-256 of salt and password.
+    """As RabbitMQ stores it: base64 of the salt (4 bytes) and the SHA-256 of salt and password.
 
     Source: https://www.rabbitmq.com/docs/passwords
     """

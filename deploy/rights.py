@@ -1,6 +1,6 @@
-"""What each service may do on the broker: its own queue and nothing that it does not need.
+"""The permissions of each service on the broker: only those that it needs.
 
-Nobody may write to the default exchange, nor to a queue's name, with which one may bind it.
+Nobody may write to the default exchange, nor to a queue's name, which would allow binding it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOTHING: Final = "^$"
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Regular expressions, each of a whole name, of queues and exchanges."""
+    """Regular expressions for whole names of queues and exchanges."""
 
     configure: str
     """Declared, and deleted."""
@@ -45,7 +45,7 @@ def _names(*names: str, patterns: tuple[str, ...] = ()) -> str:
 
 
 def _sink(name: str) -> Rights:
-    """A sink finds its queue declared."""
+    """A sink's queue is already declared."""
     queue = sink_queue(name).name
     return Rights(configure=_NOTHING, write=_names(dlx(queue)), read=_names(queue))
 
@@ -84,4 +84,4 @@ EVENT_KEYS: Final = {
 """The only keys with which a user may publish to the exchange of events."""
 
 TAGS: Final = {"cli": ["management"]}
-"""People may look at the queues: docs/decisions/0013-no-way-around-the-exchanges.md."""
+"""People may list the queues: docs/decisions/0013-no-way-around-the-exchanges.md."""

@@ -16,7 +16,7 @@ taskset = TaskSet([Task(SENSOR), Task(CONTROL, config={"arg1": 40})])
 
 
 def sweep() -> TaskSet:
-    """A function that gives one: ranges and lists are variants, here 3 * 128."""
+    """A function that returns one: ranges and lists make variants, here 3 * 128."""
     control = Task(CONTROL, priority=range(128), config={"arg1": [20, 40, 60]})
     return TaskSet([Task(SENSOR), control])
 

@@ -1,4 +1,4 @@
-"""An event handler of one's own: `taskgen run … --handler examples.your_handler:StopAtMiss`."""
+"""Your own event handler: `taskgen run … --handler examples.your_handler:StopAtMiss`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class StopAtMiss(DefaultEventHandler):
     """Ends a run as soon as a job was killed at its critical time or by its next period."""
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
-        """Decide as the default does, but for a miss."""
+        """Decide as the default does, but end the run at a miss."""
         running = super().__taskset_event__(taskset, event)
         return running and not any(job.exit_type in MISSES for task in taskset for job in task.jobs)

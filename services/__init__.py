@@ -1,1 +1,1 @@
-"""The parts of the lab that run as processes of their own, each by `python -m services.<name>`."""
+"""The services of the lab, each started by `python -m services.<name>`."""

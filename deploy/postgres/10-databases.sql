@@ -11,6 +11,6 @@ CREATE DATABASE controller OWNER controller;
 CREATE DATABASE events OWNER postgres_sink;
 REVOKE CONNECT ON DATABASE controller, events FROM PUBLIC;
 
--- People read; they change nothing.
+-- People may only read.
 CREATE ROLE cli LOGIN PASSWORD :'cli' IN ROLE pg_read_all_data;
 GRANT CONNECT ON DATABASE controller, events TO cli;

@@ -32,7 +32,7 @@ from taskgen.state.state import OutgoingMessage, RunRow, State, TaskSetState
 log = logging.getLogger(__name__)
 
 _LATEST_CAMPAIGNS: Final = 500
-"""More than change between two statuses: a client that waits for the end of a campaign must see it."""
+"""More than can change between two statuses: a client that waits for the end of a campaign must see it."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Controller(RunObserver):
         self._instance = instance
 
     def give_up(self, lost: Mapping[str, str]) -> None:
-        """Give up on runs, given the reason for each; what they still report is handled all the same."""
+        """Give up on runs, given the reason for each; their later reports are still handled."""
         self.tracker.claim()
         for run_id, reason in lost.items():
             if run_id in self.live and (run := self.tracker.started_run(run_id)) is not None:

@@ -1,4 +1,4 @@
-"""Which runs are lost: their distributor is silent, or reports that it is not running them."""
+"""Decides which runs are lost: their distributor is silent, or does not report them."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ class LivenessMonitor:
             if at - last > self._lost_after_s:
                 found[run.run_id] = f"its distributor {name} has been silent for {self._lost_after_s:g} s"
             elif absence and absence.was_drained and at - absence.since > self._lost_after_s:
-                found[run.run_id] = (
-                    f"its distributor {name} has not been running it for {self._lost_after_s:g} s"
-                )
+                found[run.run_id] = f"its distributor {name} has not reported it for {self._lost_after_s:g} s"
         for name in [name for name, last in self._heard.items() if at - last > self._lost_after_s]:
             del self._heard[name], self._statuses[name]
         return found

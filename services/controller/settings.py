@@ -20,6 +20,6 @@ class ControllerSettings(ConsumerSettings):
     handler: str = "taskgen.event:DefaultEventHandler"
     """`module:Class` of the handler that decides."""
     retry_on: Annotated[str, checked(RetryOn.read)] = ""
-    """Names of `RetryOn`, separated by commas: a run that ends so is a `board_error`, and no result."""
+    """Names of `RetryOn`, separated by commas: a run that ends so becomes a `board_error`, not a result."""
     lost_after_s: float = Field(default=60.0, ge=5)
     """Give up on the runs of a distributor that was silent for this long; it reports every 2 s."""

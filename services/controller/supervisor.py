@@ -1,4 +1,4 @@
-"""What the controller does every few seconds: report, give up lost runs, end duplicates, resend decisions."""
+"""The controller's periodic work: report, give up lost runs, end duplicates, resend decisions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _QUIET_ROUNDS: Final = 2
 
 
 class Supervisor:
-    """Handles what no message of a run triggers, over one connection.
+    """Does the work that no message triggers, over one connection.
 
     Args:
         controller: the active controller.
@@ -78,7 +78,7 @@ class Supervisor:
         await self._publish()
 
     async def _publish(self) -> None:
-        """Publish what the broker did not accept before, and what no batch of messages led to."""
+        """Publish messages that the broker did not accept before, and those from outside of batches."""
         if sent := await self._controller.tracker.outgoing.publish(self._consumer.out):
             await self._consumer.between_batches(partial(self._controller.tracker.mark_sent, sent))
 

@@ -1,4 +1,4 @@
-"""The lifecycle of a task-set: its states, and what is counted and sent when they change."""
+"""The lifecycle of a task-set: its states, and the counts and messages when they change."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def run_started(changes: Changes, known: TaskSetRow | None, message: TaskSetMess
 def run_ended(
     changes: Changes, known: TaskSetRow, run: RunRow, has_other_runs: Callable[[str], bool]
 ) -> None:
-    """A run has ended: a result completes its task-set, anything else makes room for the next attempt.
+    """A run has ended: a result completes its task-set, anything else allows the next attempt.
 
     Args:
         changes: collects what to write.
         known: the task-set.
         run: with its outcome; applied once, unless a result follows.
-        has_other_runs: whether the task-set of an id has a run in progress.
+        has_other_runs: whether the task-set with an id has a run in progress.
     """
     outcome = Outcome(run.outcome or Outcome.DISTRIBUTOR_LOST)
     if outcome is Outcome.FINISHED or (outcome.is_result and not run.is_duplicate):
@@ -86,7 +86,7 @@ def _retry(changes: Changes, row: TaskSetRow, run: RunRow) -> None:
     message = _message(row)
     if message is None:
         _move(changes, row, TaskSetState.FAILED)
-        log.error("task-set %s has failed: its message in the state cannot be used", row.taskset_id)
+        log.error("task-set %s has failed: its message in the state is invalid", row.taskset_id)
         return
     attempt = message.history.next(run.board, run.reason or run.outcome or "")
     if not RetryPolicy(message.max_attempts).allows(attempt):

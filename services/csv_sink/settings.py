@@ -1,4 +1,4 @@
-"""The settings of this service, beside those of all services."""
+"""The settings of this service, in addition to the common ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskgen.consumer.settings import ConsumerSettings
 
 
 class CsvSinkSettings(ConsumerSettings):
-    """Where the events go."""
+    """Location of the store."""
 
     csv_dir: Path = Path("events")
-    """The folder of the parts and their ledger, made if only it is missing. Replicas share it."""
+    """The folder of the parts and their ledger; created if its parent exists. Replicas share it."""

@@ -80,7 +80,7 @@ class Leases:
         try:
             await self._declare(board)
         except BrokerError as error:
-            raise BoardLostError(f"the broker cannot be asked for its lease: {error}") from error
+            raise BoardLostError(f"its lease cannot be requested from the broker: {error}") from error
         self._lost[board] = asyncio.get_running_loop().create_future()
         try:
             yield
@@ -128,7 +128,7 @@ class Leases:
         except BrokerError as error:
             self._asking = None
             if isinstance(error, LockedError):
-                raise BoardLeasedError("another distributor has it") from error
+                raise BoardLeasedError("another distributor holds its lease") from error
             raise
 
     async def _release(self, board: str) -> None:
@@ -144,10 +144,10 @@ class Leases:
         try:
             message = read_message(delivery.body)
         except MessageError as error:
-            log.error("%s: ignored a command that cannot be understood: %s", board, error)  # noqa: TRY400
+            log.error("%s: ignored an invalid command: %s", board, error)  # noqa: TRY400
         else:
             if isinstance(message, DecisionMessage | RebootMessage):
                 self._on_command(board, message)
             else:
-                log.error("%s: ignored a %s: it is not a command to a board", board, message.kind)
+                log.error("%s: ignored a %s message, which is not a command", board, message.kind)
         channel.acknowledge(delivery.tag)

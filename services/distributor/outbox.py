@@ -129,7 +129,7 @@ class Outbox:
         kept = self._fitting(changes)
         if changes and not kept:
             raise StoreUnavailableError(
-                f"the outbox is full: {self._bytes} bytes that the broker has not confirmed, "
+                f"the outbox is full: it holds {self._bytes} bytes of unconfirmed messages; "
                 f"the limit is {self._max_bytes}"
             )
         runs = {one.run.run_id: (one.run, one.is_end) for one in kept if one.run is not None}

@@ -106,7 +106,7 @@ class Publisher:
             try:
                 waiting = await self._waiting(channel)
             except StoreUnavailableError as error:
-                log.warning("%s; trying again", error)
+                log.warning("%s; retrying", error)
                 await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
                 continue
             if waiting:
@@ -168,7 +168,7 @@ class Publisher:
             try:
                 await asyncio.to_thread(self._outbox.remove, confirmed)
             except StoreUnavailableError as error:  # publishing a message twice does no harm
-                log.warning("%s; trying again", error)
+                log.warning("%s; retrying", error)
                 await until_lost(asyncio.sleep(_RETRY_PAUSE_S), channel.lost)
             else:
                 return
@@ -178,7 +178,7 @@ class Publisher:
         if not new:
             return
         for kinds in new:
-            log.warning("no queue accepts messages of %s: they stay in the outbox", _names(kinds))
+            log.warning("no queue accepts messages of %s; they remain in the outbox", _names(kinds))
         self._held |= new
         self._is_due.set()
         self._next_try = self._loop.time() + _RETRY_PAUSE_S

@@ -76,7 +76,7 @@ class PublishingHandler(CommittingHandler):
         self._health.set("outbox", is_ok=True)
 
     def give_up(self, reason: str) -> None:
-        """Drop the events collected; a run whose end cannot be written is closed by who adopts the outbox."""
+        """Drop the events collected; if a run's end cannot be written, the outbox's adopter closes it."""
         lost = self._changes
         self._changes = [one for one in lost if one.is_end and one.run and one.run.run_id not in self._runs]
         for run in list(self._runs.values()):
@@ -84,7 +84,7 @@ class PublishingHandler(CommittingHandler):
             if run.end is not None:
                 self._add_end_of(run, run.end)
         if count := sum(change.entry.kind == "quarantined" for change in lost):
-            log.error("quarantined messages lost, as they could not be written: %d", count)
+            log.error("lost quarantined messages that could not be written: %d", count)
         with suppress(StoreUnavailableError):  # which the caller has reported
             self.commit()
 

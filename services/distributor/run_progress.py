@@ -1,4 +1,4 @@
-"""How much of a run is in the outbox: its first events without a gap, and an end with their number."""
+"""The part of a run in the outbox: its first events without a gap, and an end with their number."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class RunProgress:
         if not self.cut_because:
             self.cut_because = reason
             extra = {"run_id": self.head.run_id, "board": self.head.board}
-            log.error("run %s: its further events are not written: %s", self.head.run_id, reason, extra=extra)
+            log.error(
+                "run %s: its remaining events are not written: %s", self.head.run_id, reason, extra=extra
+            )
 
     def give_up(self, reason: str) -> None:
         """Drop what is not in the outbox."""

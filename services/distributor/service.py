@@ -173,7 +173,7 @@ class DistributorService:
         await asyncio.wait({serving}, timeout=deadline.part(1 / 4).left_s)
         self.dispatcher.submit(partial(self._handler.close_runs, _SHUT_DOWN))
         if not await asyncio.to_thread(self.dispatcher.close, deadline.part(1 / 2).left_s):
-            log.warning("pending events are lost; who adopts the outbox will close their runs")
+            log.warning("pending events are lost; the process that adopts the outbox will close their runs")
         if not connecting.done():
             self._publisher.wake()
             await _until(self._is_drained, deadline.part(1 / 2))

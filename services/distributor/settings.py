@@ -32,7 +32,7 @@ class DistributorSettings(ServiceSettings):
     """Variables `TASKGEN_...`; see `.env.example`."""
 
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = Field(default_factory=_own_name)
-    """Tells distributors apart, even two on one host, and a process from its predecessor."""
+    """Unique per process: distinguishes distributors on one host, and a process from its predecessor."""
     boards: Annotated[str, checked(_addresses)]
     """Addresses and ranges, separated by commas or spaces."""
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
@@ -61,7 +61,7 @@ class DistributorSettings(ServiceSettings):
         return _addresses(self.boards, self.port)
 
     def board_settings(self) -> BoardSettings:
-        """What applies to all boards."""
+        """Settings for all boards."""
         return BoardSettings(
             session=SessionSettings(
                 connect_timeout_s=self.connect_timeout_s,

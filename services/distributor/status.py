@@ -1,4 +1,4 @@
-"""A distributor's word, every 2 s, on what its boards are doing."""
+"""Publishes the state of a distributor's boards every 2 s."""
 
 from __future__ import annotations
 

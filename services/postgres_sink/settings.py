@@ -1,4 +1,4 @@
-"""The settings of this service, beside those of all services."""
+"""The settings of this service, in addition to the common ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskgen.runtime.settings import checked
 
 
 class PostgresSinkSettings(ConsumerSettings):
-    """Where the events go."""
+    """Location of the store."""
 
     postgres_dsn: Annotated[str, checked(PostgresServer)]
     """`postgresql://user:password@host/database`, or any other form that libpq takes."""

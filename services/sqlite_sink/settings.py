@@ -1,4 +1,4 @@
-"""The settings of this service, beside those of all services."""
+"""The settings of this service, in addition to the common ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskgen.consumer.settings import ConsumerSettings
 
 
 class SqliteSinkSettings(ConsumerSettings):
-    """Where the events go."""
+    """Location of the store."""
 
     sqlite_path: Path = Path("events.db")
     """The database; its folder has to exist. Replicas on one machine share it."""

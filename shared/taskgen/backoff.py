@@ -1,4 +1,4 @@
-"""How long to pause before an attempt is repeated, and how long to keep trying."""
+"""Decides how long to pause before a retry, and how long to keep trying."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Patience:
         return self._deadline is not None and not self._deadline.left_s
 
     def next_pause_s(self, pause_s: float) -> float:
-        """How long `pause` takes at most."""
+        """The maximum duration of `pause`."""
         return pause_s if self._deadline is None else min(pause_s, _MAX_ENDING_PAUSE_S, self._deadline.left_s)
 
     def pause(self, pause_s: float) -> None:

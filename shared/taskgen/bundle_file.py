@@ -28,13 +28,13 @@ EVENTS: Final = "events.csv"
 JOBS: Final = "jobs.csv"
 """The metrics of the jobs of complete runs; docs/time.md defines the columns."""
 ABOUT: Final = "bundle.json"
-"""What it is, and which runs are incomplete."""
+"""Description of the bundle, with the incomplete runs."""
 
 _NEEDED: Final = (ABOUT, TASKSETS, EVENTS, JOBS)
 
 _MOST_ENTRIES: Final = 1_000
 _MOST_DIRECTORY_BYTES: Final = 2**20
-"""Of the list of files at the end of a zip file."""
+"""Maximum size of the list of files at the end of a zip file."""
 _TAIL_BYTES: Final = 2**16 + 128
 """The end of a zip file, where the size of that list is: before a comment of at most 2^16 bytes ..."""
 _ZIP64_END: Final = 76
@@ -55,7 +55,7 @@ _FAULTS: Final = (
     ValueError,
     OverflowError,
 )
-"""What the zip module raises for damaged archives, unknown compressions and encrypted files."""
+"""Errors of the zip module for damaged archives, unknown compressions and encrypted files."""
 
 
 class Entry(NamedTuple):
@@ -134,7 +134,7 @@ def new_bundle(path: Path, *, replaces: bool = False) -> Iterator[BundleWriter]:
                 writer.add_manifest()
             with part.open("rb") as written:
                 os.fsync(written)
-            check_new(path, replaces=replaces)  # it may have appeared meanwhile
+            check_new(path, replaces=replaces)  # it may exist by now
             part.replace(path)
     except OSError as error:
         raise SettingsError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
@@ -189,7 +189,7 @@ class BundleFile:
         return list(self._digests)
 
     def differences(self) -> Iterator[str]:
-        """What is missing, was changed or was added since the bundle was made, as one line each."""
+        """Files that are missing, were changed or were added since the bundle was created, one line each."""
         present = set(self._archive.namelist())
         for name, sha256 in self._digests.items():
             if name not in present:
@@ -261,7 +261,9 @@ class BundleFile:
             raise self._error(f"has {len(entries):,} files; no bundle has more than {_MOST_ENTRIES:,}")
         for entry in entries:
             if _leads_elsewhere(entry.filename):
-                raise self._error(f"has a file {brief(repr(entry.filename))}, which would be outside of it")
+                raise self._error(
+                    f"has a file {brief(repr(entry.filename))}, which would be unpacked outside of it"
+                )
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise self._error(f"{brief(entry.filename)} is a symbolic link; no bundle has one")
         if len({entry.filename for entry in entries}) < len(entries):
@@ -272,7 +274,7 @@ class BundleFile:
 
     def _manifest(self) -> dict[str, str]:
         if MANIFEST not in self._archive.namelist():
-            raise self._error(f"is no bundle of taskgen: it has no {MANIFEST}")
+            raise self._error(f"is not a taskgen bundle: it has no {MANIFEST}")
         if self._archive.getinfo(MANIFEST).file_size > _MOST_MANIFEST_BYTES:
             raise self._error(f"its {MANIFEST} is too large")
         text = b"".join(self.pieces(MANIFEST)).decode("utf-8", errors="replace")
@@ -280,10 +282,10 @@ class BundleFile:
         for line in text.splitlines():
             listed = _LISTED.fullmatch(line)
             if listed is None or listed[2] in {MANIFEST, ".", ".."}:
-                raise self._error(f"its {MANIFEST} has a line that is none: {brief(repr(line))}")
+                raise self._error(f"its {MANIFEST} has an invalid line: {brief(repr(line))}")
             digests[listed[2]] = listed[1]
         if lacking := [name for name in _NEEDED if name not in digests]:
-            raise self._error(f"is no bundle of taskgen: its {MANIFEST} lists no {lacking[0]}")
+            raise self._error(f"is not a taskgen bundle: its {MANIFEST} lists no {lacking[0]}")
         return digests
 
     @contextmanager
@@ -293,7 +295,7 @@ class BundleFile:
         except OSError as error:
             raise self._error(f"cannot be read: {error.strerror or error}") from error
         except _FAULTS as error:
-            raise self._error(f"is no zip file, or is damaged: {brief(error)}") from error
+            raise self._error(f"is not a zip file, or is damaged: {brief(error)}") from error
 
     def _error(self, text: str) -> BundleError:
         return BundleError(f"{self.path}: {text}")

@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Deadline:
-    """A shared time limit: what one part of the work leaves unused remains for the next.
+    """A shared time limit: time that one part of the work leaves unused remains for the next.
 
     Args:
         limit_s: seconds from now.

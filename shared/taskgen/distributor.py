@@ -146,12 +146,12 @@ class Distributor:
 
     @property
     def counters(self) -> Counters:
-        """What has been received so far."""
+        """Counts of received data."""
         return self._engine.dispatcher.counters if self._engine else Counters()
 
     @property
     def handler_failures(self) -> dict[str, int]:
-        """How often each kind of failure occurred in a handler."""
+        """Number of failures of each kind in handlers."""
         return dict(self._engine.dispatcher.handlers.failures) if self._engine else {}
 
     def start(
@@ -173,10 +173,10 @@ class Distributor:
             session_params: passed to the session; for the Taskloader, the admission control dictionary.
             wait: wait until everything is done; otherwise return at once.
             name: of the campaign, by which reports find it.
-            note: whatever is to be stored with it.
+            note: stored with it.
 
         Returns:
-            The campaign, which says what has become of the variants.
+            The campaign, with the results of its variants.
 
         Raises:
             TaskSetError: a task-set cannot be run as it is; no board was touched.
@@ -239,7 +239,7 @@ class Distributor:
         self.close()
 
     def _checked(self, given: TaskSet | Iterable[TaskSet]) -> Iterable[TaskSet]:
-        """Check a task-set or all of a sequence; of any other iterable, draw and check the first."""
+        """Check a task-set or all of a sequence; of any other iterable, draw and check the first one."""
         if isinstance(given, TaskSet | Mapping | str) or not isinstance(given, Iterable):
             return [self._check(given)]
         if isinstance(given, Sequence):
@@ -262,14 +262,14 @@ class Distributor:
         return checked
 
     def _handlers(self) -> list[AbstractEventHandler]:
-        """Return the handlers, and one that keeps what is not events if none of them does."""
+        """Return the handlers, plus one that keeps invalid data if none of them does."""
         given = self._event_handler
         handlers = [given] if isinstance(given, AbstractEventHandler) else list(given)
         return handlers if keeps_quarantine(handlers) else [*handlers, QuarantineFile()]
 
     def _running_engine(self) -> Engine:
         if self._is_closed:
-            raise DistributorError("the distributor is closed; make a new one")
+            raise DistributorError("the distributor is closed; create a new one")
         if self._engine is None:
             self._engine = Engine(self._addresses, self._settings)
         return self._engine

@@ -56,7 +56,7 @@ class DistributorError(TaskgenError):
 
 
 class BundleError(TaskgenError):
-    """A bundle that is damaged, was changed or made to do harm, or is none."""
+    """A bundle that is damaged, changed, malicious, or not a bundle."""
 
 
 class ProfileError(TaskgenError):
@@ -93,11 +93,11 @@ class BoardProtocolError(SessionError):
 
 
 class StoreError(TaskgenError):
-    """A store cannot keep what it was given."""
+    """A store could not store data."""
 
 
 class StoreUnavailableError(StoreError):
-    """A store cannot keep it now, but may later: the disk is full, a lock is held, the server is down."""
+    """A store is unavailable, but may work later: the disk is full, a lock is held, the server is down."""
 
 
 class UnstorableError(StoreError):
@@ -109,7 +109,7 @@ class UnreadableError(StoreError):
 
 
 class BrokerError(TaskgenError):
-    """The message broker could not do what was asked of it."""
+    """The message broker could not fulfil a request."""
 
 
 class BrokerUnavailableError(BrokerError):
@@ -121,7 +121,7 @@ class CredentialsError(BrokerError):
 
 
 class TopologyError(BrokerError):
-    """A queue or exchange does not exist, or exists with other arguments than ours."""
+    """A queue or exchange does not exist, or exists with different arguments."""
 
 
 class LockedError(BrokerError):

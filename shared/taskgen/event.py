@@ -27,7 +27,7 @@ class Quarantined:
     """Bytes from a board that are not valid events; kept for inspection, with the reason."""
 
     reason: str
-    """Why they are not events."""
+    """Why the data is invalid."""
     data: bytes
     """The bytes themselves."""
     board: str
@@ -68,7 +68,7 @@ class Stop:
 
 
 class AbstractEventHandler(ABC):
-    """Reacts to the runs of task-sets; derive from it directly to decide yourself when a run is over.
+    """Reacts to the runs of task-sets; derive from it directly to decide when a run is over.
 
     All calls come from one thread, one at a time; for each run in the order start, events, then finish or
     stop. `taskset.run` is the run in question.
@@ -93,7 +93,7 @@ class AbstractEventHandler(ABC):
         """The run has ended for another reason, given by `taskset.run.outcome` and `.reason`."""
 
     def __taskset_quarantine__(self, taskset: TaskSet | None, quarantined: Quarantined) -> None:
-        """Something was received that is not an event; `taskset` is None if no run was in progress."""
+        """Invalid data was received; `taskset` is None if no run was in progress."""
 
 
 class DefaultEventHandler(AbstractEventHandler):
@@ -125,7 +125,7 @@ class CommittingHandler(DefaultEventHandler):
         """
 
     def take_results(self, taskset: TaskSet) -> None:
-        """Keep what handlers recorded about a run that has ended: `taskset.run.results`."""
+        """Store what handlers recorded about a run that has ended: `taskset.run.results`."""
 
     @abstractmethod
     def give_up(self, reason: str) -> None:

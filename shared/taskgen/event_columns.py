@@ -17,7 +17,7 @@ _KNOWN = ("@type", "@task-id", "@time-stamp")
 
 
 class ProfileOfRun(NamedTuple):
-    """One profile, as handlers are given it, and the place of its events within the run."""
+    """One profile, as handlers receive it, and the place of its events within the run."""
 
     first_seq: int
     """Number of its first event within the run, from 0; an empty profile has that of the next one."""
@@ -49,7 +49,7 @@ class Frame(NamedTuple):
 class EventColumns:
     """Consecutive events of one run, of one or more profiles.
 
-    The lists have one entry for each event. What does not fit into them is kept beside them, so that
+    The lists have one entry for each event. Other data is kept beside them, so that
     `profiles()` returns exactly what `of()` was given.
     """
 
@@ -62,7 +62,7 @@ class EventColumns:
     frames: Annotated[list[Frame], Field(min_length=1)]
     """The profiles that the events came in."""
     unusual: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """By their place in the lists: the dictionaries of events with other attributes, or written unusually."""
+    """By their place in the lists: the dictionaries of events with further attributes or unusual notation."""
     shells: dict[int, Profile] = field(default_factory=dict)
     """By their place in `frames`: profiles with more than events; their `event` is an empty list."""
 
@@ -103,7 +103,7 @@ class EventColumns:
         }
 
     def checked(self) -> EventColumns:
-        """Return the columns themselves, if they contradict neither each other nor what `of()` makes.
+        """Return the columns unchanged, if they agree with each other and with what `of()` makes.
 
         Raises:
             ValueError: they do.
@@ -119,7 +119,7 @@ class EventColumns:
         if "" in self.types or not "".join(self.types).isprintable():
             odd = {place for place, kind in enumerate(self.types) if not kind or kind != one_line(kind)}
             if odd - self.unusual.keys():
-                raise ValueError("an event without type, or with more than a line of it")
+                raise ValueError("an event whose type is empty or has several lines")
         for place, event in self.unusual.items():
             if not are_valid_events({"profile": {"events": {"event": [event]}}}) or (
                 one_line(event["@type"]),
@@ -128,7 +128,7 @@ class EventColumns:
             ) != (self.types[place], self.task_ids[place], self.time_stamps[place]):
                 raise ValueError("an unusual event that differs from its columns")
         if not all(0 <= place < len(starts) and _is_empty(shell) for place, shell in self.shells.items()):
-            raise ValueError("a profile that is not around a list of events")
+            raise ValueError("a profile without a list of events")
         return self
 
     def __len__(self) -> int:
@@ -157,7 +157,7 @@ class EventColumns:
             yield ProfileOfRun(frame.first_seq, frame.received_at, profile)
 
     def others(self, place: int) -> str | None:
-        """What an event has besides its columns, or writes in another way, as JSON; None if nothing."""
+        """An event's further attributes, and those in unusual notation, as JSON; None if there are none."""
         event = self.unusual.get(place)
         if event is None:
             return None
@@ -181,7 +181,7 @@ class EventColumns:
             self.time_stamps[start:stop],
             [Frame(max(frame.first_seq, first), frame.received_at) for frame in kept],
             {place - start: event for place, event in self.unusual.items() if start <= place < stop},
-            # What came beside the events of a profile stays with the first of them.
+            # Further content of a profile stays with its first events.
             {
                 place: self.shells[number]
                 for place, number in enumerate(numbers)
@@ -203,7 +203,7 @@ class EventColumns:
 
 
 def one_line(text: str) -> str:
-    """A text as a column shows it: XML can put a line break even into an attribute."""
+    """A text as a column stores it: in XML, even an attribute can contain a line break."""
     return text if text.isprintable() else " ".join(text.split())
 
 

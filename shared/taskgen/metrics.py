@@ -1,4 +1,4 @@
-"""What follows from a run's events: jobs, response times, misses, jitter; docs/time.md has the terms."""
+"""Computes jobs, response times, misses and jitter from a run's events; docs/time.md defines the terms."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LONGEST_MS: Final = 2**31
 _FAR_MS: Final = 2**31
 """From here on (24 days), the distance of two time stamps may be one across the end of the clock."""
 _BROKEN_MS: Final = 2**40
-"""A distance of 34 years is that of a broken clock."""
+"""A distance of 34 years indicates a broken clock."""
 _KILLED_FOR_TIME: Final = frozenset({EventType.EXIT_CRITICAL, EventType.EXIT_PERIOD})
 
 
 class JobRow(NamedTuple):
-    """One job and its metrics. What cannot be known is None, never a guess.
+    """One job and its metrics. Unknown values are None, never guesses.
 
     Times are whole milliseconds, truncated by the board, so a difference of two is right to within 1 ms.
     """
@@ -43,7 +43,7 @@ class JobRow(NamedTuple):
     deadline_ms: int | None
     """Relative to the release: the task's `deadline`, or its `period` where that is 0; None if both are."""
     lateness_ms: int | None
-    """Response time less deadline: negative if the job was early."""
+    """Response time minus deadline: negative if the job was early."""
     tardiness_ms: int | None
     """Lateness, but 0 if the job was early."""
     is_miss: int | None
@@ -55,7 +55,7 @@ class JobRow(NamedTuple):
     release_jitter_ms: int | None
     """Distance from the grid of periods that the task's first release sets; negative if it was early."""
     cpu_ms: int | None
-    """How long it had a core, where the board says so."""
+    """CPU time, if the board reports it."""
 
 
 TimedEvent = tuple[int, str, int, str | None]
@@ -65,7 +65,7 @@ TimedEvent = tuple[int, str, int, str | None]
 def elapsed_ms(start_ms: int, end_ms: int) -> int | None:
     """Return the time between two time stamps of a board; None if its clock was set back.
 
-    A clock that reached its end (32 or 64 bits) and began again counts as having gone on.
+    A clock that wrapped (at 32 or 64 bits) counts as having continued.
     """
     if end_ms >= start_ms:
         return end_ms - start_ms
@@ -75,7 +75,7 @@ def elapsed_ms(start_ms: int, end_ms: int) -> int | None:
 
 
 def distance_ms(from_ms: int, to_ms: int) -> int | None:
-    """Return how much later a time stamp of a board is than another one; None if one of them is nonsense.
+    """Return the distance between two time stamps of a board; None if one of them is implausible.
 
     Negative if it is earlier. A clock that reached its end between them counts as having gone on.
     """
@@ -97,7 +97,7 @@ def earliest_ms(times_ms: Sequence[int]) -> int | None:
 def job_rows(
     run_id: str, tasks: Iterable[Mapping[str, Any]], events: Iterable[TimedEvent]
 ) -> Iterator[JobRow]:
-    """Pair a run's events to jobs, in the order of their ends; memory does not grow with their number.
+    """Pair a run's events into jobs, in the order of their ends; memory does not grow with their number.
 
     Args:
         run_id: of the run.
@@ -112,7 +112,7 @@ def job_rows(
 
 
 class JobPairing:
-    """Pairs the events of a run to jobs, event by event."""
+    """Pairs the events of a run into jobs, one event at a time."""
 
     def __init__(self, run_id: str, tasks: Iterable[Mapping[str, Any]]) -> None:
         self._run_id = run_id
@@ -214,7 +214,7 @@ class _TaskJobs:
         return 0 if has_no_deadline and response_ms is not None else None
 
     def _placed(self, release_ms: int) -> tuple[int | None, int | None]:
-        """How many releases were skipped before this one, and how far it is off the grid."""
+        """The number of releases skipped before this one, and its distance from the grid."""
         if self._first_ms is None:
             self._first_ms = self._previous_ms = release_ms
             return 0, 0 if self._period_ms else None
@@ -254,7 +254,7 @@ class RunMetrics:
         self.misses = 0
         """Number of jobs that missed their deadline; skipped releases are not among them."""
         self.skipped_releases = 0
-        """Number of releases that had no job, because the job before was still there."""
+        """Number of releases that had no job, because the previous job was still running."""
         self._cpu_ms: int | None = 0
         self._span: tuple[int, int] | None = None
 

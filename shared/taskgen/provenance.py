@@ -1,4 +1,4 @@
-"""Where a campaign comes from: who ran it, on which host, with which versions and which command."""
+"""Provenance of a campaign: who ran it, on which host, with which versions and which command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GIT_TIMEOUT_S: Final = 5.0
 
 
 def campaign_facts(name: str = "", note: str = "", *, command: str = "") -> CampaignFacts:
-    """Find out what there is to know of a campaign that begins now.
+    """Collect the provenance of a campaign that begins now.
 
     Args:
         name: given by its user.
@@ -50,7 +50,7 @@ def installed_version() -> str:
     """The version of this package; empty if it is not installed."""
     try:
         return version(_PACKAGE)
-    except (PackageNotFoundError, OSError):  # used from its folder, or no file can be opened
+    except (PackageNotFoundError, OSError):  # used from a source folder, or no file can be opened
         return ""
 
 

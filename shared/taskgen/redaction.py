@@ -1,4 +1,4 @@
-"""Shows addresses without what is a password, or may be one in a mistyped address."""
+"""Shows addresses without passwords, and without anything that may be one in a mistyped address."""
 
 from __future__ import annotations
 

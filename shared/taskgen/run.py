@@ -96,7 +96,7 @@ def resolve_campaign(wanted: str, names: Mapping[str, str], store: str) -> str:
         ids = ", ".join(found)
         raise SettingsError(f"{store} has several campaigns {wanted!r}; give the id of one: {ids}")
     listed = sorted(f"{name} ({one})" if name else one for one, name in names.items())
-    there_are = f"there are {', '.join(map(printable, listed))}" if listed else "it has no campaigns"
+    there_are = f"its campaigns: {', '.join(map(printable, listed))}" if listed else "it has no campaigns"
     raise SettingsError(f"{store} has no campaign {wanted!r}; {there_are}")
 
 
@@ -107,7 +107,7 @@ def now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class CampaignFacts:
-    """What is known of a campaign when it begins; empty where it could not be found out."""
+    """The provenance of a campaign when it begins; fields are empty if unknown."""
 
     campaign_id: str = field(default_factory=new_id)
     """UUIDv7 of the campaign."""
@@ -122,7 +122,7 @@ class CampaignFacts:
     taskgen_version: str = ""
     python_version: str = ""
     git_commit: str = ""
-    """Of the working directory, with `-dirty` behind it if something is not committed."""
+    """Of the working directory, followed by `-dirty` if something is not committed."""
     command: str = ""
     """The command line."""
     started_at: str = field(default_factory=now)
@@ -131,7 +131,7 @@ class CampaignFacts:
 
 @dataclass(frozen=True, slots=True)
 class VariantFacts:
-    """What stores keep of a variant."""
+    """The stored facts about a variant."""
 
     taskset_id: str
     """The same for all attempts at it."""
@@ -145,12 +145,12 @@ class VariantFacts:
 
 
 def variant_text(variant: int, parameters: Mapping[str, Any]) -> str:
-    """Return a variant as it is shown: `variant 3 (task1.priority=5 task1.config.arg1=40)`."""
+    """Format a variant: `variant 3 (task1.priority=5 task1.config.arg1=40)`."""
     return f"variant {variant}" + (f" ({parameter_text(parameters)})" if parameters else "")
 
 
 def parameter_text(parameters: Mapping[str, Any]) -> str:
-    """Return parameters as they are shown: `task1.priority=5 task1.config.arg1=40`."""
+    """Format parameters: `task1.priority=5 task1.config.arg1=40`."""
     return " ".join(f"{name}={value}" for name, value in parameters.items())
 
 
@@ -179,7 +179,7 @@ class Run:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The parameters that vary, with the values of this variant, such as `{"task1.priority": 5}`."""
     campaign: CampaignFacts | None = None
-    """The campaign that it belongs to; None if nobody said."""
+    """The campaign that it belongs to; None if unknown."""
     binaries: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 (hexadecimal) of the binaries that the distributor has for it, by name."""
     origin: Any = None
@@ -199,7 +199,7 @@ class Run:
     events: int = 0
     """Total number of events of the run, once it has ended."""
     results: dict[str, Any] = field(default_factory=dict)
-    """What handlers have recorded about it: see `record`."""
+    """Results recorded by handlers: see `record`."""
 
     def record(self, **results: Any) -> None:
         """Record results of the run, by name; stores keep them in their table `results`.

@@ -22,7 +22,9 @@ def _binary_name(name: str) -> str:
     if len(name) >= NAME_BYTES:
         raise ValueError(f"a binary's name has at most {NAME_BYTES - 1} characters, {name!r} has {len(name)}")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
-        raise ValueError(f"{name!r} is not a binary's plain name (ASCII letters, digits, '_', '-', '.', '+')")
+        raise ValueError(
+            f"{name!r} is not a valid name of a binary (ASCII letters, digits, '_', '-', '.', '+')"
+        )
     return name
 
 
@@ -36,7 +38,7 @@ def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever a user wrote
 def _amount(quota: str | int) -> str:
     if not re.fullmatch(r"[0-9]+[KMG]?", str(quota)):
         raise ValueError(
-            f"{quota!r} is not an amount of memory; write a number, and K, M or G if need be, as in '1M'"
+            f"{quota!r} is not an amount of memory; write a number, optionally with K, M or G, such as '1M'"
         )
     return str(quota)
 
@@ -171,7 +173,7 @@ class Task(dict[str, Any]):
 
     @property
     def expected_jobs(self) -> int | None:
-        """How many jobs the task will have; None: it continues until `JOBS_DONE`."""
+        """How many jobs the task will have; None: unlimited until `JOBS_DONE`."""
         if not int(self["period"]):
             return 1
         return int(self["numberofjobs"]) or None

@@ -40,7 +40,7 @@ class TaskSet:
     """
 
     source: str
-    """Where it was read from; the texts of errors begin with it."""
+    """Its source; the texts of errors begin with it."""
     run: Run | None
     """The run in progress; None if there is none."""
     parameters: dict[str, Any]
@@ -124,7 +124,7 @@ class TaskSet:
             raise TaskSetError(f"{self.source}: no more values could be drawn: {error!r}") from error
 
     def count_variants(self) -> int | None:
-        """Return the number of variants; None if a generator hides it."""
+        """Return the number of variants; None if generators leave it unknown."""
         return count(self._tasks)
 
     def without_jobs(self) -> TaskSet:
@@ -205,7 +205,7 @@ def to_xml(elements: Mapping[str, Any]) -> bytes:
 def _checked(value: Any, name: str, where: str) -> Any:  # noqa: ANN401 - any parameter's value
     if name not in ADAPTERS:
         known = ", ".join(sorted(ADAPTERS))
-        raise TaskSetError(f"{where}: {name}: no such parameter; there are {known}")
+        raise TaskSetError(f"{where}: {name}: unknown parameter; valid ones are {known}")
     if name == "id" and is_choice(value):
         raise TaskSetError(f"{where}: id: has to be one number, not a choice of {value!r}")
     if name == "pkg" and value is None:

@@ -1,4 +1,4 @@
-"""Makes text from outside safe for a terminal, a log or an error: escaped, and cut if necessary."""
+"""Makes untrusted text safe for a terminal, a log or an error: escapes it, and shortens it if necessary."""
 
 from __future__ import annotations
 

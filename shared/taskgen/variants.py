@@ -45,7 +45,7 @@ def known_choices(value: Any) -> list[Any]:  # noqa: ANN401 - any parameter's va
 
 
 def count(tasks: Sequence[Parameters]) -> int | None:
-    """Return the number of combinations; None if a generator hides it."""
+    """Return the number of combinations; None if generators leave it unknown."""
     spots = [choices for task in tasks for _, choices in _choices_within(task)]
     if any(isinstance(choices, Iterator) for choices in spots):
         return None

@@ -80,7 +80,7 @@ class MemorySession(AbstractSession):
 class SessionContract:
     """The tests; a class below gives the session and its target."""
 
-    def test_a_run_is_told_to_its_end_and_another_can_follow(
+    def test_a_run_is_received_to_its_end_and_another_can_follow(
         self, session_to: Callable[[], AbstractSession]
     ) -> None:
         async def main() -> None:
@@ -96,7 +96,7 @@ class SessionContract:
 
         asyncio.run(main())
 
-    def test_what_a_stop_kills_is_told_before_the_end(
+    def test_jobs_killed_by_a_stop_are_reported_before_the_end(
         self, session_to: Callable[[], AbstractSession]
     ) -> None:
         async def main() -> None:
@@ -111,7 +111,7 @@ class SessionContract:
 
         asyncio.run(main())
 
-    def test_a_target_that_says_nothing_is_lost(self, session_to: Callable[[], AbstractSession]) -> None:
+    def test_a_silent_target_is_lost(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
                 taskset = endless_and_short_task().checked()
@@ -140,7 +140,7 @@ class SessionContract:
 
         asyncio.run(main())
 
-    def test_a_target_that_is_not_there_is_lost_at_once(self, nowhere: AbstractSession) -> None:
+    def test_an_unreachable_target_is_lost_at_once(self, nowhere: AbstractSession) -> None:
         async def main() -> None:
             with pytest.raises(BoardLostError):
                 async with nowhere:
@@ -148,7 +148,7 @@ class SessionContract:
 
         asyncio.run(main())
 
-    def test_a_closed_session_is_of_no_use(self, session_to: Callable[[], AbstractSession]) -> None:
+    def test_a_closed_session_cannot_be_used(self, session_to: Callable[[], AbstractSession]) -> None:
         async def main() -> None:
             async with session_to() as session:
                 await session.start(two_tasks().checked())

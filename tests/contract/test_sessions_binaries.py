@@ -17,7 +17,7 @@ _LATE = profile_document(("EXIT_EXTERNAL", 0, 1)).ljust(Answer.GO_SEND, b"\0")
 
 
 @pytest.mark.parametrize("is_slow", [False, True], ids=["at once", "body after a pause"])
-def test_a_late_frame_of_144_bytes_is_no_go_send(tmp_path: Path, is_slow: bool) -> None:
+def test_a_late_frame_of_144_bytes_is_not_taken_for_go_send(tmp_path: Path, is_slow: bool) -> None:
     assert len(_LATE) == Answer.GO_SEND
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(name.encode())
@@ -67,7 +67,7 @@ def test_a_board_that_never_gives_a_go_send_is_lost(tmp_path: Path) -> None:
         talk(address, conversation, binaries=tmp_path, answer_timeout_s=0.3)
 
 
-def test_a_binary_that_went_away_is_the_task_sets_error_and_not_the_boards(tmp_path: Path) -> None:
+def test_a_missing_binary_is_an_error_of_the_task_set_and_not_of_the_board(tmp_path: Path) -> None:
     def script(line: BoardConnection) -> None:
         line.obey_until(Command.SEND_DESCS)
         line.wait_for_end()
@@ -80,7 +80,7 @@ def test_a_binary_that_went_away_is_the_task_sets_error_and_not_the_boards(tmp_p
         talk(address, conversation, binaries=tmp_path)
 
 
-def test_a_large_binary_may_take_longer_than_an_answer_as_long_as_it_is_taken(tmp_path: Path) -> None:
+def test_a_large_binary_may_take_longer_than_an_answer_while_the_board_reads_it(tmp_path: Path) -> None:
     content = bytes(48 * 2**20)
     for name in ("hey", "pi"):
         (tmp_path / name).write_bytes(content if name == "hey" else b"")

@@ -41,7 +41,7 @@ def test_the_order_of_commands_is_that_of_the_protocol(tmp_path: Path) -> None:
     assert held == ["hey", "pi"]
 
 
-def test_an_idle_board_that_answered_is_not_taken_for_one_that_broke_off_a_frame() -> None:
+def test_an_idle_board_that_answered_is_not_mistaken_for_one_with_an_incomplete_frame() -> None:
     """The answer's four bytes stand alone for a moment: that must not start the clock of a frame."""
 
     def script(line: BoardConnection) -> None:
@@ -59,7 +59,7 @@ def test_an_idle_board_that_answered_is_not_taken_for_one_that_broke_off_a_frame
         talk(address, conversation)
 
 
-def test_what_comes_between_stop_and_the_answer_belongs_to_the_run() -> None:
+def test_frames_between_stop_and_the_answer_belong_to_the_run() -> None:
     """JOBS_DONE in a frame of its own, after the handler has said that the run is over."""
 
     def script(line: BoardConnection) -> None:

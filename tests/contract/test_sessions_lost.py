@@ -14,7 +14,7 @@ from tests.support.scripted_board import BoardConnection, scripted_board
 from tests.support.tasksets import two_tasks
 
 
-def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() -> None:
+def test_a_stream_that_ends_in_a_frame_gives_the_complete_frames_and_then_an_error() -> None:
     whole = profile_document(("START", 0, 1))
 
     def script(line: BoardConnection) -> None:
@@ -31,7 +31,7 @@ def test_a_stream_that_ends_in_a_frame_gives_what_was_whole_and_then_an_error() 
         talk(address, conversation)
 
 
-def test_a_frame_whose_rest_does_not_come_is_a_lost_board_whatever_the_silence_allowed() -> None:
+def test_an_incomplete_frame_means_a_lost_board_whatever_the_silence_timeout() -> None:
     def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send(WORD.pack(100) + b"<profile>")
@@ -69,7 +69,7 @@ def test_a_board_that_always_has_a_frame_begun_is_not_lost_while_frames_are_comp
         talk(address, conversation, frame_timeout_s=0.6)
 
 
-def test_a_size_over_the_limit_is_a_broken_protocol_after_the_frames_before_it() -> None:
+def test_a_size_over_the_limit_is_a_protocol_error_after_the_frames_before_it() -> None:
     def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         line.send_events(("START", 0, 1))
@@ -121,7 +121,7 @@ def test_a_newer_board_that_stops_answering_is_lost() -> None:
         talk(address, conversation, answer_timeout_s=0.3)
 
 
-def test_a_board_that_talks_on_after_the_stop_without_answering_is_lost() -> None:
+def test_a_board_that_keeps_sending_after_the_stop_without_answering_is_lost() -> None:
     def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         deadline = time.monotonic() + 20

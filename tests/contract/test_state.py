@@ -61,7 +61,7 @@ def kept(state: State, **changes: object) -> None:
     state.write(Changes(**changes))  # type: ignore[arg-type]
 
 
-def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
+def test_everything_is_restored_unchanged(state: State, another: Open) -> None:
     run = run_row(next_seq=7, decision="finished", events=2**40, is_duplicate=True, is_closed=True)
     taskset = TaskSetRow(run.taskset_id, "campaign", TaskSetState.DONE.value, Outcome.FINISHED.value, "{}")
     job = JobState(run.run_id, 3, 0, 2**64 - 2, 2**64 - 1, "EXIT")
@@ -85,7 +85,7 @@ def test_everything_comes_back_as_it_was(state: State, another: Open) -> None:
     assert later.outgoing() == [sending]
 
 
-def test_what_is_not_known_is_none_or_nothing(state: State) -> None:
+def test_unknown_rows_are_none_or_empty(state: State) -> None:
     assert state.run("x") is None
     assert state.taskset("x") is None
     assert list(state.jobs("x")) == []
@@ -111,7 +111,7 @@ def test_all_jobs_of_a_long_run_come_in_order(state: State) -> None:
     assert list(state.jobs("run")) == rows
 
 
-def test_a_row_that_cannot_be_understood_says_so_unless_its_run_is_closed(state: State) -> None:
+def test_an_invalid_row_is_an_error_unless_its_run_is_closed(state: State) -> None:
     run = run_row(decision="exploded")
     kept(state, runs={run.run_id: run})
     with pytest.raises(UnreadableError, match="decision"):
@@ -129,7 +129,7 @@ def test_live_runs_are_those_without_an_outcome(state: State) -> None:
     assert state.live_runs() == [live.run_id]
 
 
-def test_what_is_done_with_is_forgotten(state: State) -> None:
+def test_finished_rows_are_deleted(state: State) -> None:
     sendings = [OutgoingMessage("", "queue", name, "{}") for name in "ab"]
     out_of_order = {name: OutOfOrderRow(name, run_id, name) for name, run_id in ("ax", "bx", "cy", "dy")}
     kept(state, out_of_order=out_of_order, outgoing=sendings)
@@ -163,7 +163,7 @@ def test_the_latest_campaigns_are_those_that_changed_last_whenever_they_began(st
     assert set(state.campaign_counts(2)) == {old, newest}
 
 
-def test_only_who_claimed_it_last_can_write(state: State, another: Open) -> None:
+def test_only_the_last_claimant_can_write(state: State, another: Open) -> None:
     run = run_row()
     assert state.claim(), "it was ours already"
     other = another()
@@ -183,14 +183,16 @@ def test_changes_are_kept_all_or_none(state: State) -> None:
     assert state.run(run.run_id) is None
 
 
-def test_a_url_that_is_none_says_what_to_write() -> None:
+def test_an_invalid_url_says_what_to_write() -> None:
     for url in ("mysql://u:secret@h/d", "sqlite:", "state.db", "sqlite://host/path"):
         with pytest.raises(SettingsError, match="sqlite:PATH") as caught:
             open_state(url)
         assert "secret" not in str(caught.value)
 
 
-def test_the_path_of_a_sqlite_url_is_as_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_a_sqlite_url_follows_the_convention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for url in ("sqlite:a.db", "sqlite:///b.db", f"sqlite:///{tmp_path}/c.db"):
         state = open_state(url)
@@ -227,7 +229,7 @@ def test_a_sqlite_file_of_another_owner_or_kind_is_left_alone(tmp_path: Path) ->
         state.claim()
 
 
-def test_a_state_of_an_older_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_state_of_an_older_version_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     first = open_state(f"sqlite:{path}")
     first.claim()

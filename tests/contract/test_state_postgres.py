@@ -15,7 +15,7 @@ from tests.support.servers.server import Server
 from tests.support.state_rows import run_row
 
 
-def test_a_server_that_was_away_is_used_again(postgres_database: str, postgres: Server) -> None:
+def test_a_server_that_was_down_is_used_again(postgres_database: str, postgres: Server) -> None:
     run = run_row()
     state = open_state(postgres_database)
     state.claim()
@@ -30,7 +30,7 @@ def test_a_server_that_was_away_is_used_again(postgres_database: str, postgres: 
     state.close()
 
 
-def test_controllers_that_start_at_the_same_moment_make_the_tables_once(postgres_database: str) -> None:
+def test_controllers_that_start_at_the_same_moment_create_the_tables_once(postgres_database: str) -> None:
     ready = threading.Barrier(4)
     errors: list[BaseException] = []
 
@@ -51,7 +51,7 @@ def test_controllers_that_start_at_the_same_moment_make_the_tables_once(postgres
     assert errors == []
 
 
-def test_a_wrong_password_is_refused_and_not_repeated(postgres_database: str) -> None:
+def test_a_wrong_password_is_refused_and_not_shown(postgres_database: str) -> None:
     parts = urlsplit(postgres_database)
     url = parts._replace(netloc=f"postgres:wr0ng@{parts.hostname}:{parts.port}").geturl()
     with pytest.raises(CredentialsError) as caught:
@@ -59,12 +59,12 @@ def test_a_wrong_password_is_refused_and_not_repeated(postgres_database: str) ->
     assert "wr0ng" not in str(caught.value)
 
 
-def test_an_address_that_cannot_be_understood_is_a_setting_that_is_wrong() -> None:
+def test_an_invalid_address_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="postgresql://user:password@host/database"):
         open_state("postgresql://h/?no_such_option=1")
 
 
-def test_a_schema_of_an_older_version_is_refused_with_the_way_out(postgres_database: str) -> None:
+def test_a_schema_of_an_older_version_is_refused_with_a_remedy(postgres_database: str) -> None:
     state = open_state(postgres_database)
     state.claim()
     state.close()

@@ -60,7 +60,7 @@ class CampaignsContract:
             ("first", 4, 4, 4, 0, 0, 8),
         ]
 
-    def test_a_variant_has_the_values_of_what_varies_and_its_source(self) -> None:
+    def test_a_variant_has_the_values_of_varying_parameters_and_its_source(self) -> None:
         tasks = TaskSet(
             [
                 Task(pkg="hey", period=100, priority=[5, 9]),

@@ -27,7 +27,7 @@ from tests.support.store_events import full_disk, give, run_id, taskset
 _HEADER = b"run_id,seq,taskset_id,board,attempt,variant,task_id,type,time_stamp,received_at,attributes\r\n"
 
 
-def test_a_file_is_what_rfc_4180_says_with_columns_in_their_order(tmp_path: Path) -> None:
+def test_a_file_follows_rfc_4180_with_columns_in_their_order(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     tasks = taskset(run_id="r", taskset_id="t", variant=4)
     with CsvHandler(str(path)) as handler:
@@ -57,18 +57,18 @@ def test_an_existing_file_is_continued(tmp_path: Path) -> None:
     assert [run.run_id for run in read_runs(path)] == sorted([run_id(first), run_id(second)])
 
 
-def test_a_file_with_another_header_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_file_with_a_different_header_is_refused_untouched(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_text("item,price\nmilk,1")
-    with pytest.raises(StoreError, match="another header"):
+    with pytest.raises(StoreError, match="different header"):
         CsvHandler(path)
     assert path.read_text() == "item,price\nmilk,1"
-    with pytest.raises(StoreError, match="another header"):
+    with pytest.raises(StoreError, match="different header"):
         read_runs(path)
 
 
 @pytest.mark.parametrize("path", ["missing/events.csv", "."])
-def test_a_path_that_cannot_be_is_an_error_at_once(tmp_path: Path, path: str) -> None:
+def test_an_impossible_path_is_an_error_at_once(tmp_path: Path, path: str) -> None:
     with pytest.raises(StoreError, match="folder") as caught:
         CsvHandler(tmp_path / path)
     assert "\n" not in str(caught.value)
@@ -76,12 +76,12 @@ def test_a_path_that_cannot_be_is_an_error_at_once(tmp_path: Path, path: str) ->
 
 def test_a_file_that_is_being_written_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
-    with CsvHandler(path), pytest.raises(StoreError, match="another process is writing it"):
+    with CsvHandler(path), pytest.raises(StoreError, match="another process is writing to it"):
         CsvHandler(path)
     CsvHandler(path).close()
 
 
-def test_a_line_torn_anywhere_is_cut_off_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_torn_anywhere_is_removed_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Also one torn within its line end, within the header, and with a line break in a value."""
     path = tmp_path / "events.csv"
     tasks = taskset()
@@ -101,10 +101,10 @@ def test_a_line_torn_anywhere_is_cut_off_and_said(tmp_path: Path, caplog: pytest
     path.write_bytes(whole + b"torn")
     with caplog.at_level(logging.WARNING):
         CsvHandler(path).close()
-    assert "cut off 4 bytes" in caplog.text
+    assert "removed 4 incomplete bytes" in caplog.text
 
 
-def test_a_torn_end_as_long_as_many_blocks_is_cut_off(tmp_path: Path) -> None:
+def test_a_torn_end_of_many_blocks_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     for extra in (65535, 65536, 65537, 200_000):
         path.write_bytes(_HEADER + b"x" * extra)
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
-def test_what_an_append_that_failed_could_not_take_back_is_cut_off_before_the_next(tmp_path: Path) -> None:
+def test_the_rest_of_a_failed_append_is_removed_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     tasks = taskset()
     with CsvHandler(path) as handler:
@@ -157,14 +157,14 @@ def test_what_an_append_that_failed_could_not_take_back_is_cut_off_before_the_ne
 
 
 @pytest.mark.parametrize("length", [0, 20, len(_HEADER) + 30])
-def test_a_file_that_somebody_else_cuts_while_it_is_open_is_said_and_not_filled_with_nuls(
+def test_a_file_truncated_by_another_program_while_open_is_an_error_and_not_filled_with_nuls(
     tmp_path: Path, length: int
 ) -> None:
     path = tmp_path / "events.csv"
     with CsvHandler(path) as handler:
         give(handler, taskset(), 0, event("X", 0, 0))
         os.truncate(path, length)
-        with pytest.raises(StoreError, match=f"cut by somebody else: has {length} bytes"):
+        with pytest.raises(StoreError, match=f"truncated by another program: {length} of"):
             give(handler, taskset(), 0, event("X", 0, 0))
         handler.abandon()
         assert path.stat().st_size == length
@@ -175,13 +175,13 @@ def test_a_file_that_somebody_else_cuts_while_it_is_open_is_said_and_not_filled_
     assert [run.run_id for run in read_runs(path)] == [run_id(tasks)]
 
 
-def test_taking_back_an_append_fills_no_cut_file_with_nuls(tmp_path: Path) -> None:
+def test_undoing_an_append_does_not_fill_a_truncated_file_with_nuls(tmp_path: Path) -> None:
     with closing(CsvFile(tmp_path / "events.csv", COLUMNS)) as file:
         file.append(b"x\r\n")
         before = file.length
         file.append(b"y\r\n")
         os.truncate(file.path, 0)
-        with pytest.raises(StoreError, match="cut by somebody else"):
+        with pytest.raises(StoreError, match="truncated by another program"):
             file.cut(before)
     assert file.path.read_bytes() == b""
 
@@ -198,7 +198,7 @@ def test_a_line_break_in_the_boards_name_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "events.csv").read_bytes() == _HEADER
 
 
-def test_the_quarantine_is_a_file_beside_it_made_when_needed(tmp_path: Path) -> None:
+def test_the_quarantine_is_a_file_beside_it_created_when_needed(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     with CsvHandler(path) as handler:
         assert list(read_quarantined(path)) == []

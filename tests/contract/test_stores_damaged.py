@@ -95,10 +95,10 @@ def bear_all(folder: Path, runs: list[str]) -> None:
     bear("verify", *specs(folder))
 
 
-def test_the_stores_that_are_damaged_here_are_good_ones(here: Path) -> None:
+def test_the_stores_are_valid_before_they_are_damaged(here: Path) -> None:
     ended = run_command("verify", *specs(here))
     assert (ended.code, ended.stderr) == (0, ""), ended
-    assert "2 looked at, 1 not ended" in ended.stdout
+    assert "2 checked, 1 skipped because" in ended.stdout
     assert run_command("show", here / "events.db", "--run", ids(here)[0]).code == 0
 
 
@@ -124,7 +124,7 @@ def test_a_value_of_a_wrong_type_in_any_column(here: Path, store: str) -> None:
         ("events.db", "UPDATE runs SET outcome = 'x'", "runs, row ("),
         ("events.db", "UPDATE runs SET outcome = 'x'", "outcome is 'x', not one of finished, "),
         ("events.db", "UPDATE runs SET events = 'many'", "events is 'many', not a whole number"),
-        ("events.db", "UPDATE runs SET run_id = x'ff' WHERE variant = 1", "run_id is b'\\xff', not a text"),
+        ("events.db", "UPDATE runs SET run_id = x'ff' WHERE variant = 1", "run_id is b'\\xff', not text"),
         (
             "events.db",
             "UPDATE runs SET board = CAST(x'c328' AS TEXT)",
@@ -162,7 +162,7 @@ def test_the_error_names_the_file_and_the_row(here: Path, store: str, statement:
         ("type", b"\xff", "codec can't decode byte 0xff"),
         ("type", b'"START', "damaged, or changed by another program: "),
         ("type", b"a,b", "12 values, not 11"),
-        ("type", b"a\nb", "3: damaged, or changed by another program: does not end as a line does"),
+        ("type", b"a\nb", "3: damaged, or changed by another program: is not terminated like a line"),
     ],
 )
 @pytest.mark.parametrize("store", ["events.csv", "parts"])
@@ -200,7 +200,7 @@ def test_the_error_names_the_csv_file_and_the_line(
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_row_in_postgresql_that_means_nothing(
+def test_an_invalid_row_in_postgresql(
     here: Path, postgres_database: str, statement: str, said: str, is_first: bool
 ) -> None:
     with PostgresHandler(postgres_database) as handler:
@@ -247,7 +247,7 @@ def test_foreign_files(here: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "sqlite"])
-def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
+def test_paths_that_are_not_files(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     tasks = write_taskset(tmp_path, {"pkg": "hey"})

@@ -116,7 +116,7 @@ class JobsContract:
         sums = self.query(f"SELECT jobs, misses, skipped_releases, utilization FROM run_metrics {of_run}")
         return jobs, sums[0] if sums else None
 
-    def test_a_task_that_nobody_described_has_jobs_too(self) -> None:
+    def test_an_undescribed_task_has_jobs_too(self) -> None:
         (job,) = self.stored_jobs(event("START", 77, 5), event("EXIT", 77, 8))
         assert (job.task_id, job.response_ms) == (77, 3)
 

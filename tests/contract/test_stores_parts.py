@@ -34,7 +34,7 @@ def test_replicas_write_parts_of_their_own_and_no_event_twice(tmp_path: Path) ->
     assert seqs(tmp_path, run_id(tasks)) == [0, 1, 2]
 
 
-def test_whoever_starts_continues_a_part_that_nobody_writes(tmp_path: Path) -> None:
+def test_a_new_handler_continues_a_part_without_an_owner(tmp_path: Path) -> None:
     for instance in ("a", "b", "c"):
         with CsvPartsHandler(tmp_path, instance) as handler:
             give(handler, taskset(), 0, event("X", 0, 0))
@@ -44,7 +44,7 @@ def test_whoever_starts_continues_a_part_that_nobody_writes(tmp_path: Path) -> N
         assert len(parts(tmp_path)) == 2
 
 
-def test_what_a_killed_writer_appended_but_did_not_enter_is_cut_off(
+def test_data_that_a_killed_writer_did_not_enter_in_the_ledger_is_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks = taskset()
@@ -62,7 +62,7 @@ def test_what_a_killed_writer_appended_but_did_not_enter_is_cut_off(
     with caplog.at_level(logging.WARNING), CsvPartsHandler(tmp_path) as handler:
         give(handler, tasks, 1, event("X", 0, 1))
         handler.__taskset_quarantine__(None, Quarantined("why", b"other", "board", "2"))
-    assert caplog.text.count("cut off") == 2
+    assert caplog.text.count("incomplete bytes") == 2
     assert seqs(tmp_path, run_id(tasks)) == [0, 1]
     with closing(open_parts(tmp_path)) as reader:
         assert [one.data for one in reader.quarantined()] == [b"bytes", b"other"]
@@ -88,7 +88,7 @@ def test_a_batch_whose_quarantine_cannot_be_stored_is_not_stored_at_all(tmp_path
         assert [one.data for one in reader.quarantined()] == [b"bytes"]
 
 
-def test_a_part_that_the_ledger_does_not_know_is_never_cut(tmp_path: Path) -> None:
+def test_a_part_missing_from_the_ledger_is_never_truncated(tmp_path: Path) -> None:
     with CsvPartsHandler(tmp_path) as handler:
         give(handler, taskset(), 0, event("X", 0, 0))
     for path in tmp_path.glob("ledger.db*"):
@@ -105,11 +105,11 @@ def test_a_part_shorter_than_the_ledger_says_is_an_error(tmp_path: Path) -> None
         give(handler, taskset(), 0, event("X", 0, 0))
     (part,) = parts(tmp_path)
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(StoreError, match="bring it back"):
+    with pytest.raises(StoreError, match="restore the file"):
         CsvPartsHandler(tmp_path)
 
 
-def test_a_part_that_is_gone_is_an_error_when_read(tmp_path: Path) -> None:
+def test_a_missing_part_is_an_error_when_read(tmp_path: Path) -> None:
     with CsvPartsHandler(tmp_path) as handler:
         give(handler, taskset(), 0, event("X", 0, 0))
     (part,) = parts(tmp_path)
@@ -125,7 +125,11 @@ def test_a_folder_without_a_ledger_cannot_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "instance", "words"),
-    [("missing/parts", "a", "cannot be made"), ("file", "a", "cannot be made"), ("parts", "a/b", "instance")],
+    [
+        ("missing/parts", "a", "cannot be created"),
+        ("file", "a", "cannot be created"),
+        ("parts", "a/b", "instance"),
+    ],
 )
 def test_a_wrong_setting_is_an_error_at_once(tmp_path: Path, folder: str, instance: str, words: str) -> None:
     (tmp_path / "file").touch()

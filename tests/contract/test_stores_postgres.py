@@ -27,7 +27,7 @@ def leave_in_a_pipeline(connection: psycopg.Connection[tuple[object, ...]]) -> N
     connection.execute("SELECT 1")
 
 
-def test_handlers_that_start_at_the_same_moment_make_the_tables_once(postgres_database: str) -> None:
+def test_handlers_that_start_at_the_same_moment_create_the_tables_once(postgres_database: str) -> None:
     tasks = taskset()
     ready = threading.Barrier(6)
     errors: list[BaseException] = []
@@ -53,16 +53,14 @@ def test_handlers_that_start_at_the_same_moment_make_the_tables_once(postgres_da
 @pytest.mark.parametrize(
     "change", [{"user": "nobody_of_that_name"}, {"dbname": "no_such_database"}], ids=["user", "database"]
 )
-def test_who_is_not_let_in_gets_one_line_and_no_second_try(
-    postgres_database: str, change: dict[str, str]
-) -> None:
+def test_a_refused_user_gets_one_line_and_no_retry(postgres_database: str, change: dict[str, str]) -> None:
     dsn = psycopg.conninfo.make_conninfo(postgres_database, **change)
     with pytest.raises(CredentialsError) as caught:
         PostgresHandler(dsn)
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(postgres_database: str) -> None:
+def test_a_wrong_password_is_refused_and_not_shown_in_the_error(postgres_database: str) -> None:
     dsn = psycopg.conninfo.make_conninfo(postgres_database, password="wr0ng-secret")
     with pytest.raises(CredentialsError) as caught:
         PostgresHandler(dsn)
@@ -70,7 +68,7 @@ def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(postgres_data
     assert "\n" not in str(caught.value)
 
 
-def test_no_server_may_be_one_later(postgres_database: str) -> None:
+def test_an_unavailable_server_may_be_available_later(postgres_database: str) -> None:
     parts = urlsplit(postgres_database)
     dsn = parts._replace(netloc=f"somebody@127.0.0.1:{port_for.select_random()}", query="").geturl()
     with pytest.raises(StoreUnavailableError):
@@ -78,7 +76,7 @@ def test_no_server_may_be_one_later(postgres_database: str) -> None:
 
 
 @pytest.mark.parametrize("dsn", ["127.0.0.1/events", "postgresql://h/?no_such_option=1"])
-def test_an_address_that_cannot_be_understood_says_what_to_write(dsn: str) -> None:
+def test_an_invalid_address_says_what_to_write(dsn: str) -> None:
     with pytest.raises(StoreError) as caught:
         PostgresHandler(dsn)
     assert "postgresql://user:password@host/database" in str(caught.value)
@@ -115,7 +113,7 @@ def test_a_connection_cut_by_the_server_loses_nothing(postgres_database: str) ->
         assert seqs(postgres_database, run_id(tasks)) == [0, 1]
 
 
-def test_a_failed_transaction_gives_its_connection_up(postgres_database: str) -> None:
+def test_a_failed_transaction_closes_its_connection(postgres_database: str) -> None:
     """A server's death can leave the driver in a pipeline: open, and of no use ever again."""
     server = PostgresServer(postgres_database)
     connection = server.connect()
@@ -133,7 +131,7 @@ def test_a_nul_character_is_a_store_error(postgres_database: str) -> None:
     handler.close()
 
 
-def test_tables_of_somebody_else_are_left_alone(postgres_database: str) -> None:
+def test_tables_of_another_program_are_left_alone(postgres_database: str) -> None:
     with psycopg.connect(postgres_database) as connection:
         connection.execute("CREATE TABLE events (mine text)")
     with pytest.raises(StoreError, match="events"):
@@ -142,7 +140,7 @@ def test_tables_of_somebody_else_are_left_alone(postgres_database: str) -> None:
         PostgresReader(postgres_database)
 
 
-def test_tables_of_a_newer_version_are_refused_with_the_way_out(postgres_database: str) -> None:
+def test_tables_of_a_newer_version_are_refused_with_a_remedy(postgres_database: str) -> None:
     PostgresHandler(postgres_database).close()
     with psycopg.connect(postgres_database) as connection:
         connection.execute("UPDATE taskgen_schema SET version = 99")
@@ -171,5 +169,5 @@ def test_handlers_may_live_in_a_schema_of_their_own(postgres_database: str) -> N
         ("postgresql://me:secret@db/events", "postgresql://db/events"),
     ],
 )
-def test_a_database_is_called_by_what_was_written_and_nothing_else(dsn: str, name: str) -> None:
+def test_a_database_is_named_exactly_as_it_was_given(dsn: str, name: str) -> None:
     assert PostgresServer(dsn).name == name

@@ -28,7 +28,7 @@ def test_a_file_that_is_another_database_is_refused_untouched(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_untouched(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk\n" * 1000)
     with pytest.raises(StoreError, match=r"notes\.txt"):
@@ -36,7 +36,7 @@ def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None
     assert path.read_text() == "remember the milk\n" * 1000
 
 
-def test_a_file_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_file_of_a_newer_version_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     SqliteHandler(path).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -50,13 +50,13 @@ def test_a_file_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("path", "words"), [("missing/events.db", "there is no folder"), (".", "is a folder")]
 )
-def test_a_path_that_cannot_be_is_an_error_at_once(tmp_path: Path, path: str, words: str) -> None:
+def test_an_impossible_path_is_an_error_at_once(tmp_path: Path, path: str, words: str) -> None:
     with pytest.raises(StoreError, match=words) as caught:
         SqliteHandler(tmp_path / path)
     assert "\n" not in str(caught.value)
 
 
-def test_reading_makes_no_file(tmp_path: Path) -> None:
+def test_reading_creates_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         read_runs(tmp_path / "events.db")
     (tmp_path / "empty.db").touch()
@@ -65,7 +65,7 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["empty.db"]
 
 
-def test_a_locked_file_keeps_the_batch_for_another_try(tmp_path: Path) -> None:
+def test_a_locked_file_keeps_the_batch_for_a_retry(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     tasks = taskset()
     with SqliteHandler(path, busy_timeout_s=0.05) as handler:
@@ -78,7 +78,7 @@ def test_a_locked_file_keeps_the_batch_for_another_try(tmp_path: Path) -> None:
         assert len(list(read_events(path, run_id(tasks)))) == 1
 
 
-def test_a_handler_is_made_in_one_thread_and_used_in_another(tmp_path: Path) -> None:
+def test_a_handler_is_created_in_one_thread_and_used_in_another(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     tasks = taskset()
     handler = SqliteHandler(path)
@@ -89,7 +89,7 @@ def test_a_handler_is_made_in_one_thread_and_used_in_another(tmp_path: Path) -> 
     assert len(list(read_events(path, run_id(tasks)))) == 1
 
 
-def test_handlers_that_start_at_the_same_moment_make_the_tables_once(tmp_path: Path) -> None:
+def test_handlers_that_start_at_the_same_moment_create_the_tables_once(tmp_path: Path) -> None:
     for number in range(10):
         path = tmp_path / f"{number}.db"
         tasks = taskset()
@@ -130,7 +130,7 @@ def test_every_commit_is_on_the_disk_and_readers_do_not_wait(tmp_path: Path) -> 
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_the_reading_functions_tell_what_was_stored(tmp_path: Path) -> None:
+def test_the_reading_functions_return_the_stored_data(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     tasks = taskset()
     with SqliteHandler(str(path)) as handler:

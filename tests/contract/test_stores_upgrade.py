@@ -67,5 +67,5 @@ def has_all_it_had(reader: StoreReader) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_file_that_cannot_be_written_says_what_to_do(old_file: Path) -> None:
     old_file.chmod(0o444)
-    with pytest.raises(StoreError, match="copy it to a folder of your own"):
+    with pytest.raises(StoreError, match="copy it to a writable folder"):
         SqliteReader(old_file)

@@ -62,7 +62,7 @@ def test_stores_with_the_same_events_are_clean(places: list[str]) -> None:
     assert found(report) == []
     assert (report.ended, report.not_ended) == (3, 0)
     assert list(report.events.values()) == [30, 30, 30]
-    assert report.notes == [f"{places[2]}: does not say how many events a run has"]
+    assert report.notes == [f"{places[2]}: does not record the number of events of a run"]
 
 
 def test_postgresql_agrees_with_the_others(
@@ -89,7 +89,7 @@ def test_a_gap_is_found_in_one_store_alone(places: list[str], runs: list[TaskSet
     assert found(verify(places[:1])) == [(run_id(runs[1]), Problem.MISSING, ((0, 9),))]
 
 
-def test_doubles_are_listed(places: list[str], runs: list[TaskSet], tmp_path: Path) -> None:
+def test_duplicates_are_listed(places: list[str], runs: list[TaskSet], tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[3], lines[4], lines[4]]))
@@ -98,7 +98,7 @@ def test_doubles_are_listed(places: list[str], runs: list[TaskSet], tmp_path: Pa
     assert found(verify(places[2:])) == [(run_id(runs[0]), Problem.DOUBLE, ((2, 3),))]
 
 
-def test_an_event_that_another_store_has_otherwise_is_listed(
+def test_an_event_that_differs_between_stores_is_listed(
     places: list[str], runs: list[TaskSet], tmp_path: Path
 ) -> None:
     change(tmp_path, "UPDATE events SET time_stamp = 77 WHERE run_id = ? AND seq = 5", run_id(runs[2]))
@@ -129,7 +129,7 @@ def test_an_end_that_a_store_does_not_have_is_listed(
     assert found(verify(places)) == [(run_id(runs[0]), Problem.NO_END, ())]
 
 
-def test_a_run_that_is_told_otherwise_is_listed_with_what_differs(
+def test_a_differing_run_is_listed_with_the_differences(
     places: list[str], runs: list[TaskSet], tmp_path: Path
 ) -> None:
     change(tmp_path, "UPDATE runs SET outcome = 'timed_out' WHERE run_id = ?", run_id(runs[0]))
@@ -138,7 +138,7 @@ def test_a_run_that_is_told_otherwise_is_listed_with_what_differs(
     assert "outcome finished instead of timed_out" in str(report.findings[0])
 
 
-def test_runs_that_nobody_knows_to_have_ended_are_counted_and_passed_over(tmp_path: Path) -> None:
+def test_runs_without_a_known_end_are_counted_and_skipped(tmp_path: Path) -> None:
     tasks = taskset()
     with SqliteHandler(tmp_path / "events.db") as handler:
         give(handler, tasks, 5, event("X", 0, 0))
@@ -159,7 +159,7 @@ def test_a_run_without_events_need_not_be_in_a_plain_csv_file(tmp_path: Path) ->
     assert (report.is_clean, report.ended) == (True, 1)
 
 
-def test_a_plain_csv_file_alone_is_looked_through_for_gaps(tmp_path: Path) -> None:
+def test_a_plain_csv_file_alone_is_checked_for_gaps(tmp_path: Path) -> None:
     tasks = taskset()
     with CsvHandler(tmp_path / "events.csv") as handler:
         give(handler, tasks, 0, event("X", 0, 0))
@@ -179,7 +179,7 @@ def test_a_gap_at_the_end_of_the_numbers_costs_no_memory(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("spec", ["events.db", "sqlite:", "mysql://x", "sqlite:no.db", "csv:no.csv", "csv:."])
-def test_a_store_that_is_none_is_an_error_in_one_line(
+def test_an_invalid_store_is_an_error_in_one_line(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -116,7 +116,7 @@ def test_the_events_of_a_run_that_is_in_no_table_are_compared_all_the_same(
     assert [(one.store, one.ranges) for one in missing] == [(places[0], ((1, 1),))]
 
 
-def test_events_without_a_run_are_told_of_also_while_another_store_waits_for_its_end(
+def test_events_without_a_run_are_reported_even_while_another_store_lacks_its_end(
     places: list[str], runs: list[TaskSet], tmp_path: Path
 ) -> None:
     run = run_id(runs[0])
@@ -165,7 +165,7 @@ def test_tasks_are_compared_between_stores(
     assert [one for one in found(report) if one[2] is not Problem.STRAY] == [(run, name, expected, detail)]
 
 
-def test_tasks_that_are_gone_altogether_are_missed_in_one_store_alone(
+def test_missing_tasks_are_noticed_in_a_single_store(
     places: list[str], runs: list[TaskSet], tmp_path: Path, postgres_database: str
 ) -> None:
     run = run_id(runs[1])
@@ -178,7 +178,7 @@ def test_tasks_that_are_gone_altogether_are_missed_in_one_store_alone(
     assert found(report) == [(run_id(one), report.stores[0], Problem.NO_TASKS, "") for one in runs]
 
 
-def test_events_of_a_task_that_is_gone_are_listed_in_one_store_alone(
+def test_events_of_a_missing_task_are_listed_in_a_single_store(
     places: list[str], runs: list[TaskSet], tmp_path: Path, postgres_database: str
 ) -> None:
     run = run_id(runs[1])
@@ -189,10 +189,10 @@ def test_events_of_a_task_that_is_gone_are_listed_in_one_store_alone(
     for place in (places[0], postgres_database):
         report = verify([place])
         assert found(report) == [(run, report.stores[0], Problem.STRAY, "")]
-        assert str(report.findings[0]).endswith(": 2 events of tasks that the run does not have: 1-2")
+        assert str(report.findings[0]).endswith(": 2 events of unknown tasks: 1-2")
 
 
-def test_an_event_that_is_no_task_s_needs_none(tmp_path: Path, postgres_database: str) -> None:
+def test_an_event_without_a_task_needs_none(tmp_path: Path, postgres_database: str) -> None:
     """Boards answer with the task -1 to who asks from outside, and new ones may say what nobody knows yet."""
     tasks = taskset()
     for handler in (SqliteHandler(tmp_path / "events.db"), PostgresHandler(postgres_database)):
@@ -206,7 +206,7 @@ def test_an_event_that_is_no_task_s_needs_none(tmp_path: Path, postgres_database
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_lines_that_say_otherwise_of_their_run_are_told_of(
+def test_lines_that_contradict_each_other_about_their_run_are_reported(
     places: list[str], runs: list[TaskSet], tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "events.csv"
@@ -221,7 +221,7 @@ def test_lines_that_say_otherwise_of_their_run_are_told_of(
     assert [one[2] for one in alone] == ([Problem.OTHER_RUN] if count == 1 else [])
 
 
-def test_lines_that_say_otherwise_of_their_run_than_the_ledger(
+def test_lines_that_contradict_the_ledger_about_their_run(
     places: list[str], runs: list[TaskSet], tmp_path: Path
 ) -> None:
     change(tmp_path / "parts/ledger.db", "UPDATE runs SET variant = 9 WHERE run_id = ?", run_id(runs[0]))

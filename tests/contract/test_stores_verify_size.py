@@ -104,7 +104,7 @@ def test_more_events_need_neither_more_memory_nor_any_disk(
     assert needed[100_000] < needed[1_000] + 40, needed
 
 
-def test_a_store_that_needs_more_memory_than_there_is_gets_one_line(tmp_path: Path) -> None:
+def test_a_store_that_needs_too_much_memory_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_bytes(lines([COLUMNS]))
     os.truncate(path, 2**29)
@@ -116,7 +116,7 @@ def test_a_store_that_needs_more_memory_than_there_is_gets_one_line(tmp_path: Pa
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29)),
     )
     assert (done.returncode, done.stdout) == (1, ""), done
-    assert done.stderr.startswith("taskgen: there is not enough memory")
+    assert done.stderr.startswith("taskgen: not enough memory")
     assert done.stderr.count("\n") == 1
 
 
@@ -209,7 +209,7 @@ def test_lines_in_any_order_are_read_in_theirs_however_little_is_held_at_once(
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_found_is_what_is_wrong(tmp_path: Path, seed: int) -> None:
+def test_the_findings_are_the_real_differences(tmp_path: Path, seed: int) -> None:
     runs, held = _scattered(tmp_path, random.Random(seed))
     wrong: set[tuple[str, Problem, int]] = set()
     with SqliteHandler(tmp_path / "events.db") as handler:
@@ -255,7 +255,7 @@ def test_ranges_and_findings_are_counted_and_the_first_of_them_kept() -> None:
     assert str(report.findings[0]).endswith("502 events missing: 0, 2, 4, 6, 8, ...")
 
 
-def test_it_is_said_how_far_it_is(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     run, said = Run("board"), list[str]()
     store(SqliteHandler(tmp_path / "events.db"), run, 30_000, 2)
     verify([f"sqlite:{tmp_path}/events.db"], said.append)
@@ -263,7 +263,7 @@ def test_it_is_said_how_far_it_is(tmp_path: Path) -> None:
     assert said[-1] == f"run {run.run_id} differs: its events are compared one by one"
 
 
-def test_a_file_that_is_changed_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+def test_a_file_changed_while_being_read_is_an_error(tmp_path: Path) -> None:
     run = Run("board")
     store(CsvHandler(tmp_path / "events.csv"), run, 5_000)
     path = tmp_path / "events.csv"

@@ -93,7 +93,7 @@ def test_an_ambiguous_id_lists_what_it_could_mean(demo: Path) -> None:
     assert f"{first[:4]!r} is ambiguous: it could be run {first}, run {ids[1]}" in ended.stderr
 
 
-def test_a_reader_that_has_seen_enough_hears_no_complaint(demo: Path) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_error(demo: Path) -> None:
     show = [sys.executable, "-m", "taskgen", "show", "results/events.db", "--last", "36"]
     with subprocess.Popen(
         show, cwd=demo, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -105,7 +105,7 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(demo: Path) -> None:
     assert shown.returncode in {0, 1}
 
 
-def test_a_chart_can_be_drawn_where_there_is_only_ascii(demo: Path) -> None:
+def test_a_chart_can_be_drawn_in_plain_ascii(demo: Path) -> None:
     run_id = read_runs(demo / "results" / "events.db")[0].run_id
     ended = run_taskgen(
         "show", "results/events.db", "--run", run_id, cwd=demo, PYTHONIOENCODING="ascii", LC_ALL="C"

@@ -32,7 +32,7 @@ def quarantined(database: Path) -> int:
     return int(pieces)
 
 
-def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: Path) -> None:
+def test_a_flooding_board_does_not_fill_the_store_and_its_run_ends(tmp_path: Path) -> None:
     path = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     options = ("--max-attempts", "1", "--sqlite", "a.db", "--json")
     with scripted_board(floods) as address:
@@ -47,7 +47,7 @@ def test_a_board_that_floods_does_not_fill_the_store_and_its_run_ends(tmp_path: 
     assert " more pieces of " in ended.stderr
 
 
-def test_how_long_an_answer_may_take_can_be_said(tmp_path: Path) -> None:
+def test_the_answer_timeout_can_be_set(tmp_path: Path) -> None:
     path = write_taskset(tmp_path, {"pkg": "idle", "period": 10**9})
     options = ("--run-timeout", "0.3", "--answer-timeout", "0.4", "--max-attempts", "1", "--json")
     with scripted_board(does_not_answer_the_stop) as address:

@@ -47,7 +47,7 @@ def board_options(addresses: list[str]) -> list[str]:
     return [word for address in addresses for word in ("--board", address)]
 
 
-def test_every_variant_is_run_and_what_the_boards_said_is_stored(tmp_path: Path) -> None:
+def test_every_variant_is_run_and_everything_the_boards_sent_is_stored(tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
     path = write_taskset(tmp_path, QUICK | {"priority": [1, 2, 3, 4, 5]})
     with boards(2, truth=truth) as addresses:
@@ -64,7 +64,7 @@ def test_every_variant_is_run_and_what_the_boards_said_is_stored(tmp_path: Path)
     )
 
 
-def test_without_a_store_events_go_to_events_db_and_that_is_said(tmp_path: Path) -> None:
+def test_without_a_store_events_go_to_events_db_and_a_note_says_so(tmp_path: Path) -> None:
     with boards(1) as addresses:
         ended = run_taskgen("run", EXAMPLES / "two_tasks.xml", *board_options(addresses), cwd=tmp_path)
     assert ended.returncode == 0
@@ -118,7 +118,7 @@ def test_several_task_sets_of_all_kinds_make_one_campaign(tmp_path: Path) -> Non
     assert summary["variants"] is None  # a generator hides it
 
 
-def test_the_first_handler_of_the_user_decides_and_the_stores_watch(tmp_path: Path) -> None:
+def test_the_users_first_handler_decides_and_the_stores_observe(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from taskgen.event import DefaultEventHandler\n"
         "class Impatient(DefaultEventHandler):\n"
@@ -141,7 +141,7 @@ def test_the_first_handler_of_the_user_decides_and_the_stores_watch(tmp_path: Pa
     assert events_in_database(tmp_path / "a.db")
 
 
-def test_a_handler_that_raises_is_told_and_makes_the_exit_code_1(tmp_path: Path) -> None:
+def test_a_handler_that_raises_is_reported_and_makes_the_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from taskgen.event import DefaultEventHandler\n"
         "class Broken(DefaultEventHandler):\n"
@@ -274,7 +274,7 @@ def test_any_kind_of_store_can_be_written_and_they_agree(tmp_path: Path, postgre
     assert ":***@" in ended.stdout
     verified = run_taskgen("verify", *stores, cwd=tmp_path)
     assert (verified.returncode, verified.stderr) == (0, "")
-    assert "2 looked at" in verified.stdout
+    assert "2 checked" in verified.stdout
 
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:

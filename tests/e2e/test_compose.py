@@ -150,12 +150,14 @@ def test_a_campaign_survives_replicas_that_come_and_services_that_crash(lab: Com
         "stop --all",
     ],
 )
-def test_people_s_rights_are_enough_for_what_the_command_offers(lab: Compose, command: str) -> None:
+def test_the_permissions_of_people_suffice_for_every_command(lab: Compose, command: str) -> None:
     done = lab.cli(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_queue_of_a_consumer_has_limits_so_that_what_kills_it_is_parked(lab: Compose) -> None:
+def test_every_queue_has_limits_so_that_a_message_that_kills_its_consumer_is_dead_lettered(
+    lab: Compose,
+) -> None:
     listed = lab.do("exec", "--no-TTY", "rabbitmq", "rabbitmqctl", "--quiet", "list_queues", "name", "policy")
     policies = dict(line.split("\t") for line in listed.splitlines()[1:])
     consumed = {queue.removesuffix(".parked") for queue in policies if queue.endswith(".parked")}
@@ -169,7 +171,7 @@ def test_what_is_stored_can_be_read_while_its_sink_is_stopped(lab: Compose) -> N
     lab.do("stop", *SINKS)
     done = lab.cli("verify", *STORES)
     assert done.returncode == 0, done.stdout + done.stderr
-    looked_at = re.search(r"([\d,]+) looked at", done.stdout)
+    looked_at = re.search(r"([\d,]+) checked", done.stdout)
     assert looked_at is not None
     assert int(looked_at[1].replace(",", "")) >= RUNS
 

@@ -118,5 +118,5 @@ def most_memory(lab: Compose, service: str) -> int:
 def is_clean(report: str, code: int) -> bool:
     """Whether two stores have all events of all runs."""
     counts = re.findall(r"^events\s+([\d,]+) in ", report, re.MULTILINE)
-    looked_at = re.search(r"([\d,]+) looked at", report)
+    looked_at = re.search(r"([\d,]+) checked", report)
     return (code, counts, looked_at and looked_at[1]) == (0, [f"{EVENTS:,}"] * 2, str(RUNS * len(SHAPES)))

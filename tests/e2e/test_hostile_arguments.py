@@ -81,7 +81,7 @@ def store(path: Path, text: str = HOSTILE) -> Run:
 @pytest.mark.parametrize(
     "arguments", ARGUMENTS, ids=lambda arguments: " ".join(arguments).replace(HOSTILE, "X")
 )
-def test_a_mistake_is_told_harmlessly(folder: Path, arguments: tuple[str, ...], hostile: str) -> None:
+def test_a_mistake_is_reported_harmlessly(folder: Path, arguments: tuple[str, ...], hostile: str) -> None:
     done = run_taskgen(*(one.replace(HOSTILE, hostile) for one in arguments), cwd=folder)
     assert done.returncode in (0, 1, 2)
     assert_harmless(done.stdout + done.stderr)
@@ -97,7 +97,7 @@ def test_a_store_is_shown_harmlessly(folder: Path) -> None:
     assert unwrapped(jobs.stdout).count(SHOWN) >= 5
 
 
-def test_stores_that_differ_are_told_harmlessly(folder: Path) -> None:
+def test_stores_that_differ_are_reported_harmlessly(folder: Path) -> None:
     store(folder / "other.db", f"{HOSTILE} too")
     done = run_taskgen("verify", "sqlite:events.db", "sqlite:other.db", cwd=folder)
     assert done.returncode == 1
@@ -106,16 +106,14 @@ def test_stores_that_differ_are_told_harmlessly(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_knows_few_characters_is_told_the_others_by_their_numbers(
-    folder: Path, encoding: str
-) -> None:
+def test_characters_that_a_terminal_lacks_are_shown_by_their_numbers(folder: Path, encoding: str) -> None:
     store(folder / "foreign.db", "日本 …")
     done = run_taskgen("show", "foreign.db", cwd=folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert r"\u65e5" in done.stdout
 
 
-def test_how_far_a_campaign_is_and_what_it_came_to_is_shown_harmlessly() -> None:
+def test_progress_and_summary_of_a_campaign_are_shown_harmlessly() -> None:
     console = PlainConsole(file=io.StringIO(), width=300, force_terminal=True, color_system=None)
     assert isinstance(console.file, io.StringIO)
     now = Snapshot((("b:1", BoardState.LOST, HOSTILE),), done=0, total=1, failed=1, events=0)

@@ -130,7 +130,7 @@ def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.servers
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_distributor_says_little_of_such_a_board_and_publishes_short_reasons(
+def test_a_distributor_logs_little_about_such_a_board_and_publishes_short_reasons(
     amqp_vhost_url: str, tmp_path: Path, log_format: str
 ) -> None:
     settings = {"outbox_path": tmp_path, "log_format": log_format}

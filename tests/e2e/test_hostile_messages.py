@@ -103,7 +103,7 @@ def test_hostile_messages_are_listed_and_shown_as_they_were_sent(url: str, tmp_p
     wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == COUNT, 10, "all given back")
 
 
-def test_hostile_messages_are_put_back(url: str, tmp_path: Path) -> None:
+def test_hostile_messages_are_requeued(url: str, tmp_path: Path) -> None:
     assert f"{COUNT} messages requeued" in run(url, tmp_path, "dead-letters", "redrive", QUEUE.name)
     assert (queue_depth(url, QUEUE.dead_letters), queue_depth(url, QUEUE.name)) == (0, COUNT)
 
@@ -133,7 +133,9 @@ def test_a_queue_of_a_hostile_name_is_declared_and_listed(
 
 
 @pytest.mark.parametrize("schema", [HOSTILE, "x" * 10_000_000], ids=["hostile", "huge"])
-def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: Path, schema: str) -> None:
+def test_a_message_is_dead_lettered_with_a_short_reason(
+    amqp_vhost_url: str, tmp_path: Path, schema: str
+) -> None:
     body = json.dumps({"schema": schema, "version": 1}).encode()
     with Service("sqlite_sink", amqp_url=amqp_vhost_url, sqlite_path=tmp_path / "events.db") as sink:
         sink.wait_healthy()
@@ -148,7 +150,7 @@ def test_a_message_is_parked_with_a_short_reason(amqp_vhost_url: str, tmp_path: 
         assert len(sink.log) < 10_000
 
 
-def test_what_others_say_in_their_messages_is_short_and_showable() -> None:
+def test_texts_in_messages_are_short_and_printable() -> None:
     """Sinks and the controller store and log whatever anybody publishes."""
     message = EndedMessage(
         run=run_head(), ended_at=now(), outcome=Outcome.BOARD_LOST, reason=HOSTILE + "x" * 1_000_000, events=0
@@ -183,7 +185,7 @@ def campaigns(*reports: CampaignReport) -> ControllerStatusMessage:
 SINCE = ("", HOSTILE, "yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31", now())
 
 
-def test_status_shows_what_hostile_services_say(amqp_vhost_url: str, tmp_path: Path) -> None:
+def test_status_shows_statuses_of_hostile_services_harmlessly(amqp_vhost_url: str, tmp_path: Path) -> None:
     boards = [
         BoardReport(name=f"{HOSTILE}{number}", state=BoardState.LOST, since=since, reason=HOSTILE)
         for number, since in enumerate(SINCE)
@@ -204,7 +206,7 @@ def test_status_shows_what_hostile_services_say(amqp_vhost_url: str, tmp_path: P
     assert {line["report"]["name"][:-1] for line in report["boards"]} == {HOSTILE}
 
 
-def test_submit_shows_what_hostile_runs_end_with(amqp_vhost_url: str, tmp_path: Path) -> None:
+def test_submit_shows_reasons_of_hostile_runs_harmlessly(amqp_vhost_url: str, tmp_path: Path) -> None:
     tasks = write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     with (
         broker_client(amqp_vhost_url) as lab,

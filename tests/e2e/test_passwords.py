@@ -157,7 +157,7 @@ many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCh
 
 @given(spelled(DSNS, MISTYPED_DSNS))
 @many
-def test_verify_and_show_say_no_password(folder: Path, address: str) -> None:
+def test_verify_and_show_print_no_password(folder: Path, address: str) -> None:
     for arguments in (("verify", address), ("show", address), ("show", f"--run={address}", "none.db")):
         said = said_by(*arguments)
         assert said.startswith("taskgen: ")
@@ -166,13 +166,13 @@ def test_verify_and_show_say_no_password(folder: Path, address: str) -> None:
 
 @given(spelled(DSNS, MISTYPED_DSNS))
 @many
-def test_a_state_says_no_password(folder: Path, address: str) -> None:
+def test_a_state_shows_no_password(folder: Path, address: str) -> None:
     assert SECRET not in error_of(lambda: open_state(address).check())
 
 
 @given(spelled(AMQP_URLS, MISTYPED_AMQP_URLS))
 @many
-def test_commands_of_the_broker_say_no_password(folder: Path, address: str) -> None:
+def test_commands_of_the_broker_print_no_password(folder: Path, address: str) -> None:
     for option in (f"--amqp-url={address}", f"--amqp-rul={address}", address):
         said = said_by("status", option)
         assert said.startswith("taskgen: ")
@@ -181,7 +181,7 @@ def test_commands_of_the_broker_say_no_password(folder: Path, address: str) -> N
 
 @given(spelled(AMQP_URLS, MISTYPED_AMQP_URLS))
 @many
-def test_settings_say_no_password(address: str) -> None:
+def test_errors_about_settings_show_no_password(address: str) -> None:
     for name in ("amqp_url", "management_url", "http_port", "log_level"):
         assert SECRET not in error_of(partial(load_settings, ServiceSettings, **{name: address}))
 
@@ -214,7 +214,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
-def test_a_command_says_no_password(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_command_prints_no_password(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     write_taskset(tmp_path, {"pkg": "hey", "period": 100})
     done = run_taskgen(*arguments, cwd=tmp_path)
     assert done.returncode in (1, 2)
@@ -237,7 +237,7 @@ SERVICES = (
 
 
 @pytest.mark.parametrize(("service", "name", "value"), SERVICES)
-def test_a_service_says_no_password(service: str, name: str, value: str) -> None:
+def test_a_service_logs_no_password(service: str, name: str, value: str) -> None:
     with Service(service, boards="127.0.0.1:1", **{name: value}) as running:
         assert running.process.wait(timeout=60) == 2
         assert f"{service}: TASKGEN_{name.upper()}: " in running.log
@@ -254,7 +254,7 @@ def test_a_service_says_no_password(service: str, name: str, value: str) -> None
         ("csv_sink", "csv_dir", DSN),
     ],
 )
-def test_a_service_whose_store_cannot_be_opened_says_no_password(
+def test_a_service_whose_store_cannot_be_opened_logs_no_password(
     amqp_vhost_url: str, service: str, name: str, value: str
 ) -> None:
     def has_said_why() -> bool:
@@ -266,9 +266,7 @@ def test_a_service_whose_store_cannot_be_opened_says_no_password(
 
 
 @pytest.mark.servers
-def test_who_is_refused_is_told_no_password(
-    amqp_vhost_url: str, postgres_database: str, tmp_path: Path
-) -> None:
+def test_a_refusal_shows_no_password(amqp_vhost_url: str, postgres_database: str, tmp_path: Path) -> None:
     for command, url in (
         ("verify {}", with_password(postgres_database)),
         ("verify {}", with_password(postgres_database).replace(f"user:{SECRET}", SECRET)),

@@ -75,7 +75,7 @@ def test_everything_is_in_it_and_can_be_seen(report: Path, page: Page) -> None:
         "skipped releases": "39,600",
         "finished": "9,900",
         "board_lost": "100",
-        "in no statistics": "100",
+        "excluded from statistics": "100",
     }
     figures = page.locator("figure svg")
     assert figures.count() == 2 + 2 + 3  # tasks, parameters, schedules
@@ -84,7 +84,7 @@ def test_everything_is_in_it_and_can_be_seen(report: Path, page: Page) -> None:
         assert box is not None
         assert min(box["width"], box["height"]) > 100
     summaries = page.locator("summary")
-    assert summaries.all_inner_texts() == ["all of them", "100 runs", "10,000 runs"]
+    assert summaries.all_inner_texts() == ["all tasks", "100 runs", "10,000 runs"]
     rows = page.locator("details").last.locator("tr")
     assert not rows.last.is_visible()
     summaries.last.click()

@@ -120,7 +120,7 @@ def make(postgres_database: str, tmp_path: Path) -> Iterator[tuple[ExitStack, Pa
         yield stack, tmp_path, postgres_database
 
 
-def test_each_service_has_the_rights_to_do_its_work(
+def test_each_service_has_the_permissions_that_it_needs(
     broker: Restricted, make: tuple[ExitStack, Path, str], tmp_path: Path
 ) -> None:
     lab = Lab(make[0], broker, *make[1:])
@@ -135,7 +135,7 @@ def test_each_service_has_the_rights_to_do_its_work(
     assert lab.are_all_alive()
 
 
-def test_a_run_that_was_lost_is_put_back_and_people_stop_what_runs_and_waits(
+def test_a_lost_run_is_requeued_and_people_stop_running_and_waiting_task_sets(
     broker: Restricted, make: tuple[ExitStack, Path, str]
 ) -> None:
     with broker_client(broker.amqp_url) as ear:
@@ -172,7 +172,7 @@ def called_off(ear: BrokerClient) -> int:
     return said[-1].campaigns[-1].called_off if said else 0
 
 
-def test_poison_is_parked_by_each_service_and_people_put_it_back_or_drop_it(
+def test_poison_is_dead_lettered_by_each_service_and_people_requeue_or_drop_it(
     broker: Restricted, make: tuple[ExitStack, Path, str]
 ) -> None:
     lab = Lab(make[0], broker, *make[1:])
@@ -194,7 +194,7 @@ def test_poison_is_parked_by_each_service_and_people_put_it_back_or_drop_it(
 
 
 @pytest.mark.parametrize("queue", CONSUMERS)
-def test_what_kills_its_consumer_again_and_again_is_parked_in_that_consumer_s_queue(
+def test_a_message_that_repeatedly_kills_its_consumer_is_dead_lettered_in_that_consumers_queue(
     broker: Restricted, queue: str, tmp_path: Path
 ) -> None:
     broker.declare_handler("yours")
@@ -219,7 +219,7 @@ def test_what_kills_its_consumer_again_and_again_is_parked_in_that_consumer_s_qu
     assert (queue_depth(broker.amqp_url, queue), queue_depth(broker.amqp_url, f"{queue}.parked")) == (1, 0)
 
 
-def test_an_upgrade_loses_nothing_that_waits_is_parked_or_is_to_be_sent(
+def test_an_upgrade_loses_no_waiting_dead_lettered_or_outgoing_message(
     restricted: Restricted, make: tuple[ExitStack, Path, str], tmp_path: Path
 ) -> None:
     restricted.load_0_1("yours")

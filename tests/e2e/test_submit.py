@@ -45,9 +45,7 @@ def test_submit_waits_until_every_variant_has_a_result(amqp_vhost_url: str, tmp_
     assert "6 of 6 done: 6 finished" in done.stdout
 
 
-def test_a_wait_ends_however_many_campaigns_came_and_went_meanwhile(
-    amqp_vhost_url: str, tmp_path: Path
-) -> None:
+def test_a_wait_ends_however_many_campaigns_ran_meanwhile(amqp_vhost_url: str, tmp_path: Path) -> None:
     def others_done() -> bool:
         said = ear.all_of(ControllerStatusMessage)
         return bool(said) and said[-1].runs.get("finished") == 51
@@ -97,7 +95,9 @@ def test_a_wait_that_is_interrupted_leaves_the_campaign_and_one_that_is_stopped_
             os.kill(interrupted.pid, signal.SIGINT)
             said, _ = interrupted.communicate(timeout=30)
             assert interrupted.returncode == 130
-            assert "interrupted by SIGINT: the campaign goes on; `taskgen status` shows its progress" in said
+            assert (
+                "interrupted by SIGINT: the campaign continues; `taskgen status` shows its progress" in said
+            )
             assert (
                 "2 runs stopping"
                 in run_taskgen("stop", "--all", "--amqp-url", amqp_vhost_url, cwd=tmp_path).stdout
@@ -147,7 +147,7 @@ def test_a_wait_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
     assert "interrupted by SIGTERM" in output
 
 
-def test_a_submission_can_be_interrupted_while_the_broker_is_away(
+def test_a_submission_can_be_interrupted_while_the_broker_is_down(
     amqp_vhost_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     tasks = write_taskset(tmp_path, TASK)
@@ -164,7 +164,7 @@ def test_a_submission_can_be_interrupted_while_the_broker_is_away(
             submitting.kill()
     assert submitting.returncode == 130, faults
     campaign = output.split()[1].rstrip(":")
-    assert f"interrupted by SIGINT: what was submitted will still run; `taskgen stop {campaign}`" in faults
+    assert f"interrupted by SIGINT: submitted task-sets will still run; `taskgen stop {campaign}`" in faults
 
 
 def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["submit", "status", "setup"])
-def test_a_broker_that_is_not_there_or_refuses_is_one_line_and_no_mistake_of_the_users(
+def test_an_unavailable_or_refusing_broker_is_one_line_and_not_a_usage_error(
     amqp_url: str, tmp_path: Path, command: str
 ) -> None:
     tasks = [write_taskset(tmp_path, TASK)] if command == "submit" else []

@@ -131,7 +131,7 @@ def test_status_shows_what_a_stuck_sink_holds_and_which_queue_nobody_consumes(
             assert not line(tasksets_queue(), *counting).lacks_consumer, "it is fetched from"
             unknown = report("--management-url", "http://127.0.0.1:1")
             assert {one.held for one in unknown.queues} == {None}
-            assert "no management API answers" in unknown.held_unknown
+            assert "the management API does not answer" in unknown.held_unknown
             shown = run_taskgen("status", cwd=tmp_path, TASKGEN_AMQP_URL=amqp_vhost_url).stdout
             assert "held (delivered, not acknowledged) is unknown: no management API was found" in " ".join(
                 shown.split()
@@ -139,7 +139,7 @@ def test_status_shows_what_a_stuck_sink_holds_and_which_queue_nobody_consumes(
             assert re.search(r"taskgen\.sink\.csv\D+52\D+\?\D+none", shown)
 
 
-def test_stop_all_stops_what_runs_and_cancels_what_waits(cli: Cli) -> None:
+def test_stop_all_stops_running_and_cancels_waiting_task_sets(cli: Cli) -> None:
     for _ in range(3):
         cli.ear.submit(ENDLESS, campaign_id="c")
     cli.ear.wait_for(StartedMessage)
@@ -169,7 +169,7 @@ def next_after(ear: BrokerClient, former: StartedMessage) -> StartedMessage:
     return ear.wait_for(StartedMessage, count)[count - 1]
 
 
-def test_stop_of_what_is_not_there_says_so(cli: Cli) -> None:
+def test_stop_of_an_unknown_id_says_so(cli: Cli) -> None:
     done = cli("stop", "nobody")
     assert done.returncode == 1
     assert "no running or queued run has id nobody" in done.stderr
@@ -202,7 +202,7 @@ def test_stop_takes_the_end_of_an_id_and_lists_what_an_ambiguous_one_could_mean(
     assert next_after(cli.ear, running).run.taskset_id == "first-1234"
 
 
-def test_a_rebooted_board_loses_its_run_which_is_tried_again(cli: Cli) -> None:
+def test_a_rebooted_board_loses_its_run_which_is_retried(cli: Cli) -> None:
     cli.ear.submit(ENDLESS)
     (first,) = cli.ear.wait_for(StartedMessage)
     assert cli("reboot", cli.board).returncode == 0
@@ -215,7 +215,7 @@ def test_a_rebooted_board_loses_its_run_which_is_tried_again(cli: Cli) -> None:
     assert json.loads(cli("status", "--json").stdout)["runs"]["running"] == 1
 
 
-def test_a_watch_shows_how_old_it_is_where_nothing_new_is_heard(
+def test_a_watch_shows_its_age_when_no_news_arrives(
     amqp_vhost_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     """First a distributor falls silent, then the broker; a signal ends it without the broker, too."""

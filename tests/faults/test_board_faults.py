@@ -149,7 +149,7 @@ both_dialects = pytest.mark.parametrize("dialect", ["old", "new"])
     ],
     ids="+".join,
 )
-def test_no_manner_of_speaking_costs_an_event(
+def test_no_way_of_framing_costs_an_event(
     tmp_path: Path, binaries: Path, faults: tuple[str, ...], dialect: str
 ) -> None:
     found = run_with(tmp_path, binaries, faults, dialect)
@@ -177,7 +177,7 @@ def test_late_reports_of_an_earlier_run_are_kept_apart(
 
 
 @both_dialects
-def test_a_frame_that_is_no_xml_is_quarantined_and_its_run_goes_on(
+def test_a_frame_that_is_not_xml_is_quarantined_and_its_run_continues(
     tmp_path: Path, binaries: Path, dialect: str
 ) -> None:
     found = run_with(tmp_path, binaries, (Fault.GARBAGE_FRAME,), dialect)
@@ -190,7 +190,7 @@ def test_a_frame_that_is_no_xml_is_quarantined_and_its_run_goes_on(
 
 
 @both_dialects
-def test_a_stream_that_ends_in_a_frame_is_a_lost_board_and_the_run_is_tried_again(
+def test_a_stream_that_ends_in_a_frame_means_a_lost_board_and_the_run_is_retried(
     tmp_path: Path, binaries: Path, dialect: str
 ) -> None:
     found = run_with(tmp_path, binaries, (Fault.EOF_MID_FRAME,), dialect)
@@ -201,7 +201,7 @@ def test_a_stream_that_ends_in_a_frame_is_a_lost_board_and_the_run_is_tried_agai
 
 
 @both_dialects
-def test_a_size_beyond_all_bounds_ends_the_session_is_kept_and_the_run_is_tried_again(
+def test_a_huge_size_ends_the_session_is_quarantined_and_the_run_is_retried(
     tmp_path: Path, binaries: Path, dialect: str
 ) -> None:
     found = run_with(tmp_path, binaries, (Fault.HUGE_SIZE,), dialect)
@@ -215,12 +215,12 @@ def test_a_size_beyond_all_bounds_ends_the_session_is_kept_and_the_run_is_tried_
 
 
 @both_dialects
-def test_a_board_that_froze_is_noticed_and_the_run_is_tried_again(
+def test_a_frozen_board_is_noticed_and_the_run_is_retried(
     tmp_path: Path, binaries: Path, dialect: str
 ) -> None:
     found = run_with(tmp_path, binaries, (Fault.FREEZE,), dialect, silence_timeout_s=1.5)
     assert found.outcomes() == {Outcome.FINISHED: len(_BINARIES), Outcome.BOARD_LOST: _BOARDS}
-    assert found.reasons(Outcome.BOARD_LOST) == ["the board said nothing for 1.5 s"] * _BOARDS
+    assert found.reasons(Outcome.BOARD_LOST) == ["the board was silent for 1.5 s"] * _BOARDS
     assert_tried_again(found, Outcome.BOARD_LOST)
 
 

@@ -79,7 +79,7 @@ def distributor(amqp_vhost_url: str) -> Iterator[FakeDistributor]:
         yield distributor
 
 
-def test_a_killed_controller_decides_from_what_it_knew(
+def test_a_restarted_controller_decides_from_its_stored_state(
     amqp_vhost_url: str, tmp_path: Path, distributor: FakeDistributor
 ) -> None:
     settings = {"amqp_url": amqp_vhost_url, "state_url": f"sqlite:{tmp_path / 'state.db'}"}
@@ -98,7 +98,7 @@ def test_a_killed_controller_decides_from_what_it_knew(
     assert (decision.run_id, decision.outcome) == (run.run_id, Outcome.FINISHED)
 
 
-def test_a_database_that_is_away_delays_decisions_and_loses_none(
+def test_a_database_that_is_down_delays_decisions_and_loses_none(
     amqp_vhost_url: str, postgres_database: str, postgres: Server, distributor: FakeDistributor
 ) -> None:
     with Service("controller", amqp_url=amqp_vhost_url, state_url=postgres_database) as controller:
@@ -114,7 +114,7 @@ def test_a_database_that_is_away_delays_decisions_and_loses_none(
         wait_until(lambda: controller.get("/healthz")[0] == 200, 30, "it to be well again")
 
 
-def test_a_database_that_is_not_there_at_the_start_is_waited_for(
+def test_the_controller_waits_for_a_database_that_is_down_at_its_start(
     amqp_vhost_url: str, postgres_database: str, postgres: Server
 ) -> None:
     postgres.stop()

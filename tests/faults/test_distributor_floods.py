@@ -69,7 +69,7 @@ def good_board(line: BoardConnection) -> None:
         ),
     ],
 )
-def test_a_board_that_floods_a_run_with_what_is_no_event_is_an_error_and_the_next_one_goes_on(
+def test_a_board_that_floods_a_run_with_invalid_data_is_an_error_and_the_next_one_continues(
     limits: Limits, document: bytes, kept: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = RecordingHandler()
@@ -89,7 +89,7 @@ def test_a_board_that_floods_a_run_with_what_is_no_event_is_an_error_and_the_nex
     assert good.reason == ""
 
 
-def test_a_run_that_a_board_floods_without_end_ends_when_its_time_is_up() -> None:
+def test_a_run_that_a_board_floods_endlessly_times_out() -> None:
     """Where no limit does: neither the frames nor the STOP, which the board never reads, may hold it up."""
     log = Counting()
     with (
@@ -100,7 +100,9 @@ def test_a_run_that_a_board_floods_without_end_ends_when_its_time_is_up() -> Non
     ):
         campaign = distributor.start(one_task())
     assert campaign.outcomes == {Outcome.BOARD_LOST: 1, Outcome.FINISHED: 1}
-    assert log.ended[0].reason.startswith("not over within 0.5 s, and could not be stopped: the board sent ")
+    assert log.ended[0].reason.startswith(
+        "did not end within 0.5 s, and could not be stopped: the board sent "
+    )
     assert log.ended[0].reason.endswith(" bytes of frames after STOP")
 
 
@@ -131,7 +133,7 @@ def test_a_flood_of_events_after_a_stop_that_is_answered_costs_none_of_them() ->
     [(b"no profile", Outcome.BOARD_ERROR), (b"<profile/>", Outcome.STOPPED_BY_USER)],
     ids=["no profile", "profile"],
 )
-def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> None:
+def test_only_a_profile_ends_a_silence(document: bytes, outcome: Outcome) -> None:
     is_over = threading.Event()
 
     def script(line: BoardConnection) -> None:
@@ -156,7 +158,7 @@ def test_only_a_profile_is_a_sign_of_life(document: bytes, outcome: Outcome) -> 
         assert log.ended[0].reason == "for 1 s the board sent only frames that are not profiles"
 
 
-def test_a_slow_handler_does_not_make_frames_that_are_none_a_silence() -> None:
+def test_a_slow_handler_does_not_make_invalid_frames_count_as_silence() -> None:
     def script(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         for _ in range(4):

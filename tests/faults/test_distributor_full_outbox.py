@@ -63,7 +63,7 @@ def takes_nothing(service: Service) -> bool:
 @pytest.mark.parametrize(
     ("trouble", "outbox_max_mb"), [(stop_the_broker, 1), (have_the_broker_hang, 1), (fill_the_disk, 1024)]
 )
-def test_every_store_has_the_first_events_of_each_run_and_the_run_is_closed_and_tried_again(
+def test_every_store_has_the_first_events_of_each_run_and_the_run_is_closed_and_retried(
     broker: Broker,
     amqp_vhost_url: str,
     postgres_database: str,
@@ -87,7 +87,7 @@ def test_every_store_has_the_first_events_of_each_run_and_the_run_is_closed_and_
         trouble(broker, link, first, tmp_path / "outbox")
         wait_until(lambda: takes_nothing(first), 60, "the outbox to take nothing more")
         first.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "is lost there" in first.log, 60, "the first batch to be given up")
+        wait_until(lambda: "is lost in this store" in first.log, 60, "the first batch to be given up")
         make_room(first)
         assert first.process.wait(timeout=60) == 0, first.log
         assert "and is killed" not in first.log

@@ -39,7 +39,7 @@ class Deciding(AbstractEventHandler):
         return answer
 
 
-def test_the_first_handler_decides_and_the_second_only_watches(board: str) -> None:
+def test_the_first_handler_decides_and_the_second_only_observes(board: str) -> None:
     log = RecordingHandler()
     with Distributor(board, event_handler=[log, Deciding(False)]) as distributor:
         assert distributor.start(one_task()).outcomes == {Outcome.FINISHED: 1}
@@ -47,7 +47,7 @@ def test_the_first_handler_decides_and_the_second_only_watches(board: str) -> No
         assert distributor.start(endless_and_short_task()).outcomes == {Outcome.STOPPED_BY_RULE: 1}
 
 
-def test_a_handler_that_raises_or_gives_no_decision_costs_neither_run_nor_others(
+def test_a_handler_that_raises_or_returns_no_decision_harms_neither_the_run_nor_others(
     board: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> bool:
@@ -122,7 +122,7 @@ def test_a_slow_handler_holds_a_fast_board_back_and_nothing_is_dropped() -> None
     assert len(log.types) == frames * events_per_frame + 2
 
 
-def test_while_handlers_are_behind_a_board_is_not_taken_for_silent() -> None:
+def test_a_board_does_not_count_as_silent_while_handlers_are_behind() -> None:
     frame = profile_document(*[("START", 0, n) for n in range(200)])
 
     def script(line: BoardConnection) -> None:

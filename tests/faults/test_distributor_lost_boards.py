@@ -50,7 +50,7 @@ def place() -> str:
     return free_place()
 
 
-def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> None:
+def test_a_killed_boards_task_set_is_retried_when_it_is_back(place: str) -> None:
     log = RecordingHandler()
     with Distributor(place, event_handler=log, longest_pause_s=0.5) as distributor:
         with board_process(place) as process:
@@ -71,7 +71,7 @@ def test_a_killed_boards_task_set_is_tried_again_when_it_is_back(place: str) -> 
     assert campaign.failed == []
 
 
-def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
+def test_a_killed_boards_task_set_is_retried_on_another_board(place: str) -> None:
     log, other = RecordingHandler(), free_place()
 
     def is_idle(name: str) -> bool:
@@ -94,7 +94,7 @@ def test_a_killed_boards_task_set_is_tried_on_another_board(place: str) -> None:
     ]
 
 
-def test_a_variant_that_loses_every_board_is_bad_with_all_reasons_and_the_rest_goes_on() -> None:
+def test_a_variant_that_loses_every_board_fails_with_all_reasons_and_the_rest_continues() -> None:
     def breaks_off_at_priority_2(line: BoardConnection) -> None:
         while True:
             said, document = [], b""

@@ -68,7 +68,7 @@ def test_numbers_in_other_scripts_end_neither_run_nor_lab(digits: str) -> None:
     assert len(log.quarantined) == 1
 
 
-def test_what_an_idle_board_says_is_quarantined_without_blaming_a_run() -> None:
+def test_data_from_an_idle_board_is_quarantined_without_a_run() -> None:
     late = profile_document(("EXIT_EXTERNAL", 0, 9))
     is_idle = threading.Event()
 
@@ -89,7 +89,7 @@ def test_what_an_idle_board_says_is_quarantined_without_blaming_a_run() -> None:
     assert stray.reason == "received while no run was in progress"
 
 
-def test_an_idle_board_is_kept_however_long_it_says_nothing() -> None:
+def test_an_idle_board_is_kept_however_long_it_is_silent() -> None:
     connections: list[BoardConnection] = []
 
     def script(line: BoardConnection) -> None:
@@ -107,7 +107,7 @@ def test_an_idle_board_is_kept_however_long_it_says_nothing() -> None:
     assert len(connections) == 1
 
 
-def test_a_board_that_breaks_off_while_idle_is_reached_again() -> None:
+def test_a_board_that_disconnects_while_idle_is_reconnected() -> None:
     def once(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         finish_run(line)

@@ -51,7 +51,7 @@ def is_outbox_ok(service: Service) -> bool | None:
     return ok
 
 
-def test_a_run_goes_on_while_the_outbox_has_no_room_and_all_its_events_arrive_later(
+def test_a_run_continues_while_the_outbox_is_full_and_all_its_events_arrive_later(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -73,7 +73,7 @@ def test_a_run_goes_on_while_the_outbox_has_no_room_and_all_its_events_arrive_la
         service.wait_healthy()
 
 
-def test_a_run_goes_on_without_the_broker_and_all_its_events_arrive_later(
+def test_a_run_continues_without_the_broker_and_all_its_events_arrive_later(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -119,7 +119,7 @@ def test_of_a_board_that_floods_little_is_published_and_its_run_ends(
         service.wait_healthy()
 
 
-def test_the_run_of_a_board_that_answers_no_stop_is_closed_before_the_distributor_ends(
+def test_the_run_of_a_board_that_does_not_obey_stop_is_closed_before_the_distributor_ends(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     def freezes(line: BoardConnection) -> None:

@@ -56,10 +56,10 @@ def test_a_board_that_freezes_in_a_run_is_lost_when_the_run_times_out_and_cannot
     ):
         campaign = distributor.start(one_task())
     assert campaign.outcomes == {Outcome.FINISHED: 1, Outcome.BOARD_LOST: 1}
-    assert log.ended[0].reason.startswith("not over within 0.5 s, and could not be stopped: ")
+    assert log.ended[0].reason.startswith("did not end within 0.5 s, and could not be stopped: ")
 
 
-def test_the_time_for_a_run_begins_when_the_board_was_told_to_start_it() -> None:
+def test_the_run_timeout_begins_with_the_start_command() -> None:
     told_to_start: list[Command] = []
 
     def slow(line: BoardConnection) -> None:
@@ -80,7 +80,7 @@ def test_the_time_for_a_run_begins_when_the_board_was_told_to_start_it() -> None
 
 
 @pytest.mark.parametrize("dialect", ["old", "new"])
-def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dialect: str) -> None:
+def test_a_board_that_serves_another_client_gets_no_work_until_it_is_free(dialect: str) -> None:
     log = RecordingHandler()
     with (
         run_boards(speed=100, dialect=dialect) as (address,),
@@ -97,7 +97,7 @@ def test_a_board_that_serves_somebody_else_is_given_nothing_until_it_is_free(dia
         with socket.create_connection((host, int(port))):
             campaign = distributor.start(one_task(), wait=False)
             wait_until(
-                lambda: "serves another client" in distributor.boards[0].reason, 20, "a board that is busy"
+                lambda: "serving another client" in distributor.boards[0].reason, 20, "a board that is busy"
             )
             assert log.begun == []
         distributor.wait_finished()

@@ -34,7 +34,7 @@ def test_a_run_that_times_out_while_its_board_sleeps_is_timed_out_and_the_board_
     ):
         campaign = distributor.start(two_offsets())
     assert campaign.outcomes == {Outcome.TIMED_OUT: 2}
-    assert [run.reason for run in log.ended] == ["not over within 0.1 s"] * 2
+    assert [run.reason for run in log.ended] == ["did not end within 0.1 s"] * 2
 
 
 def test_a_board_that_sleeps_for_longer_than_boards_may_be_silent_finishes_its_run() -> None:
@@ -59,10 +59,10 @@ def test_a_board_that_is_still_silent_after_its_offsets_is_lost() -> None:
     ):
         campaign = distributor.start(one_task(offset=300))
     assert campaign.outcomes == {Outcome.BOARD_LOST: 1}
-    assert log.ended[0].reason == "the board said nothing for 1.2 s"
+    assert log.ended[0].reason == "the board was silent for 1.2 s"
 
 
-def test_what_a_sleeping_board_says_and_is_no_profile_does_not_shorten_its_sleep() -> None:
+def test_invalid_data_from_a_sleeping_board_does_not_shorten_its_sleep() -> None:
     def talks_in_its_sleep(line: BoardConnection) -> None:
         line.obey_until(Command.START)
         for _ in range(10):

@@ -46,14 +46,14 @@ class Fatal(TaskloaderSession):
 
 @pytest.mark.usefixtures("no_file_left")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_thread_that_cannot_begin_is_told_where_the_campaign_is_started() -> None:
+def test_a_thread_that_cannot_start_is_reported_by_start() -> None:
     with Distributor("127.0.0.1:1") as distributor:
         for _ in range(2):
             with pytest.raises(DistributorError, match="Too many open files"):
                 distributor.start(two_tasks())
 
 
-def test_a_thread_that_dies_later_is_told_to_whoever_waits_for_the_campaign() -> None:
+def test_a_thread_that_dies_later_is_reported_to_those_waiting_for_the_campaign() -> None:
     with run_boards() as boards, Distributor(boards, session=Fatal) as distributor:
         for wait in (lambda: distributor.start(two_tasks()), distributor.wait_finished, distributor.stop):
             with pytest.raises(DistributorError, match="the boards' thread has died: _FatalError"):

@@ -57,7 +57,7 @@ def test_a_service_whose_connections_are_cut_during_the_handshake_connects_again
         assert service.stop() == 0
 
 
-def test_a_service_for_which_a_virtual_host_has_no_room_waits_for_it(
+def test_a_service_waits_while_the_virtual_host_is_at_its_connection_limit(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     vhost = urlsplit(amqp_vhost_url).path[1:]
@@ -72,7 +72,7 @@ def test_a_service_for_which_a_virtual_host_has_no_room_waits_for_it(
         service.wait_healthy()
 
 
-def test_a_user_that_has_too_many_connections_is_not_refused_for_good(
+def test_a_user_with_too_many_connections_is_not_refused_permanently(
     amqp_vhost_url: str, limited_user: str
 ) -> None:
     parts = urlsplit(amqp_vhost_url)
@@ -103,7 +103,7 @@ def test_a_service_ends_quietly_while_its_broker_is_silent(tmp_path: Path, said:
 
 
 @pytest.mark.parametrize("vhost", ["no-such", "connection-limits"])
-def test_a_virtual_host_that_is_not_there_ends_a_service_with_one_line(
+def test_a_missing_virtual_host_ends_a_service_with_one_line(
     amqp_url: str, tmp_path: Path, vhost: str
 ) -> None:
     url = urlsplit(amqp_url)._replace(path=f"/{vhost}").geturl()

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 CAMPAIGN = TaskSet([Task(pkg="hey", period=100, numberofjobs=20, priority=list(range(24)))])
 
 
-def test_a_second_distributor_and_a_second_controller_go_on_where_the_first_was_killed(
+def test_a_second_distributor_and_controller_continue_after_the_first_were_killed(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.servers
 LONG = TaskSet([Task(pkg="hey", period=100, numberofjobs=1000)])
 
 
-def test_its_run_is_ended_as_lost_and_the_other_boards_go_on(
+def test_its_run_is_ended_as_lost_and_the_other_boards_continue(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (

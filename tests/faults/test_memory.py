@@ -144,7 +144,7 @@ class Follower:
         return self.queue.name.rpartition(".")[2]
 
     @backlogs
-    def test_a_backlog_is_worked_off_in_little_memory_and_nothing_is_dead_lettered(
+    def test_a_backlog_is_processed_in_little_memory_and_nothing_is_dead_lettered(
         self, backlog: Iterable[tuple[int, int, dict[str, Any]]], amqp_vhost_url: str, state_url: str
     ) -> None:
         with self.service(amqp_vhost_url, state_url) as service:
@@ -154,7 +154,7 @@ class Follower:
             assert service.stop() == 0
         assert dead_letters_of(amqp_vhost_url, self.queue.name) == []
 
-    def test_what_comes_before_its_turn_waits_in_the_state_and_not_in_memory(
+    def test_messages_before_their_turn_wait_in_the_state_and_not_in_memory(
         self, amqp_vhost_url: str, state_url: str
     ) -> None:
         start, first, *rest = run(600, 500, PLAIN)

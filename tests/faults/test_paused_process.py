@@ -77,7 +77,7 @@ def answers_after_the_stop(line: BoardConnection, paused: Paused) -> None:
 
 
 @pytest.mark.parametrize("script", [says_something, sends_the_rest_of_a_frame, answers_after_the_stop])
-def test_a_board_that_spoke_while_the_process_was_stopped_is_not_lost(
+def test_a_board_that_sent_data_while_the_process_was_suspended_is_not_lost(
     script: Callable[[BoardConnection, Paused], None],
 ) -> None:
     paused = Paused()

@@ -59,7 +59,7 @@ def has_reconnected(service: Service) -> bool:
     return re.search(r"taskgen_reconnects_total [1-9]", service.get("/metrics")[1]) is not None
 
 
-def test_a_sink_whose_store_was_away_for_longer_than_the_broker_waits_goes_on(
+def test_a_sink_continues_after_its_store_was_down_for_longer_than_the_broker_waits(
     broker: Broker, postgres: Server, amqp_vhost_url: str, postgres_database: str
 ) -> None:
     with (
@@ -76,7 +76,7 @@ def test_a_sink_whose_store_was_away_for_longer_than_the_broker_waits_goes_on(
         assert service.stop() == 0
 
 
-def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go_on(
+def test_a_distributor_declares_a_deleted_queue_again_and_its_runs_continue(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -100,7 +100,7 @@ def test_a_distributor_whose_queue_was_deleted_declares_it_again_and_its_runs_go
         assert set(ended.values()) == {Outcome.FINISHED}
 
 
-def test_a_controller_whose_ear_for_statuses_was_deleted_gets_another_one(
+def test_a_controller_replaces_its_deleted_queue_of_statuses(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     def ears() -> list[str]:
@@ -130,7 +130,7 @@ def test_a_controller_whose_ear_for_statuses_was_deleted_gets_another_one(
         assert service.stop() == 0
 
 
-def test_leases_can_be_had_from_a_bare_broker(amqp_vhost_url: str) -> None:
+def test_leases_can_be_acquired_on_a_bare_broker(amqp_vhost_url: str) -> None:
     async def lease() -> None:
         leases = Leases(lambda *_: None, lambda _: None)
         async with connection(amqp_vhost_url, "test") as link:

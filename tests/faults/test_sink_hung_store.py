@@ -35,7 +35,7 @@ class HungStore:
         """Hold the store so that every write waits."""
         raise NotImplementedError
 
-    def test_messages_are_not_dead_lettered_for_a_store_that_takes_no_writes(
+    def test_messages_are_not_dead_lettered_because_a_store_accepts_no_writes(
         self, amqp_vhost_url: str, management_url: str, place: dict[str, object], spec: str
     ) -> None:
         """The store hangs while a sink works; then one sink after the other is killed as it waits."""

@@ -61,7 +61,7 @@ def a_broker_that_goes_and_comes_back(
         assert service.stop() == 0
 
 
-def test_a_broker_that_is_shut_down_and_started_loses_and_doubles_nothing(
+def test_a_broker_that_is_shut_down_and_started_loses_and_duplicates_nothing(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.db"
@@ -70,7 +70,7 @@ def test_a_broker_that_is_shut_down_and_started_loses_and_doubles_nothing(
     )
 
 
-def test_a_broker_that_is_killed_and_started_loses_and_doubles_nothing(
+def test_a_broker_that_is_killed_and_started_loses_and_duplicates_nothing(
     broker: Broker, amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "events"
@@ -86,7 +86,7 @@ class SinkUnderFire:
     def nothing_is_parked(self, url: str) -> bool:
         return queue_depth(url, sink_queue(self.name).dead_letters) == 0
 
-    def test_replicas_that_are_killed_again_and_again_store_everything_once(
+    def test_repeatedly_killed_replicas_store_everything_once(
         self, amqp_vhost_url: str, place: dict[str, object], spec: str
     ) -> None:
         """Three compete; one after the other is killed in the middle of its work and started anew."""
@@ -123,7 +123,7 @@ class TestCsvSinkUnderFire(CsvKind, SinkUnderFire):
 
 
 class TestPostgresSinkUnderFire(PostgresKind, SinkUnderFire):
-    def test_messages_wait_for_a_database_that_is_away(
+    def test_messages_wait_for_a_database_that_is_down(
         self, postgres: Server, amqp_vhost_url: str, place: dict[str, object], spec: str
     ) -> None:
         with self.sink(amqp_vhost_url, place, 0) as service:

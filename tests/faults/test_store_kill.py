@@ -61,7 +61,7 @@ class KilledStoreContract:
     def place(self, tmp_path: Path) -> str:
         return str(tmp_path / "store")
 
-    def test_a_killed_store_has_what_it_said_and_goes_on(self, place: str) -> None:
+    def test_a_killed_store_has_what_it_reported_as_stored_and_continues(self, place: str) -> None:
         """Each life is given the last events of the one before again, as a queue does."""
         run = uuid.uuid4().hex
         chance = random.Random(11)

@@ -40,7 +40,7 @@ service.run_service("stuck", ServiceSettings, serve)
 
 
 @pytest.mark.servers
-def test_a_database_that_does_not_answer_is_missed_and_waited_for(
+def test_a_database_that_does_not_answer_is_reported_and_waited_for(
     amqp_vhost_url: str, postgres_database: str
 ) -> None:
     with Service("postgres_sink", amqp_url=amqp_vhost_url, postgres_dsn=postgres_database) as service:
@@ -55,7 +55,7 @@ def test_a_database_that_does_not_answer_is_missed_and_waited_for(
         assert service.stop() == 0
 
 
-def test_a_service_that_is_held_by_a_call_without_an_answer_ends_all_the_same() -> None:
+def test_a_service_blocked_in_a_call_ends_nevertheless() -> None:
     environment = os.environ | {"TASKGEN_HTTP_PORT": "0"}
     command = [sys.executable, "-c", STUCK]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -79,7 +79,7 @@ def processors(tmp_path: Path) -> Iterator[Callable[[], SinkProcessor]]:
         processor.close()
 
 
-def test_a_batch_that_had_no_room_is_stored_before_more_is_asked_for(
+def test_a_batch_that_did_not_fit_is_stored_before_more_messages_are_requested(
     processors: Callable[[], SinkProcessor], tmp_path: Path
 ) -> None:
     run, processor = whole_run(300), processors()

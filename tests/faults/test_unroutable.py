@@ -42,7 +42,7 @@ def waiting(service: Service) -> int:
     return int(found[1]) if found else -1
 
 
-def test_what_no_queue_takes_holds_up_no_run_and_is_published_when_one_does(
+def test_unroutable_messages_delay_no_run_and_are_published_once_routable(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     leave_outbox_behind(tmp_path, quarantined(1_500))
@@ -70,7 +70,7 @@ def test_what_no_queue_takes_holds_up_no_run_and_is_published_when_one_does(
         wait_until(lambda: waiting(service) == 0, 30, "the outbox to be empty")
 
 
-def test_a_run_that_no_queue_takes_makes_unhealthy_and_is_published_in_its_order_when_one_does(
+def test_an_unroutable_run_makes_the_service_unhealthy_and_is_published_in_order_once_routable(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (

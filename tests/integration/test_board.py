@@ -112,21 +112,21 @@ def test_descriptions_add_up_until_the_next_clear() -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b"no XML", b"<taskset>", b"<other/>", b"\xff\xfe"])
-def test_a_malformed_task_set_is_ignored_and_the_conversation_goes_on(document: bytes) -> None:
+def test_a_malformed_task_set_is_ignored_and_the_connection_continues(document: bytes) -> None:
     with client_of_new_board() as one:
         one.say(Command.SEND_DESCS, document)
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
-def test_admission_control_data_is_taken() -> None:
+def test_admission_control_data_is_accepted() -> None:
     with client_of_new_board() as one:
         one.say(Command.OPTIMIZE, b"<optimize><goal/></optimize>")
         one.start(Task(pkg="hey"))
         one.until(("JOBS_DONE", "0"))
 
 
-def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing() -> None:
+def test_a_new_board_answers_available_and_an_old_one_ignores_it() -> None:
     with client_of_new_board(dialect="new") as one:
         one.say(Command.AVAILABLE)
         assert one.read(4) == AVAILABLE
@@ -135,7 +135,7 @@ def test_a_new_board_says_that_it_is_available_and_an_old_one_nothing() -> None:
         assert one.is_silent()
 
 
-def test_an_old_board_does_not_say_that_a_task_has_no_job_left() -> None:
+def test_an_old_board_does_not_report_that_a_task_has_no_job_left() -> None:
     with client_of_new_board(dialect="old") as one:
         one.start(Task(pkg="hey", period=20, numberofjobs=2))
         assert (
@@ -236,7 +236,7 @@ def test_a_clear_of_the_next_client_ends_and_forgets_what_an_earlier_one_has_sta
             assert one.is_silent()
 
 
-def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped() -> None:
+def test_a_task_set_that_never_ends_runs_until_it_is_stopped() -> None:
     with client_of_new_board() as one:
         one.start(Task(pkg="hey", period=10, numberofjobs=0))
         for _ in range(200):
@@ -247,7 +247,7 @@ def test_a_task_set_that_never_ends_goes_on_until_it_is_stopped() -> None:
         assert one.is_silent()
 
 
-def test_a_client_that_does_not_read_holds_the_board_back_and_can_go() -> None:
+def test_a_client_that_does_not_read_holds_the_board_back_and_can_disconnect() -> None:
     with run_boards(speed=1e6) as (address,):
         with board_client(address) as one:
             one.start(Task(pkg="hey", period=3, numberofjobs=0))

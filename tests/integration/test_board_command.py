@@ -71,7 +71,7 @@ def test_a_range_gives_each_board_an_address_of_its_own() -> None:
         (["--dialect", "ancient"], "choose one of old, new, newest"),
         (["--listen", "here"], "write one such as 127.0.0.1"),
         (["--listen", "127.0.10.1/28"], "a range such as 127.0.10.0/28"),
-        (["--speed", "0"], "write a number over 0"),
+        (["--speed", "0"], "write a positive number"),
         (["--cores", "0"], "1 to 256"),
         (["--count", "-1"], "write 1 or more"),
     ],

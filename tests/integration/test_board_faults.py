@@ -101,7 +101,7 @@ def read_to_the_end(one: BoardClient) -> tuple[list[Event], bytes]:
         ["split-writes", "merge-frames", "single-event", "trailing-bytes"],
     ],
 )
-def test_a_manner_of_speaking_loses_no_event(lab: MakeLab, faults: list[str]) -> None:
+def test_a_way_of_framing_loses_no_event(lab: MakeLab, faults: list[str]) -> None:
     at = lab(faults=faults)
     one = at.client()
     one.start(*WORK)
@@ -147,7 +147,7 @@ def test_the_stream_can_end_in_the_middle_of_a_frame_and_the_next_run_is_whole(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_frozen_board_says_nothing_more_until_the_client_has_gone(lab: MakeLab, seed: int) -> None:
+def test_a_frozen_board_sends_nothing_more_until_the_client_disconnects(lab: MakeLab, seed: int) -> None:
     at = lab(faults=["freeze"], seed=seed)
     with board_client(at.address) as one:
         one.start(*WORK)
@@ -180,7 +180,7 @@ def test_a_huge_size_replaces_a_frames_own(lab: MakeLab, seed: int) -> None:
     assert at.destroyed_by("huge-size")
 
 
-def test_a_missing_start_is_neither_sent_nor_told(lab: MakeLab) -> None:
+def test_a_missing_start_is_neither_sent_nor_recorded(lab: MakeLab) -> None:
     at = lab(faults=["missing-start"])
     one = at.client()
     one.start(*WORK)
@@ -198,7 +198,7 @@ def test_a_job_whose_start_is_missing_is_killed_all_the_same(lab: MakeLab) -> No
     assert without_time_stamps(one.events()) == [("EXIT_EXTERNAL", "0")]
 
 
-def test_the_clock_restarts_in_the_middle_of_a_run_and_goes_on_from_there(lab: MakeLab) -> None:
+def test_the_clock_restarts_in_the_middle_of_a_run_and_continues_from_there(lab: MakeLab) -> None:
     at = lab(faults=["restarted-clock"], clock_start=10**6)
     one = at.client()
     one.start(*WORK)

@@ -30,7 +30,7 @@ def test_it_takes_admission_control_data_for_unknown_commands_of_four_bytes() ->
 
 
 @pytest.mark.parametrize("more", [1, 2, 3])
-def test_data_that_does_not_fill_its_last_word_leaves_it_misaligned_for_good(more: int) -> None:
+def test_data_that_does_not_fill_its_last_word_leaves_it_misaligned_permanently(more: int) -> None:
     with client_of_new_board(dialect="newest") as one:
         one.say(Command.OPTIMIZE, UNKNOWN + b" " * more)
         for _ in range(3):
@@ -115,7 +115,7 @@ def test_whether_a_binary_that_is_sent_again_replaces_the_one_that_is_held(
     assert (former != later) is is_replaced
 
 
-def test_it_says_that_a_task_has_no_job_left_and_can_be_rebooted() -> None:
+def test_it_reports_that_a_task_has_no_job_left_and_can_be_rebooted() -> None:
     with client_of_new_board(dialect="newest") as one:
         one.say(Command.SEND_DESCS, TaskSet([Task(pkg="hey")]).xml())
         one.say(Command.START)

@@ -155,10 +155,10 @@ def test_a_bundle_without_the_extras_says_what_to_install(lab: Lab, tmp_path: Pa
     bundle = ("bundle", lab.folder / "events.db", "-o")
     ended = run_without(extras_modules(), *bundle, "b.zip", cwd=tmp_path)
     assert (ended.returncode, list(tmp_path.iterdir())) == (2, [])
-    assert ended.stderr == "taskgen: for bundles install taskgen-events[bundle]\n"
+    assert ended.stderr == "taskgen: for bundles, install taskgen-events[bundle]\n"
     ended = run_without({"matplotlib"}, *bundle, "c.zip", cwd=tmp_path)
     assert ended.returncode == 0
-    assert "without report.html: for figures install taskgen-events[report]" in ended.stderr
+    assert "without report.html: for figures, install taskgen-events[report]" in ended.stderr
     assert "report.html" not in files_of(tmp_path / "c.zip")
     assert verify_bundle(tmp_path / "c.zip").is_clean
 
@@ -264,8 +264,8 @@ def test_a_changed_missing_or_added_file_is_found(
     assert (ended.returncode, ended.stderr) == (1, "")
     assert ended.stdout.splitlines()[-3:] == [
         line,
-        "because of that, nothing else was looked at",
-        "1 found to be wrong",
+        "therefore nothing else was checked",
+        "1 problem",
     ]
     ended = run_taskgen("run", bundle, "--board", "127.0.0.1:9", "--sqlite", "events.db", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (2, f"taskgen: {bundle}: {line}; get an unchanged copy\n")
@@ -303,10 +303,10 @@ def other_priority(files: dict[str, bytes]) -> dict[str, bytes]:
         (doubled_event, "events of its runs"),
         (without_line("jobs.csv", JOBS), "is missing"),
         (without_line("jobs.csv", 0), "jobs.csv has other columns: "),
-        (other_response, "response_ms is '7', from the events follows"),
+        (other_response, "response_ms is '7'; the events give"),
         (other_priority, ": is not the task-set that ran"),
         (without_line("events.runs.csv", 1), "end is absent"),
-        (without_line("events.tasks.csv", 1), "events of tasks that the run does not have: 0, "),
+        (without_line("events.tasks.csv", 1), "events of unknown tasks: 0, "),
     ],
 )
 def test_what_a_forger_with_a_new_manifest_changes_is_found_by_the_events(
@@ -392,22 +392,22 @@ def broken_table(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "text"),
     [
-        (lambda bundle: bundle.write_bytes(bundle.read_bytes()[:-100]), "is no zip file, or is damaged"),
-        (lambda bundle: bundle.write_bytes(b""), "is no zip file, or is damaged"),
-        (lambda bundle: bundle.write_bytes(b"PK" * 1000), "is no zip file, or is damaged"),
+        (lambda bundle: bundle.write_bytes(bundle.read_bytes()[:-100]), "is not a zip file, or is damaged"),
+        (lambda bundle: bundle.write_bytes(b""), "is not a zip file, or is damaged"),
+        (lambda bundle: bundle.write_bytes(b"PK" * 1000), "is not a zip file, or is damaged"),
         (lambda bundle: bundle.unlink(), "No such file or directory"),
-        (without_manifest, f"is no bundle of taskgen: it has no {MANIFEST}"),
-        (without_jobs, f"is no bundle of taskgen: its {MANIFEST} lists no jobs.csv"),
-        (traversing, "has a file '../outside.txt', which would be outside of it"),
-        (absolute, "which would be outside of it"),
+        (without_manifest, f"is not a taskgen bundle: it has no {MANIFEST}"),
+        (without_jobs, f"is not a taskgen bundle: its {MANIFEST} lists no jobs.csv"),
+        (traversing, "has a file '../outside.txt', which would be unpacked outside of it"),
+        (absolute, "which would be unpacked outside of it"),
         (linked, "link.csv is a symbolic link"),
         (bomb, "would unpack to 105,"),
         (doubled, "has two files of the same name"),
         (crowded, "no bundle has more than 1,000"),
         (overcrowded, "has too many files"),
         (overcrowded_zip64, "has too many files"),
-        (of_the_future, "was made by a newer taskgen (format 2, this one knows 1); upgrade taskgen"),
-        (escaping_manifest, "has a line that is none"),
+        (of_the_future, "was created by a newer taskgen (format 2, this one supports 1); upgrade taskgen"),
+        (escaping_manifest, "has an invalid line"),
         (broken_store, "events.csv: line"),
         (broken_table, "damaged, or changed by another program"),
     ],
@@ -494,7 +494,7 @@ def test_an_incomplete_run_is_marked_and_verify_says_so(lab: Lab, tmp_path: Path
     assert ended.stdout.splitlines()[-3:] == [
         f"run {missing}: b.zip: 1 events missing: 5",
         f"run {endless}: b.zip: end is absent",
-        "2 found to be wrong",
+        "2 problems",
     ]
 
 
@@ -564,7 +564,7 @@ def test_an_existing_file_is_kept_unless_it_is_to_be_replaced(lab: Lab, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--campaign", "nope", "-o", "b.zip"), "no campaign 'nope'; there are first ("),
+        (("--campaign", "nope", "-o", "b.zip"), "no campaign 'nope'; its campaigns: first ("),
         (("-o", "b.tar"), "ends with .zip"),
         (("-o", "nowhere/b.zip"), "cannot write nowhere/b.zip"),
         (("-o", "/"), "ends with .zip"),
@@ -610,7 +610,7 @@ def test_of_two_campaigns_in_a_store_a_bundle_holds_the_one_that_was_named_or_bo
 
 def test_verify_takes_one_bundle_and_nothing_beside_it(lab: Lab) -> None:
     ended = run_taskgen("verify", "first.zip", "sqlite:events.db", cwd=lab.folder)
-    assert (ended.returncode, ended.stderr) == (2, "taskgen: give one bundle, and nothing else beside it\n")
+    assert (ended.returncode, ended.stderr) == (2, "taskgen: give one bundle alone\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -114,7 +114,9 @@ def hosted(
     return asyncio.run(work())
 
 
-def test_a_message_that_the_store_refuses_while_it_takes_others_is_parked(amqp_vhost_url: str) -> None:
+def test_a_message_that_the_store_refuses_is_dead_lettered_while_others_are_stored(
+    amqp_vhost_url: str,
+) -> None:
     processor = Recording(refused=("bad",))
     asyncio.run(publish(amqp_vhost_url, "one", "bad", "two", "poison", "three"))
     hosted(
@@ -128,7 +130,7 @@ def test_a_message_that_the_store_refuses_while_it_takes_others_is_parked(amqp_v
     assert queue_depth(amqp_vhost_url, QUEUE.name) == 0
 
 
-def test_such_a_message_is_parked_too_when_it_comes_alone(amqp_vhost_url: str) -> None:
+def test_such_a_message_is_dead_lettered_alone_too(amqp_vhost_url: str) -> None:
     processor = Recording(refused=("bad",))
 
     async def one_after_the_other(health: Health) -> None:
@@ -146,7 +148,9 @@ def has_parked_two(health: Health) -> bool:
     return b"taskgen_parked_total 2.0" in health.metrics.text()
 
 
-def test_a_store_that_refuses_everything_ends_the_service_and_parks_nothing(amqp_vhost_url: str) -> None:
+def test_a_store_that_refuses_everything_ends_the_service_and_nothing_is_dead_lettered(
+    amqp_vhost_url: str,
+) -> None:
     asyncio.run(publish(amqp_vhost_url, "bad", "bad", "bad"))
     with pytest.raises(StoreError, match="never"):
         hosted(
@@ -156,7 +160,7 @@ def test_a_store_that_refuses_everything_ends_the_service_and_parks_nothing(amqp
     assert queue_depth(amqp_vhost_url, QUEUE.name) == 3
 
 
-def test_a_commit_that_fails_is_tried_again_with_nothing_in_between(amqp_vhost_url: str) -> None:
+def test_a_commit_that_fails_is_retried_with_nothing_in_between(amqp_vhost_url: str) -> None:
     processor = Recording(failures=3)
     asyncio.run(publish(amqp_vhost_url, "one", "two"))
     health = hosted(amqp_vhost_url, processor, lambda _: until(lambda: "two" in processor.kept, "kept"))

@@ -93,7 +93,7 @@ def test_a_run_whose_tasks_are_all_terminated_is_decided_finished(
     wait_counts(state_url, message, finished=1)
 
 
-def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
+def test_a_users_handler_stops_a_run_by_its_rule(
     amqp_vhost_url: str, state_url: str, lab: BrokerClient, distributor: FakeDistributor
 ) -> None:
     handler = "tests.support.own_handlers:StopAtFirstExit"
@@ -106,7 +106,7 @@ def test_a_handler_of_the_users_own_stops_a_run_by_its_rule(
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_run_without_a_result_puts_its_task_set_back_until_its_attempts_are_used_up(
+def test_the_task_set_of_a_run_without_a_result_is_requeued_until_its_attempts_are_used_up(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab, max_attempts=2)
@@ -142,9 +142,7 @@ def test_a_run_with_an_end_that_the_lab_counts_as_a_fault_is_decided_a_board_err
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_result_is_never_tried_again(
-    lab: BrokerClient, distributor: FakeDistributor, state_url: str
-) -> None:
+def test_a_result_is_never_retried(lab: BrokerClient, distributor: FakeDistributor, state_url: str) -> None:
     for outcome in Outcome:
         if outcome.is_result:
             message = submitted(lab)
@@ -154,7 +152,9 @@ def test_a_result_is_never_tried_again(
 
 
 @pytest.mark.usefixtures("controller")
-def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: FakeDistributor) -> None:
+def test_its_status_reports_the_progress_of_campaigns(
+    lab: BrokerClient, distributor: FakeDistributor
+) -> None:
     message = submitted(lab)
     distributor.end(distributor.start(distributor.take()), Outcome.TIMED_OUT)
     submitted(lab, campaign_id=message.campaign_id)
@@ -174,7 +174,7 @@ def test_its_status_tells_how_far_campaigns_are(lab: BrokerClient, distributor: 
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_refused_task_set_has_failed_at_once_and_a_cancelled_one_has_not(
+def test_a_refused_task_set_fails_at_once_and_a_cancelled_one_does_not(
     lab: BrokerClient, state_url: str
 ) -> None:
     failed, cancelled = submitted(lab), submitted(lab)
@@ -187,7 +187,7 @@ def test_a_refused_task_set_has_failed_at_once_and_a_cancelled_one_has_not(
 
 
 @pytest.mark.usefixtures("controller")
-def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_kept_as_what_it_was(
+def test_the_runs_of_a_silent_distributor_are_lost_and_their_late_end_is_stored_unchanged(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab)
@@ -222,7 +222,7 @@ def test_a_lost_run_that_is_reported_lost_as_well_is_requeued_once(
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_shows_is_not(
+def test_a_run_is_lost_when_its_distributor_no_longer_reports_it(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     gone, shown = submitted(lab), submitted(lab)
@@ -235,12 +235,12 @@ def test_a_run_that_its_distributor_no_longer_shows_is_lost_and_one_that_it_show
     wait_until(is_requeued, 30, "the run that is not shown to be requeued")
     again = distributor.take()
     assert again.taskset_id == gone.taskset_id
-    assert "not been running it" in again.reasons[0]
+    assert "not reported it" in again.reasons[0]
     wait_counts(state_url, shown, running=1)
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_decision_is_sent_again_while_the_run_goes_on(
+def test_a_decision_is_resent_while_the_run_continues(
     lab: BrokerClient, distributor: FakeDistributor
 ) -> None:
     submitted(lab)
@@ -256,7 +256,7 @@ def test_a_decision_is_sent_again_while_the_run_goes_on(
 
 
 @pytest.mark.usefixtures("controller")
-def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_nothing(
+def test_the_later_of_two_runs_of_one_task_set_is_stopped_and_does_not_count(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     message = submitted(lab)
@@ -285,7 +285,7 @@ def test_of_two_runs_of_one_task_set_the_later_one_is_stopped_and_counts_for_not
 
 
 @pytest.mark.usefixtures("controller")
-def test_what_cannot_be_understood_is_dead_lettered_and_the_next_message_is_handled(
+def test_an_invalid_message_is_dead_lettered_and_the_next_one_is_handled(
     lab: BrokerClient, distributor: FakeDistributor, state_url: str
 ) -> None:
     lab.publish("", "taskgen.controller", b"{")

@@ -74,7 +74,7 @@ def lost() -> list[Message]:
     return [started_message(run), end]
 
 
-def test_what_was_requeued_is_sent_in_the_next_life(lab: BrokerClient, lives: Lives) -> None:
+def test_requeued_task_sets_are_sent_after_a_restart(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_sending=False)
     assert lab.depth(TASKSETS) == 0
     lives.live()
@@ -83,7 +83,7 @@ def test_what_was_requeued_is_sent_in_the_next_life(lab: BrokerClient, lives: Li
     assert lab.depth(TASKSETS) == 1
 
 
-def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: BrokerClient, lives: Lives) -> None:
+def test_messages_not_recorded_as_sent_are_resent_with_the_same_id(lab: BrokerClient, lives: Lives) -> None:
     lives.live(*lost(), is_noting=False)
     lives.live()
     bodies = [lab.take(TASKSETS), lab.take(TASKSETS)]
@@ -91,7 +91,7 @@ def test_what_was_not_noted_as_sent_is_sent_again_with_the_same_id(lab: BrokerCl
     assert TaskSetMessage.model_validate_json(bodies[0] or b"").attempt == 2
 
 
-def test_a_batch_that_comes_again_decides_nothing_again(lab: BrokerClient, lives: Lives) -> None:
+def test_a_redelivered_batch_decides_nothing_again(lab: BrokerClient, lives: Lives) -> None:
     batch = lost()
     lives.live(*batch)
     lives.live(*batch)
@@ -99,7 +99,7 @@ def test_a_batch_that_comes_again_decides_nothing_again(lab: BrokerClient, lives
 
 
 @pytest.mark.usefixtures("lab")
-def test_a_decision_for_a_board_that_nobody_serves_is_dropped(lives: Lives) -> None:
+def test_a_decision_for_an_unowned_board_is_dropped(lives: Lives) -> None:
     run = run_head()
     message = started_message(run)
     (variant,) = TWO_JOBS.variants()

@@ -35,7 +35,7 @@ def test_a_standby_whose_database_refuses_it_ends_at_once_with_one_line(
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_standby_says_whether_it_could_reach_its_database(amqp_vhost_url: str) -> None:
+def test_a_standby_reports_whether_it_can_reach_its_database(amqp_vhost_url: str) -> None:
     absent = "postgresql://nobody@127.0.0.1:1/state"
     with Service("controller", amqp_url=amqp_vhost_url, state_url=absent) as standby:
         wait_until(lambda: "store" in standby.health().get("parts", {}), 30, "the standby to look")

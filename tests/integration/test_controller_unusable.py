@@ -88,7 +88,7 @@ def test_a_start_whose_run_is_of_another_task_set_is_rejected_and_the_next_contr
         assert controller.stop() == 0
 
 
-def test_a_run_whose_task_set_is_gone_is_closed_and_its_board_stopped(lab: Lab) -> None:
+def test_a_run_whose_task_set_is_missing_is_closed_and_its_board_stopped(lab: Lab) -> None:
     """So a controller of before left it that was given such a start."""
     with lab.controller() as controller:
         controller.wait_healthy()
@@ -118,9 +118,7 @@ def test_a_run_whose_task_set_is_gone_is_closed_and_its_board_stopped(lab: Lab) 
         "UPDATE early SET body = '{' WHERE run_id = ?",
     ],
 )
-def test_a_run_whose_row_cannot_be_understood_is_closed_and_its_task_set_tried_again(
-    lab: Lab, change: str
-) -> None:
+def test_a_run_whose_row_is_invalid_is_closed_and_its_task_set_retried(lab: Lab, change: str) -> None:
     with lab.controller() as controller:
         controller.wait_healthy()
         message = lab.submitted()
@@ -135,7 +133,7 @@ def test_a_run_whose_row_cannot_be_understood_is_closed_and_its_task_set_tried_a
         lab.distributor.report(run, 1, "EXIT")
         again = lab.distributor.take()
         assert (again.taskset_id, again.attempt) == (run.taskset_id, 2)
-        assert "cannot be used" in again.reasons[0]
+        assert "is invalid" in again.reasons[0]
         assert lab.distributor.wait_for_decision(OTHER_BOARD).run_id == run.run_id
         lab.finishes(message)
         assert f"run {run.run_id} is closed" in controller.log

@@ -40,7 +40,7 @@ async def _park(url: str, count: int) -> None:
             channel.acknowledge(delivery.tag)
 
 
-def test_parked_messages_are_counted_and_listed_with_their_reasons(url: str, tmp_path: Path) -> None:
+def test_dead_letters_are_counted_and_listed_with_their_reasons(url: str, tmp_path: Path) -> None:
     counts = run_taskgen("dead-letters", "list", "--amqp-url", url, cwd=tmp_path)
     assert counts.returncode == 0
     (line,) = [line for line in counts.stdout.splitlines() if QUEUE.name in line]
@@ -50,7 +50,7 @@ def test_parked_messages_are_counted_and_listed_with_their_reasons(url: str, tmp
         assert [f"reason {number}" in listed for number in range(4)] == [True, True, True, False]
 
 
-def test_all_parking_queues_are_listed_where_the_management_api_answers(
+def test_all_dead_letter_queues_are_listed_if_the_management_api_answers(
     url: str, management_url: str, tmp_path: Path
 ) -> None:
     declare_queues(url, sink_queue("other"))
@@ -65,7 +65,7 @@ def test_all_parking_queues_are_listed_where_the_management_api_answers(
     assert any(QUEUE.name in line and "4" in line for line in listed().splitlines())
 
 
-def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Path) -> None:
+def test_a_message_is_shown_in_full_and_stays_however_often(url: str, tmp_path: Path) -> None:
     for _ in range(3):
         shown = run_taskgen("dead-letters", "show", QUEUE.name, "--amqp-url", url, cwd=tmp_path).stdout
         assert "two \\xff" in shown
@@ -74,9 +74,7 @@ def test_a_message_is_shown_whole_and_stays_however_often(url: str, tmp_path: Pa
     wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == 3, 10, "all given back")
 
 
-def test_redriven_messages_are_in_their_queue_again_without_the_marks_of_parking(
-    url: str, tmp_path: Path
-) -> None:
+def test_redriven_messages_are_requeued_without_the_dead_letter_headers(url: str, tmp_path: Path) -> None:
     done = run_taskgen("dead-letters", "redrive", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"3 messages requeued into {QUEUE.name}\n")
     assert queue_depth(url, QUEUE.dead_letters) == 0
@@ -93,7 +91,7 @@ def test_one_message_is_chosen_by_its_id_and_the_others_stay(url: str, tmp_path:
     assert [one.delivery.body for one in dead_letters_of(url, QUEUE.name)] == [b"one", GOOD]
 
 
-def test_dropping_asks_first_and_deletes_for_good(url: str, tmp_path: Path) -> None:
+def test_dropping_asks_first_and_deletes_permanently(url: str, tmp_path: Path) -> None:
     asked = run_taskgen("dead-letters", "drop", QUEUE.name, "--amqp-url", url, cwd=tmp_path)
     assert asked.returncode != 0
     assert queue_depth(url, QUEUE.dead_letters) == 3
@@ -102,7 +100,7 @@ def test_dropping_asks_first_and_deletes_for_good(url: str, tmp_path: Path) -> N
     assert (queue_depth(url, QUEUE.dead_letters), queue_depth(url, QUEUE.name)) == (0, 1)
 
 
-def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path) -> None:
+def test_a_message_stays_a_dead_letter_if_its_queue_is_gone(url: str, tmp_path: Path) -> None:
     async def delete() -> None:
         async with connection(url, "test") as link:
             await (await link.channel()).delete_queue(QUEUE.name)
@@ -114,7 +112,9 @@ def test_a_message_stays_parked_where_its_queue_is_gone(url: str, tmp_path: Path
     wait_until(lambda: queue_depth(url, QUEUE.dead_letters) == 3, 10, "all given back")
 
 
-def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, tmp_path: Path) -> None:
+def test_the_error_for_a_queue_of_an_older_version_says_what_it_lacks(
+    amqp_vhost_url: str, tmp_path: Path
+) -> None:
     async def declare_bare() -> None:
         async with connection(amqp_vhost_url, "test") as link:
             await (await link.channel()).declare_queue(QUEUE.dead_letters, {"x-queue-type": "quorum"})
@@ -127,14 +127,14 @@ def test_a_queue_of_an_older_version_is_told_what_it_lacks(amqp_vhost_url: str, 
     assert queue_depth(amqp_vhost_url, QUEUE.dead_letters) == 1
 
 
-def test_a_queue_that_never_was_is_one_line(url: str, tmp_path: Path) -> None:
+def test_a_queue_that_does_not_exist_is_one_line(url: str, tmp_path: Path) -> None:
     done = run_taskgen("dead-letters", "list", "taskgen.sink.nobody", "--amqp-url", url, cwd=tmp_path)
     assert done.returncode != 0
     assert "taskgen.sink.nobody" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_what_kills_its_consumer_again_and_again_is_parked_by_the_broker(
+def test_a_message_that_repeatedly_kills_its_consumer_is_dead_lettered_by_the_broker(
     url: str, management_url: str, tmp_path: Path
 ) -> None:
     run_taskgen("setup", "--amqp-url", url, "--management-url", management_url, cwd=tmp_path)

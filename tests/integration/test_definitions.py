@@ -33,7 +33,7 @@ def test_declaring_after_loading_them_changes_nothing(loaded: Restricted) -> Non
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_each_user_gets_in_with_its_password(loaded: Restricted, user: str) -> None:
+def test_each_user_can_connect_with_its_password(loaded: Restricted, user: str) -> None:
     # Without a tag the management API lets nobody see anything, but says so only to who has the password.
     loaded.api.request("PUT", f"/api/users/{user}", {**hashed(loaded.api, user), "tags": "management"})
     assert Management(loaded.management_url(user)).request("GET", "/api/whoami")["name"] == user

@@ -47,7 +47,7 @@ def dispatcher() -> Iterator[Dispatcher]:
     made.close()
 
 
-def test_a_run_that_begins_while_a_new_handler_still_waits_for_its_turn_is_told_to_it(
+def test_a_run_that_begins_while_a_new_handler_is_pending_is_passed_to_it(
     dispatcher: Dispatcher,
 ) -> None:
     may_go_on, handler = threading.Event(), Names()
@@ -65,7 +65,7 @@ def test_a_run_that_begins_while_a_new_handler_still_waits_for_its_turn_is_told_
     assert handler.seen == ["start", "stop"]
 
 
-def test_a_fault_of_our_own_in_that_thread_is_told_and_ends_nothing(
+def test_an_internal_error_in_that_thread_is_logged_and_ends_nothing(
     dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
@@ -86,7 +86,7 @@ async def _run(dispatcher: Dispatcher, *reads: list[bytes]) -> None:
     await inbox.end(Outcome.STOPPED_BY_USER)
 
 
-def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with_it() -> None:
+def test_a_frame_with_an_unexpected_error_is_kept_and_counted_and_harms_no_other() -> None:
     """Nested deeper than Python recurses, where a limit that was set too high lets it through."""
     deep = b"<event>" + b"<a>" * 20_000 + b"</a>" * 20_000 + b"</event>"
     frame = b"<profile><events>" + deep + b"</events></profile>"
@@ -108,7 +108,7 @@ def test_a_frame_that_nobody_foresaw_is_kept_and_counted_and_takes_no_other_with
     assert sum(failures.values()) == 4
 
 
-def test_empty_frames_too_wait_for_handlers_that_are_behind(dispatcher: Dispatcher) -> None:
+def test_empty_frames_also_wait_for_handlers_that_are_behind(dispatcher: Dispatcher) -> None:
     may_go_on = threading.Event()
     taskset = TaskSet([Task(pkg="hey")])
     taskset.run = Run("board:1")
@@ -128,7 +128,7 @@ def test_empty_frames_too_wait_for_handlers_that_are_behind(dispatcher: Dispatch
         may_go_on.set()
 
 
-def test_a_flood_of_what_is_no_event_fills_no_log(
+def test_a_flood_of_invalid_data_does_not_fill_the_log(
     dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = Names()
@@ -141,7 +141,7 @@ def test_a_flood_of_what_is_no_event_fills_no_log(
     assert dispatcher.counters.quarantined == len(handler.quarantined) == 804
 
 
-def test_each_run_and_each_idle_board_says_anew_what_is_quarantined(
+def test_quarantined_data_is_logged_anew_for_each_run_and_each_idle_board(
     dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):

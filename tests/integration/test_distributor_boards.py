@@ -54,7 +54,7 @@ def test_a_range_of_addresses_is_a_pool_of_boards() -> None:
     assert states.count(BoardState.LOST) == 8
 
 
-def test_boards_that_are_not_there_keep_nobody_waiting(board: str) -> None:
+def test_unreachable_boards_keep_nobody_waiting(board: str) -> None:
     with Distributor(
         ["127.0.10.14:1", board, "no-such-board.invalid"], event_handler=RecordingHandler()
     ) as distributor:

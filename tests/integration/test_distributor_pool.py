@@ -62,7 +62,7 @@ async def stop_between(address: str) -> StoppedAtOnce:
     return source
 
 
-def test_a_task_set_that_was_taken_when_all_is_stopped_goes_back_instead_of_being_run() -> None:
+def test_a_task_set_taken_during_a_stop_is_returned_instead_of_being_run() -> None:
     with run_boards(speed=100) as (address,):
         source = asyncio.run(stop_between(address))
     assert len(source.given_back) == 1

@@ -42,7 +42,7 @@ from tests.support.recording_handler import RecordingHandler
         ({"longest_pause_s": "60"}, SettingsError),
     ],
 )
-def test_a_wrong_argument_is_refused_when_the_distributor_is_made(
+def test_a_wrong_argument_is_refused_when_the_distributor_is_created(
     keywords: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -61,7 +61,7 @@ def test_a_wrong_argument_is_refused_when_the_distributor_is_made(
         ({"pkg": "hey", "quota": "1 MB"}, "quota:"),
         ({"pkg": "hey", "period": -1}, "period:"),
         ({"pkg": "hey", "period": []}, "period: an empty choice"),
-        ({"pkg": "hey", "perriod": 1}, "perriod: no such parameter"),
+        ({"pkg": "hey", "perriod": 1}, "perriod: unknown parameter"),
         ({"pkg": "hey", "config": {"@a": {"b": 1}}}, "config:"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_task_set_that_cannot_run_is_refused_before_any_board_is_touched(
 @pytest.mark.parametrize(
     "given", [None, 3, "tasks.json", Task(pkg="hey"), [Task(pkg="hey")], [], iter([]), iter([3])]
 )
-def test_what_is_no_task_set_is_refused_with_what_to_give(given: Any) -> None:
+def test_an_object_that_is_not_a_task_set_is_refused_with_a_hint(given: Any) -> None:
     with (
         Distributor("127.0.10.1") as distributor,
         pytest.raises(TaskSetError, match=r"is not a task-set; give|no task-set given"),

@@ -19,7 +19,7 @@ def test_start_returns_when_every_variant_has_a_result(board: str) -> None:
     assert {run.board for run in log.ended} == {board}
 
 
-def test_each_run_is_started_given_its_events_and_finished_in_one_thread(board: str) -> None:
+def test_each_run_is_started_fed_and_finished_in_one_thread(board: str) -> None:
     log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
         distributor.start(two_tasks(priority=[1, 2]))
@@ -33,7 +33,7 @@ def test_each_run_is_started_given_its_events_and_finished_in_one_thread(board: 
     assert log.types.count("JOBS_DONE") == 4
 
 
-def test_a_handler_that_is_false_because_it_holds_nothing_yet_is_called_all_the_same(board: str) -> None:
+def test_a_handler_that_is_falsy_because_it_is_empty_is_called_nevertheless(board: str) -> None:
     class Collection(RecordingHandler):
         def __len__(self) -> int:
             return len(self.ended)
@@ -65,16 +65,16 @@ def test_the_same_task_set_can_be_started_again(board: str) -> None:
     assert all(task.jobs == [] for task in taskset)
 
 
-def test_a_run_that_takes_too_long_has_timed_out_and_is_not_tried_again(board: str) -> None:
+def test_a_run_that_takes_too_long_times_out_and_is_not_retried(board: str) -> None:
     log = RecordingHandler()
     with Distributor(board, event_handler=log, run_timeout_s=0.5) as distributor:
         campaign = distributor.start([endless_task(), two_tasks()])
     assert campaign.outcomes == {Outcome.TIMED_OUT: 1, Outcome.FINISHED: 1}
-    assert log.ended[0].reason == "not over within 0.5 s"
+    assert log.ended[0].reason == "did not end within 0.5 s"
     assert log.types[:2] == ["START", "EXIT_EXTERNAL"]
 
 
-def test_a_handler_that_has_enough_stops_its_run_by_rule(board: str) -> None:
+def test_a_handler_can_stop_its_run_by_rule(board: str) -> None:
     class Enough(RecordingHandler):
         def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool:
             super().__taskset_event__(taskset, event)

@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.servers
 
 
-def test_what_a_board_says_is_published_once_and_a_decision_ends_the_run(
+def test_events_of_a_board_are_published_once_and_a_decision_ends_the_run(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -108,7 +108,7 @@ def states(lab: BrokerClient, distributor: str) -> list[str]:
     return [board.state for board in said[-1].boards] if said else []
 
 
-def test_a_task_set_without_its_binary_is_refused_and_poison_is_parked(
+def test_a_task_set_without_its_binary_is_refused_and_poison_is_dead_lettered(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "binaries").mkdir()

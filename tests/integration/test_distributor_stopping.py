@@ -13,7 +13,7 @@ from tests.support.tasksets import endless_and_short_task, endless_task, two_tas
 from tests.support.waiting import wait_until
 
 
-def test_stop_ends_what_runs_and_calls_off_the_rest(board: str) -> None:
+def test_stop_ends_the_runs_and_cancels_the_rest(board: str) -> None:
     log = RecordingHandler()
     with Distributor(board, event_handler=log) as distributor:
         campaign = distributor.start(endless_and_short_task(priority=range(5)), wait=False)
@@ -51,7 +51,7 @@ def test_a_stop_at_once_after_a_start_leaves_nothing_running(board: str) -> None
             assert campaign.results <= 1
 
 
-def test_a_second_start_while_a_campaign_goes_on_is_refused(board: str) -> None:
+def test_a_second_start_during_a_campaign_is_refused(board: str) -> None:
     with Distributor(board) as distributor:
         distributor.start(endless_task(), wait=False)
         with pytest.raises(DistributorError, match="still in progress"):

@@ -143,7 +143,7 @@ def test_the_worked_example_runs_as_it_is_written(
     assert said.read_text() == f"{BOARD}: variant 0 finished after 2 jobs\n"
 
 
-def test_poison_is_parked_and_the_handler_goes_on(
+def test_poison_is_dead_lettered_and_the_handler_continues(
     amqp_vhost_url: str, folder: Path, arguments: list[str]
 ) -> None:
     publish_to_queue(amqp_vhost_url, QUEUE.name, [b"no message"])

@@ -68,7 +68,7 @@ def taken(url: str, count: int, **settings: Any) -> tuple[list[list[Delivery]], 
         pytest.param([*SMALL, 2 * HELD_BYTES, *SMALL, 2 * HELD_BYTES, 100], id="single ones over the bound"),
     ],
 )
-def test_every_message_comes_in_few_bytes_and_goes_back_hardly_ever(
+def test_every_message_arrives_in_bounded_memory_and_is_hardly_ever_returned(
     sizes: list[int], amqp_vhost_url: str
 ) -> None:
     declare_queues(amqp_vhost_url, QUEUE)

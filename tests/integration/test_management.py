@@ -60,7 +60,7 @@ def answering(said: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("said", ANSWERS.values(), ids=ANSWERS)
-def test_what_is_no_answer_of_the_api_counts_as_no_api(said: bytes) -> None:
+def test_an_answer_from_another_server_counts_as_no_api(said: bytes) -> None:
     with answering(said) as url:
         api = Management(url, "amqp://127.0.0.1/")
         for ask in (api.queues, lambda: api.set_policies(policies())):
@@ -70,12 +70,12 @@ def test_what_is_no_answer_of_the_api_counts_as_no_api(said: bytes) -> None:
             assert "hidden" not in str(caught.value)
 
 
-def test_a_refusal_that_is_cut_off_is_one() -> None:
+def test_an_incomplete_refusal_is_a_refusal() -> None:
     with answering(CUT_OFF_REFUSAL) as url, pytest.raises(CredentialsError, match="401"):
         Management(url, "amqp://127.0.0.1/").queues()
 
 
-def test_a_service_does_without_an_api_that_breaks_off(amqp_vhost_url: str, tmp_path: Path) -> None:
+def test_a_service_works_without_an_api_that_disconnects(amqp_vhost_url: str, tmp_path: Path) -> None:
     with (
         answering(CUT_OFF) as url,
         Service(
@@ -83,13 +83,13 @@ def test_a_service_does_without_an_api_that_breaks_off(amqp_vhost_url: str, tmp_
         ) as service,
     ):
         service.wait_healthy()
-        assert "the limits of queues were not changed" in service.log
+        assert "the queues' limits were not changed" in service.log
         assert service.stop() == 0
 
 
-def test_setup_says_in_one_line_that_what_answers_is_no_api(amqp_vhost_url: str, tmp_path: Path) -> None:
+def test_setup_reports_in_one_line_that_the_server_is_not_an_api(amqp_vhost_url: str, tmp_path: Path) -> None:
     with answering(ANSWERS["an object"]) as url:
         done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, "--management-url", url, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "what answers there is not a management API" in done.stderr
+    assert "the server there is not a management API" in done.stderr

@@ -135,7 +135,7 @@ def store_odd_runs(path: Path) -> None:
         end_run(handler, third, 9)
 
 
-def test_odd_jobs_are_instants_and_a_wrapped_or_reset_clock_goes_on(tmp_path: Path, page: Page) -> None:
+def test_odd_jobs_are_instants_and_a_wrapped_or_reset_clock_continues(tmp_path: Path, page: Page) -> None:
     store_odd_runs(tmp_path / "odd.db")
     ended = run_taskgen("export", "odd.db", "--output", "odd.pftrace", cwd=tmp_path)
     assert ended.stderr.splitlines() == [
@@ -164,7 +164,7 @@ def test_odd_jobs_are_instants_and_a_wrapped_or_reset_clock_goes_on(tmp_path: Pa
         (("--output", "no/such/t.pftrace"), "choose another path"),
     ],
 )
-def test_what_cannot_be_written_gives_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_an_unwritable_path_gives_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:
     ended = run_taskgen("export", "events.db", *arguments, cwd=folder)
     assert (ended.returncode, ended.stderr.count("\n"), says in ended.stderr) == (2, 1, True)
 

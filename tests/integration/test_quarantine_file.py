@@ -15,7 +15,7 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 
 
-def test_a_garbage_frame_is_in_a_file_when_no_handler_keeps_it(
+def test_a_garbage_frame_is_written_to_a_file_if_no_handler_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

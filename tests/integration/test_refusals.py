@@ -24,7 +24,7 @@ WITHOUT_PERIOD = Task(pkg="hey", period=[0, 10], numberofjobs=1)
 @pytest.mark.parametrize(
     ("task", "reason"),
     [
-        (WITHOUT_JOBS, "numberofjobs: with 0, a newer board never starts the task; write how many"),
+        (WITHOUT_JOBS, "numberofjobs: with 0, a newer board never starts the task; give the number"),
         (WITHOUT_PERIOD, "period: with 0, a newer board never starts the task; for a single job, write"),
     ],
     ids=["numberofjobs", "period"],

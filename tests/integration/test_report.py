@@ -128,7 +128,7 @@ def test_jobs_with_unknown_misses_are_neither_hits_nor_misses(store: Path) -> No
     (row,) = csv.DictReader((store.parent / "t.csv").read_text().splitlines())
     assert (row["miss_ratio"], row["unknown"]) == ("1", "2")
     assert "unknown" in (store.parent / "t.tex").read_text()
-    assert "Of 2 jobs it is unknown" in (store.parent / "r.html").read_text()
+    assert "For 2 jobs it is unknown" in (store.parent / "r.html").read_text()
 
 
 def test_there_is_nothing_of_unknown_jobs_if_there_are_none(store: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_condition_selects_runs_and_a_wrong_campaign_lists_those_that_there_ar
     with open_dataset(edf.store, where=["task0.config.arg1=30"]) as dataset:
         assert [one.name for one in dataset.runs] == ["task0.config.arg1=30"]
     with (
-        pytest.raises(SettingsError, match=r"no campaign 'nope'; there are edf \("),
+        pytest.raises(SettingsError, match=r"no campaign 'nope'; its campaigns: edf \("),
         open_dataset(edf.store, "nope"),
     ):
         pass
@@ -150,7 +150,7 @@ def test_a_condition_selects_runs_and_a_wrong_campaign_lists_those_that_there_ar
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
-def test_an_incomplete_run_is_marked_and_in_no_statistics(edf: Campaign, tmp_path: Path) -> None:
+def test_an_incomplete_run_is_marked_and_excluded_from_statistics(edf: Campaign, tmp_path: Path) -> None:
     store = tmp_path / "damaged.db"
     store.write_bytes(Path(edf.store).read_bytes())
     with closing(sqlite3.connect(store, isolation_level=None)) as connection:

@@ -246,7 +246,7 @@ def test_a_user_can_do_what_it_must_and_nothing_else(lab: Restricted, user: str)
 
 
 @pytest.mark.parametrize("user", ["distributor", "controller", "cli"])
-def test_the_exchanges_that_a_user_can_bind_to_each_other_pass_nothing_on(lab: Restricted, user: str) -> None:
+def test_exchanges_that_a_user_can_bind_to_each_other_route_nothing(lab: Restricted, user: str) -> None:
     bound = {one for one in product(EXCHANGES, EXCHANGES) if TABLE[user].binds_exchange(*one)}
     assert bound
     with trying(lab.url(user)) as tries:

@@ -63,7 +63,7 @@ def requests(vhost: str) -> list[tuple[str, str, Any]]:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_the_management_api_lets_nobody_change_anything(lab: Restricted, user: str) -> None:
+def test_nobody_can_change_anything_through_the_management_api(lab: Restricted, user: str) -> None:
     client, before = Management(lab.management_url(user)), lab.exported()
     for method, path, body in requests(lab.vhost):
         with pytest.raises(HTTPError) as caught:
@@ -74,7 +74,7 @@ def test_the_management_api_lets_nobody_change_anything(lab: Restricted, user: s
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_people_alone_are_shown_the_queues_by_the_management_api(lab: Restricted, user: str) -> None:
+def test_only_people_see_the_queues_in_the_management_api(lab: Restricted, user: str) -> None:
     client = Management(lab.management_url(user))
     if user == "cli":
         assert "taskgen.sink.sqlite" in {

@@ -151,7 +151,7 @@ def test_messages_in_any_order_and_twice_are_handled_once_and_in_order(process: 
     ]
 
 
-def test_what_came_out_of_order_is_remembered_over_a_restart(process: Process) -> None:
+def test_out_of_order_messages_survive_a_restart(process: Process) -> None:
     run, handler = run_head(), Recording()
     give(process(Recording()), say(run, 1, "EXIT"), ended_message(run, 2, Outcome.TIMED_OUT))
     give(process(Recording()), begin(run))
@@ -162,7 +162,7 @@ def test_what_came_out_of_order_is_remembered_over_a_restart(process: Process) -
     assert again.calls == []
 
 
-def test_of_profiles_that_overlap_only_what_is_new_is_handled(process: Process) -> None:
+def test_only_the_new_events_of_overlapping_profiles_are_handled(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run), say(run, 0, "START", "EXIT"))
@@ -193,7 +193,7 @@ def test_jobs_are_rebuilt_in_the_middle_of_a_run(process: Process) -> None:
     assert handler.decisions == [False], "both tasks are terminated"
 
 
-def test_a_closed_run_is_let_go_of(process: Process) -> None:
+def test_a_closed_run_is_released(process: Process) -> None:
     processor = process(Recording())
     for _ in range(20):
         run = run_head()
@@ -202,7 +202,7 @@ def test_a_closed_run_is_let_go_of(process: Process) -> None:
     assert not processor._tracked.tasksets
 
 
-def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_url: str) -> None:
+def test_an_unavailable_state_loses_and_duplicates_nothing(process: Process, state_url: str) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run))
@@ -219,7 +219,7 @@ def test_a_state_that_is_away_loses_and_doubles_nothing(process: Process, state_
     assert handler.calls == [("start",), ("event", 0, "START"), ("event", 0, "START"), ("event", 1, "EXIT")]
 
 
-def test_what_was_handled_before_the_connection_broke_is_not_handled_again(process: Process) -> None:
+def test_messages_handled_before_the_connection_broke_are_not_handled_again(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     give(processor, begin(run), say(run, 0, "START"))
@@ -252,7 +252,7 @@ def test_a_handler_that_raises_does_not_stop_the_others_runs(process: Process) -
     assert handler.calls[-1] == ("finish", 2)
 
 
-def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
+def test_invalid_data_reaches_the_handler(process: Process) -> None:
     run, handler = run_head(), Recording()
     of_run = QuarantinedMessage(run=run, board=BOARD, reason="no XML", received_at=now(), data_base64="YQ==")
     of_none = of_run.model_copy(update={"run": None})
@@ -260,7 +260,7 @@ def test_bytes_that_are_no_events_reach_the_handler(process: Process) -> None:
     assert handler.calls[1:] == [("quarantine", True, b"a"), ("quarantine", False, b"a")]
 
 
-def test_what_cannot_be_handled_is_rejected_and_changes_nothing(process: Process) -> None:
+def test_an_invalid_message_is_rejected_and_changes_nothing(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     twice = TaskSetMessage(taskset_id=run.taskset_id, tasks=[TASKS[0], TASKS[0]])
@@ -275,7 +275,7 @@ def test_what_cannot_be_handled_is_rejected_and_changes_nothing(process: Process
     assert handler.calls == []
 
 
-def test_a_run_that_began_before_its_queue_is_passed_over(process: Process) -> None:
+def test_a_run_that_began_before_its_queue_is_ignored(process: Process) -> None:
     run, handler = run_head(), Recording()
     processor = process(handler)
     for first in range(0, 1200, 100):

@@ -104,7 +104,7 @@ def as_messages(all_profiles: list[list[dict[str, Any]]]) -> list[Message]:
 
 @settings(max_examples=60, deadline=None)
 @given(profiles, st.randoms(use_true_random=False), st.data())
-def test_order_doubles_and_restarts_change_nothing(
+def test_order_duplicates_and_restarts_change_nothing(
     all_profiles: list[list[dict[str, Any]]], random: Any, data: st.DataObject
 ) -> None:
     messages = as_messages(all_profiles)
@@ -155,7 +155,7 @@ class Flickering:
 
 @settings(max_examples=60, deadline=None)
 @given(profiles, st.integers())
-def test_a_state_that_is_away_at_any_moment_changes_nothing(
+def test_a_state_unavailable_at_any_moment_changes_nothing(
     all_profiles: list[list[dict[str, Any]]], seed: int
 ) -> None:
     deliveries, random = as_messages(all_profiles), Random(seed)
@@ -191,7 +191,7 @@ def is_committed(processor: RunTracker) -> bool:
 
 
 @pytest.mark.parametrize("call", range(9))
-def test_an_unusable_run_is_closed_once_though_the_state_is_away_for_a_moment(
+def test_an_invalid_run_is_closed_once_although_the_state_is_unavailable_for_a_moment(
     tmp_path: Path, call: int
 ) -> None:
     url, start = f"sqlite:{tmp_path / 'state.db'}", as_messages([])[0]

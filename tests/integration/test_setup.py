@@ -65,7 +65,7 @@ def test_a_bare_broker_gets_queues_and_limits_and_the_second_time_changes_nothin
     assert lab.policies() == there
 
 
-def test_no_limit_is_for_ever_and_each_queue_has_its_own_policy_but_those_of_handlers(
+def test_no_limit_is_infinite_and_each_queue_but_those_of_handlers_has_its_own_policy(
     lab: Broker, tmp_path: Path
 ) -> None:
     run_taskgen("setup", *lab.options, "--handler", "mine", cwd=tmp_path)
@@ -103,7 +103,7 @@ def test_a_full_queue_of_tasksets_refuses_more(lab: Broker, amqp_vhost_url: str,
     assert queue_depth(amqp_vhost_url, TASKSETS) < 100
 
 
-def test_without_a_management_api_the_queues_are_declared_and_the_lack_is_said(
+def test_without_a_management_api_the_queues_are_declared_with_a_note(
     amqp_vhost_url: str, tmp_path: Path
 ) -> None:
     done = run_taskgen("setup", "--amqp-url", amqp_vhost_url, cwd=tmp_path)

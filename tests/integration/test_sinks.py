@@ -59,7 +59,7 @@ class SinkContract:
         with closing(open_store(spec)) as reader:
             assert {run.outcome for run in reader.runs()} == {Outcome.FINISHED}
 
-    def test_what_is_no_message_is_parked_with_its_reason_and_the_rest_is_stored(
+    def test_an_invalid_message_is_dead_lettered_with_its_reason_and_the_rest_is_stored(
         self, amqp_vhost_url: str, start: Start, spec: str
     ) -> None:
         queue = sink_queue(self.name).name
@@ -74,7 +74,7 @@ class SinkContract:
             _with_event({"@type": "X", "@task-id": "7", "@time-stamp": str(2**64)}): "unusual event",
             _with_event({"@type": "X", "@task-id": "\u00b2", "@time-stamp": "1"}): "unusual event",
             _with_tasks([{"pkg": "hey", "id": 0, "period": [10, 20]}]): "choice",
-            b'{"schema": "taskgen.reboot", "board": "x"}': "not for a sink",
+            b'{"schema": "taskgen.reboot", "board": "x"}': "not a message for a sink",
             _with_tasks([{"pkg": "hey", "id": 0}] * 2): "already in use",
             _changed(ended_message(run_head(), 0), events=2**53): "events",
             _changed(ended_message(run_head(), 0), reason="a \0 in it"): "NUL",
@@ -149,7 +149,7 @@ def _base64(data: bytes) -> str:
 
 
 @pytest.mark.parametrize(("name", "variable"), [("sqlite", "sqlite_path"), ("csv", "csv_dir")])
-def test_a_place_that_cannot_be_ends_the_sink_with_one_line_that_names_the_variable(
+def test_an_impossible_path_ends_the_sink_with_one_line_that_names_the_variable(
     amqp_vhost_url: str, tmp_path: Path, name: str, variable: str
 ) -> None:
     (tmp_path / "file").touch()

@@ -144,7 +144,7 @@ def test_a_generator_is_drawn_only_as_far_as_it_is_submitted(amqp_vhost_url: str
     assert len(drawn) - submission.submitted <= 401
 
 
-def test_what_came_before_a_wrong_value_is_submitted(amqp_vhost_url: str, lab: BrokerClient) -> None:
+def test_variants_before_a_wrong_value_are_submitted(amqp_vhost_url: str, lab: BrokerClient) -> None:
     def broken() -> Iterator[int]:
         yield 1
         yield 2
@@ -157,7 +157,7 @@ def test_what_came_before_a_wrong_value_is_submitted(amqp_vhost_url: str, lab: B
     assert len(taken(lab)) == submission.submitted == 2
 
 
-def test_without_a_broker_it_is_said_at_once() -> None:
+def test_without_a_broker_it_fails_at_once() -> None:
     submission = Submission([TaskSet([Task(pkg="hey")])])
     with pytest.raises(BrokerUnavailableError):
         submit(f"amqp://guest:guest@127.0.0.1:{port_for.select_random()}/%2F", submission)

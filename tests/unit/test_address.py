@@ -60,7 +60,7 @@ def test_a_boards_name_leads_back_to_its_address(address: Address) -> None:
         *("a/b", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/24/24", "0.0.0.0/0", "10.0.0.0/8", "fd00::/64"),
     ],
 )
-def test_what_is_no_address_is_named_with_what_to_write_instead(text: str) -> None:
+def test_an_invalid_address_is_named_with_a_valid_example(text: str) -> None:
     with pytest.raises(AddressError) as raised:
         parse_addresses(text)
     assert repr(text)[1:-1].strip() in str(raised.value) or "no board" in str(raised.value)

@@ -64,7 +64,7 @@ class BreakingOff(AbstractSession):
         pass
 
 
-def test_a_task_set_taken_in_the_moment_when_the_board_breaks_off_goes_back() -> None:
+def test_a_task_set_taken_just_when_the_board_disconnects_is_returned() -> None:
     async def main(dispatcher: Dispatcher) -> None:
         source = OneTaskSet()
         settings = BoardSettings(session_class=BreakingOff)

@@ -82,14 +82,14 @@ def test_it_is_done_when_every_variant_has_ended() -> None:
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.is_result])
-def test_a_result_is_not_tried_again(outcome: Outcome) -> None:
+def test_a_result_is_not_retried(outcome: Outcome) -> None:
     one = campaign(1)
     end(one, take(one), outcome)
     assert one.is_done
     assert one.outcomes == {outcome: 1}
 
 
-def test_a_lost_board_puts_its_variant_in_front_for_another_board() -> None:
+def test_a_lost_board_requeues_its_variant_in_front_for_another_board() -> None:
     one = campaign([1, 2, 3])
     first = take(one, "a:1")
     end(one, first, Outcome.BOARD_LOST, "a:1")
@@ -106,7 +106,7 @@ def test_a_board_that_is_alone_gets_its_variant_again() -> None:
     assert take(one, "a:1", nobody) is first
 
 
-def test_a_variant_is_bad_after_all_attempts_with_the_reason_of_each() -> None:
+def test_a_variant_fails_after_all_attempts_with_the_reason_of_each() -> None:
     one = campaign([1, 2], max_attempts=2)
     first = take(one)
     end(one, first, Outcome.BOARD_LOST, "a:1", "it went dark")
@@ -117,7 +117,7 @@ def test_a_variant_is_bad_after_all_attempts_with_the_reason_of_each() -> None:
     assert priority(take(one)) == 2
 
 
-def test_what_was_not_begun_comes_back_unchanged_and_in_front() -> None:
+def test_variants_not_begun_are_returned_unchanged_and_in_front() -> None:
     one = campaign([1, 2])
     first = take(one)
     one.give_back(first)
@@ -137,7 +137,7 @@ def test_a_stopped_campaign_gives_nothing_more_and_is_done_with_its_last_run() -
     assert one.failed == []
 
 
-def test_a_wrong_variant_is_bad_and_the_rest_goes_on() -> None:
+def test_a_wrong_variant_fails_and_the_rest_continues() -> None:
     one = campaign(iter([1, 999, 2]))
     assert [priority(take(one)) for _ in range(2)] == [1, 2]
     assert one.take("a:1", nobody) is None
@@ -164,7 +164,7 @@ def test_a_task_set_whose_every_variant_is_wrong_leaves_a_campaign_that_is_done(
 
 
 @pytest.mark.timeout(60)
-def test_values_that_are_refused_for_ever_end_their_task_set_and_not_the_others() -> None:
+def test_endlessly_refused_values_end_their_task_set_and_not_the_others() -> None:
     one = campaign(count(127), 7)
     assert [priority(take(one)) for _ in range(3)] == [127, 128, 7]
     assert one.failed[-1].variant == len(one.failed) + 1
@@ -218,7 +218,7 @@ def test_whatever_happens_every_variant_has_one_result_or_is_bad_once(
 
 
 @pytest.mark.timeout(60)
-def test_task_sets_whose_every_variant_is_refused_do_not_go_on_for_ever() -> None:
+def test_task_sets_whose_every_variant_is_refused_end() -> None:
     endless = (TaskSet([Task(pkg="hey", priority=iter([999]))]) for _ in count())
     one = Campaign(endless, (), RetryPolicy(), TaskSet.checked)
     assert one.is_done

@@ -51,7 +51,7 @@ def summary(
         (summary({"finished": 10}, fails_on_miss=True), 0),
     ],
 )
-def test_the_exit_code_says_what_has_come_of_it(ended: Summary, code: int) -> None:
+def test_the_exit_code_reflects_the_result(ended: Summary, code: int) -> None:
     assert ended.exit_code == code
 
 

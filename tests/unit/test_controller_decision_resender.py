@@ -22,7 +22,7 @@ def test_a_decision_is_due_again_after_a_while_and_only_while_the_run_is_shown()
     assert resender.due([DECIDED, UNDECIDED], {"r", "u"}, 26) == [("board", DECISION)]
 
 
-def test_of_runs_that_have_ended_nothing_is_kept() -> None:
+def test_nothing_is_kept_of_runs_that_have_ended() -> None:
     resender = DecisionResender(after_s=6)
     resender.due([DECIDED], {"r"}, 0)
     resender.due([], {"r"}, 2)

@@ -55,16 +55,16 @@ def test_one_distributor_does_not_speak_for_another() -> None:
     assert list(judge.lost([mine, theirs], {}, BEGAN + 61)) == ["theirs"]
 
 
-def test_a_run_that_is_not_shown_is_lost_only_after_a_while_and_with_an_empty_outbox() -> None:
+def test_an_unreported_run_is_lost_only_after_a_while_and_with_an_empty_outbox() -> None:
     judge = monitor()
     for at in range(0, 70, 2):
         judge.hear(status(outbox=1), [run()], BEGAN + at)
     assert judge.lost([run()], {}, BEGAN + 70) == {}, "its end may be in the outbox"
     judge.hear(status(), [run()], BEGAN + 71)
-    assert "not been running it" in judge.lost([run()], {}, BEGAN + 71)["r"]
+    assert "not reported it" in judge.lost([run()], {}, BEGAN + 71)["r"]
 
 
-def test_a_run_that_is_shown_again_was_not_away() -> None:
+def test_a_run_that_is_reported_again_is_not_lost() -> None:
     judge = monitor()
     for at in range(0, 120, 2):
         judge.hear(status(run()) if at == 58 else status(), [run()], BEGAN + at)
@@ -73,7 +73,7 @@ def test_a_run_that_is_shown_again_was_not_away() -> None:
     assert list(judge.lost([run()], {}, BEGAN + 121)) == ["r"]
 
 
-def test_what_a_silent_distributor_said_last_no_longer_counts() -> None:
+def test_the_last_report_of_a_silent_distributor_no_longer_counts() -> None:
     judge = monitor()
     judge.hear(status(run()), [run()], BEGAN)
     assert judge.running == {"r": "taskset of r"}
@@ -81,7 +81,7 @@ def test_what_a_silent_distributor_said_last_no_longer_counts() -> None:
     assert judge.running == {}
 
 
-def test_of_runs_that_have_ended_nothing_is_kept() -> None:
+def test_nothing_is_kept_of_runs_that_have_ended() -> None:
     judge = monitor()
     judge.hear(status(), [run()], BEGAN)
     judge.hear(status(), [], BEGAN + 2)
@@ -89,7 +89,7 @@ def test_of_runs_that_have_ended_nothing_is_kept() -> None:
     assert judge.lost([run()], {}, BEGAN + 62) == {}, "its absence starts over"
 
 
-def test_of_distributors_that_are_gone_nothing_is_kept() -> None:
+def test_nothing_is_kept_of_distributors_that_are_gone() -> None:
     judge = monitor()
     for number in range(100):
         name = f"life {number}"

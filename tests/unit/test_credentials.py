@@ -87,7 +87,7 @@ def test_a_database_s_url_has_the_password_that_postgresql_is_given(
     assert url.password == (folder / "postgres" / role).read_text()
 
 
-def test_a_service_s_secrets_are_for_its_own_eyes(folder: Path) -> None:
+def test_a_services_secrets_are_readable_only_by_it(folder: Path) -> None:
     modes = {
         file.relative_to(folder).as_posix(): stat.S_IMODE(file.stat().st_mode)
         for user in RIGHTS
@@ -96,7 +96,7 @@ def test_a_service_s_secrets_are_for_its_own_eyes(folder: Path) -> None:
     assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
 
 
-def test_only_who_is_let_into_the_management_api_is_told_where_it_is(folder: Path) -> None:
+def test_only_users_of_the_management_api_get_its_url(folder: Path) -> None:
     (folder / "handler" / "taskgen_management_url").write_text("as version 0.1 did")
     write_credentials(folder)
     assert [user for user in RIGHTS if (folder / user / "taskgen_management_url").exists()] == ["cli"]

@@ -36,7 +36,7 @@ def read_by_compose() -> set[str]:
     return set(re.findall(rf"\$\{{{PREFIX}(\w+)", COMPOSE.read_text()))
 
 
-def test_every_setting_is_documented_and_nothing_that_is_none() -> None:
+def test_every_setting_is_documented_and_nothing_else() -> None:
     assert documented() == settings_of_all_services() | read_by_compose() | NOT_A_FIELD
 
 

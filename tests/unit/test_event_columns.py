@@ -106,13 +106,13 @@ ODD_EVENT = {"@type": "EXIT", "@task-id": "0", "@time-stamp": "2", "@cpu": "7"}
         ({"frames": [[5, "now"], [4, "now"]]}, "frames out of order"),
         ({"time_stamps": [1, 2**64]}, "less than"),
         ({"time_stamps": [1, -1]}, "greater than"),
-        ({"types": ["START", ""]}, "without type"),
-        ({"types": ["START", "two\nlines"]}, "without type"),
+        ({"types": ["START", ""]}, "empty or has several lines"),
+        ({"types": ["START", "two\nlines"]}, "empty or has several lines"),
         ({"unusual": {"2": ODD_EVENT}}, "in no column"),
         ({"unusual": {"0": ODD_EVENT}}, "differs from its columns"),
         ({"unusual": {"1": {}}}, "differs from its columns"),
-        ({"shells": {"0": {"profile": {"events": {"event": [ODD_EVENT]}}}}}, "not around a list"),
-        ({"shells": {"2": {"profile": {"events": {"event": []}}}}}, "not around a list"),
+        ({"shells": {"0": {"profile": {"events": {"event": [ODD_EVENT]}}}}}, "without a list"),
+        ({"shells": {"2": {"profile": {"events": {"event": []}}}}}, "without a list"),
     ],
 )
 def test_columns_that_contradict_each_other_are_refused(wrong: dict[str, Any], reason: str) -> None:

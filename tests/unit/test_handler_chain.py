@@ -60,7 +60,7 @@ def taskset() -> TaskSet:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_the_first_handler_decides_and_the_others_watch(first: bool) -> None:
+def test_the_first_handler_decides_and_the_others_observe(first: bool) -> None:
     others = [Says(True), Says(False), Says(None)]
     calls = HandlerChain([Says(first), *others])
     assert calls.event(taskset(), parsed_profile()) is first
@@ -71,7 +71,7 @@ def test_the_first_handler_decides_and_the_others_watch(first: bool) -> None:
 @pytest.mark.parametrize(
     "error", [ValueError("no"), SystemExit(3), asyncio.CancelledError("no"), KeyboardInterrupt("no")]
 )
-def test_a_handler_that_raises_hurts_no_other_and_is_reported_once_per_kind(
+def test_a_handler_that_raises_harms_no_other_and_is_reported_once_per_kind(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Says(error), Says(True)
@@ -120,7 +120,7 @@ def test_an_answer_that_is_neither_true_nor_false_is_a_failure_and_the_default_d
     assert "Says raised ValueError" in caplog.text
 
 
-def test_a_handler_that_forgets_to_decide_is_told_so_and_one_that_raises_is_not(
+def test_a_handler_that_forgets_to_decide_gets_a_hint_and_one_that_raises_does_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     HandlerChain([Says(ValueError())]).event(taskset(), parsed_profile())
@@ -159,7 +159,7 @@ class Store(StoringHandler):
         pass
 
 
-def test_a_store_that_cannot_now_is_asked_until_it_can(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unavailable_store_is_retried_until_it_works(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(StoreUnavailableError("disk full"), StoreUnavailableError("disk full"))
     calls = HandlerChain([store])
     calls.begin()
@@ -172,7 +172,7 @@ def test_a_store_that_cannot_now_is_asked_until_it_can(caplog: pytest.LogCapture
     assert calls.failures == {}
 
 
-def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
+def test_a_broken_store_logs_its_lost_batch_and_the_others_keep_theirs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.ERROR)
@@ -182,7 +182,7 @@ def test_a_broken_store_loses_its_batch_with_a_word_and_the_others_keep_theirs(
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
     assert len(whole.written) == 1
-    assert "lost there: not a database" in caplog.text
+    assert "lost in this store: not a database" in caplog.text
     calls.begin()
     calls.event(taskset(), parsed_profile(("EXIT", 0, 1)))
     calls.commit()
@@ -208,7 +208,7 @@ def test_whoever_gives_up_is_not_kept_waiting_by_a_full_disk(caplog: pytest.LogC
     calls.begin()
     calls.event(taskset(), parsed_profile(("START", 0, 1)))
     calls.commit()
-    assert "lost there: disk full" in caplog.text
+    assert "lost in this store: disk full" in caplog.text
 
 
 def test_a_pause_ends_when_the_process_is_asked_to_end(
@@ -229,7 +229,7 @@ def test_a_pause_ends_when_the_process_is_asked_to_end(
     assert len(store.written) == 1, "it is asked once more, and has room now"
 
 
-def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> None:
+def test_a_store_is_retried_until_the_deadline_and_then_given_up() -> None:
     store = Store(*[StoreUnavailableError("disk full")] * 1000)
     calls = HandlerChain([store])
     calls.patience.end_by(Deadline(1))
@@ -240,7 +240,7 @@ def test_a_store_is_asked_until_the_deadline_of_the_end_and_then_given_up() -> N
     assert store.written == []
 
 
-def test_of_a_run_that_a_store_has_lost_a_batch_of_it_keeps_the_start_and_says_so() -> None:
+def test_a_store_that_lost_a_batch_of_a_run_keeps_the_start_and_says_so() -> None:
     broken, whole = Store(), Store()
     calls = HandlerChain([broken, whole])
     tasks, other = taskset(), taskset()

@@ -37,7 +37,7 @@ def test_a_service_of_which_nothing_is_known_yet_is_not_healthy() -> None:
     assert not Health().is_ok
 
 
-def test_one_part_that_does_not_work_makes_a_service_ill_until_it_works_again() -> None:
+def test_one_failing_part_makes_a_service_unhealthy_until_it_works_again() -> None:
     health = Health()
     health.set("broker", True)
     health.set("store", False, "the disk is full")
@@ -79,7 +79,7 @@ def test_metrics_are_those_of_this_service_alone() -> None:
     assert b"\ntaskgen_events_total 0.0\n" in body
 
 
-def test_the_lag_is_from_reception_to_now_and_a_time_that_is_none_is_left_out() -> None:
+def test_the_lag_is_from_reception_to_now_and_an_invalid_time_is_ignored() -> None:
     metrics = Metrics()
     metrics.observe_lag((datetime.now(UTC) - timedelta(hours=2)).isoformat())
     metrics.observe_lag((datetime.now(UTC) + timedelta(hours=2)).isoformat())
@@ -90,7 +90,7 @@ def test_the_lag_is_from_reception_to_now_and_a_time_that_is_none_is_left_out() 
     assert 'taskgen_lag_seconds_bucket{le="86400.0"} 2.0' in answer
 
 
-def test_other_paths_are_404_and_whoever_speaks_no_http_is_hung_up_on() -> None:
+def test_other_paths_are_404_and_a_client_without_http_is_disconnected() -> None:
     async def work() -> None:
         async with served(Health(), "127.0.0.1", 0) as port:
             assert (await ask(port, b"GET / HTTP/1.1\r\n\r\n"))[0] == 404

@@ -86,11 +86,11 @@ def test_services_never_import_each_other() -> None:
         assert not others, place(path)
 
 
-def test_pika_lives_in_one_room() -> None:
+def test_pika_is_imported_in_one_package() -> None:
     assert outside(users_of("pika", LIBRARY + SERVICES), PIKA_LIVES_IN) == set()
 
 
-def test_psycopg_lives_where_postgresql_is_written_to() -> None:
+def test_psycopg_is_imported_only_where_postgresql_is_used() -> None:
     assert outside(users_of("psycopg", LIBRARY + SERVICES), PSYCOPG_LIVES_IN) == set()
 
 
@@ -105,7 +105,7 @@ def test_a_layer_of_tests_imports_nothing_but_itself_and_what_all_share() -> Non
     assert offenders == []
 
 
-def test_no_command_writes_markup_which_text_from_outside_could_hold_too() -> None:
+def test_no_command_writes_markup_which_untrusted_text_could_contain() -> None:
     """A style comes with `taskgen.cli.terminal.styled`; a tag within a text would be printed as it is."""
     assert {place(path) for path in LIBRARY if "rich.markup" in " ".join(imports(path))} == set()
     assert {
@@ -141,5 +141,5 @@ def test_no_module_reads_the_environment_when_it_is_imported() -> None:
         ("import os\ndef f():\n    return os.environ['A']", False),
     ],
 )
-def test_the_judge_of_environment_reads_knows_import_from_call(source: str, is_read: bool) -> None:
+def test_the_check_of_environment_reads_distinguishes_import_from_call(source: str, is_read: bool) -> None:
     assert any(reads_environment(node) for node in run_at_import(ast.parse(source))) is is_read

@@ -47,7 +47,7 @@ HOSTILE = "[/red]\x1b]0;owned\x07\x1b[31m\x9b2J\u202e\ud800\r\n12:00:00 [info] a
 
 
 @pytest.mark.parametrize("kind", ["console", "json"])
-def test_what_a_board_says_neither_acts_nor_begins_a_line(
+def test_text_from_a_board_neither_acts_nor_begins_a_line(
     capsys: pytest.CaptureFixture[str], kind: Literal["console", "json"]
 ) -> None:
     configure_logs(kind)
@@ -74,7 +74,7 @@ def test_a_line_and_the_text_of_an_error_have_an_end(
     assert logged.count("…" if kind == "console" else r"\u2026") == 3
 
 
-def test_a_store_that_fails_with_what_a_board_said_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_error_that_quotes_a_board_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     class Failing(CommittingHandler):
         def begin(self) -> None: ...
 
@@ -92,7 +92,7 @@ def test_a_store_that_fails_with_what_a_board_said_fills_no_log(capsys: pytest.C
     assert len(capsys.readouterr().err) < 5_000
 
 
-def test_people_are_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_do_not_see_keys_twice(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("console")
     logging.getLogger("taskgen").warning("b:1: lost", extra={"board": "b:1", "run_id": None, "seq": 7})
     (line,) = capsys.readouterr().err.splitlines()
@@ -101,7 +101,7 @@ def test_people_are_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
     assert "seq=7" in line
 
 
-def test_what_is_less_important_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_less_important_messages_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "warning")
     logging.getLogger("taskgen").info("one")
     logging.getLogger("taskgen").error("two")

@@ -69,7 +69,7 @@ sizes = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(sizes)
-def test_whatever_the_size_of_frames_messages_are_small_and_say_everything_once(
+def test_messages_are_small_and_complete_whatever_the_size_of_frames(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[list[int]]
 ) -> None:
     whole = [profile(*(event(seq, size) for seq, size in enumerate(one))) for one in sizes]
@@ -82,7 +82,7 @@ def test_whatever_the_size_of_frames_messages_are_small_and_say_everything_once(
     )
 
 
-def test_what_else_a_board_sent_with_a_frame_is_said_once(tmp_path: Path) -> None:
+def test_further_content_of_a_frame_is_sent_once(tmp_path: Path) -> None:
     beside = {"task-descriptions": {"task": "x" * 100}}
     whole = profile(*(event(seq, 1000) for seq in range(300)), **beside)
     messages = published(a_run(), [whole], tmp_path)

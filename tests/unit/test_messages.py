@@ -64,7 +64,7 @@ def test_events_of_the_older_version_are_read_as_the_newer_one() -> None:
     assert read_message(message.body()) == message
 
 
-def test_another_attempt_keeps_the_task_set_and_says_what_was_tried() -> None:
+def test_another_attempt_keeps_the_task_set_and_lists_the_earlier_ones() -> None:
     message = TaskSetMessage(tasks=[{"pkg": "hey"}])
     second = message.retried(message.history.next("b:1", "it broke").next("b:1", "again"))
     assert (second.taskset_id, second.attempt, second.tried) == (message.taskset_id, 3, ["b:1"])
@@ -113,6 +113,6 @@ def a_start(**of_run: str) -> bytes:
         (a_start(board="ü" * 101), "board"),
     ],
 )
-def test_what_is_no_message_is_refused_with_a_reason(body: bytes, reason: str) -> None:
+def test_an_invalid_message_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(MessageError, match=reason):
         read_message(body)

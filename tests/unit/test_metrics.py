@@ -65,14 +65,14 @@ def test_a_schedule_computed_by_hand_has_the_columns_of_litmus_job_statistics() 
         ("EXIT_EXTERNAL", None, None, 1),
     ],
 )
-def test_how_a_job_ended_says_whether_it_missed_its_deadline(
+def test_the_exit_type_determines_whether_a_deadline_was_missed(
     exit_type: str, response_ms: int | None, is_miss: int | None, is_cut_off: int
 ) -> None:
     (row,) = rows([_TASK], (0, "START", 500), (0, exit_type, 520))
     assert (row.response_ms, row.is_miss, row.is_cut_off) == (response_ms, is_miss, is_cut_off)
 
 
-def test_an_end_at_the_deadline_is_no_miss_and_one_after_it_is() -> None:
+def test_an_end_at_the_deadline_is_not_a_miss_and_one_after_it_is() -> None:
     at, after = rows([_TASK], (0, "START", 0), (0, "EXIT", 40), (0, "START", 100), (0, "EXIT", 141))
     assert (at.is_miss, at.lateness_ms, after.is_miss, after.lateness_ms) == (0, 0, 1, 1)
 
@@ -103,7 +103,7 @@ def test_a_refused_release_is_a_miss_without_response() -> None:
     assert (done.job, done.response_ms) == (1, 110)
 
 
-def test_releases_without_a_job_are_counted_before_the_next_one_and_are_no_misses() -> None:
+def test_releases_without_a_job_are_counted_before_the_next_one_and_are_not_misses() -> None:
     killed, after = rows(
         [_TASK], (0, "START", 3), (0, "EXIT_PERIOD", 103), (0, "START", 204), (0, "EXIT", 220)
     )
@@ -126,7 +126,7 @@ def test_an_end_that_was_not_seen_is_unknown() -> None:
     assert after.is_miss == 0
 
 
-def test_time_on_a_core_is_what_the_board_says_of_the_task_itself() -> None:
+def test_cpu_time_is_the_boards_report_on_the_task_itself() -> None:
     child = '{"task": [{"@id": "9", "@execution-time": "5"}, {"@id": "0", "@execution-time": "12"}]}'
     known, unknown = rows(
         [_TASK], (0, "START", 0), (0, "EXIT", 20, child), (0, "START", 100), (0, "EXIT", 120, '{"@x": "y"}')

@@ -41,7 +41,7 @@ def test_messages_are_there_in_their_order_until_they_are_removed(tmp_path: Path
         assert outbox.depth == 1
 
 
-def test_no_more_bytes_are_taken_at_once_than_asked_for_but_one_message_always_is(tmp_path: Path) -> None:
+def test_reads_are_limited_in_bytes_but_return_at_least_one_message(tmp_path: Path) -> None:
     with Outbox(tmp_path, LARGE) as outbox:
         outbox.write(messages(entry(1, 30), entry(2, 10), entry(3, 10), entry(4, 10)))
         assert [one.id for one in outbox.first(9, max_bytes=20)] == [1]
@@ -66,7 +66,7 @@ def ids(outbox: Outbox) -> list[str]:
     return [one.entry.message_id for one in outbox.first(99)]
 
 
-def test_a_full_outbox_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+def test_a_full_outbox_accepts_nothing_until_there_is_space(tmp_path: Path) -> None:
     with Outbox(tmp_path, 100) as outbox:
         assert len(outbox.write(messages(entry(1, 80)))) == 1
         assert len(outbox.write(messages(entry(2, 30), entry(3, 1)))) == 1, "no message is split"
@@ -77,7 +77,7 @@ def test_a_full_outbox_takes_nothing_until_there_is_room(tmp_path: Path) -> None
         assert ids(outbox) == ["id-2", "id-3"]
 
 
-def test_of_a_batch_larger_than_the_limit_the_first_messages_are_taken_and_their_runs_are_as_far(
+def test_the_first_messages_of_a_batch_over_the_limit_are_stored_with_the_progress_of_their_runs(
     tmp_path: Path,
 ) -> None:
     batch = [Change(entry(number, 40), OpenRun("r", "{}", number)) for number in range(1, 10)]
@@ -91,7 +91,7 @@ def test_of_a_batch_larger_than_the_limit_the_first_messages_are_taken_and_their
             assert heir.adopt() == [OpenRun("r", "{}", 6)]
 
 
-def test_the_end_of_a_run_always_has_room_but_not_before_what_comes_before_it(tmp_path: Path) -> None:
+def test_the_end_of_a_run_always_fits_but_not_before_its_predecessors(tmp_path: Path) -> None:
     run = OpenRun("r", "{}", 1)
     end = Change(entry(9), run, is_end=True)
     with Outbox(tmp_path, 100) as outbox:
@@ -102,7 +102,7 @@ def test_the_end_of_a_run_always_has_room_but_not_before_what_comes_before_it(tm
         assert ids(outbox) == ["id-1", "id-9"]
 
 
-def test_what_the_disk_did_not_take_is_not_counted_as_waiting(tmp_path: Path) -> None:
+def test_messages_that_the_disk_refused_are_not_counted_as_waiting(tmp_path: Path) -> None:
     with Outbox(tmp_path, MIB) as outbox:
         outbox.write(messages(entry(1)))
         with full_disk(tmp_path):
@@ -113,7 +113,7 @@ def test_what_the_disk_did_not_take_is_not_counted_as_waiting(tmp_path: Path) ->
         assert ids(outbox) == ["id-1", "id-2", "id-3"]
 
 
-def test_a_closed_outbox_takes_nothing_more(tmp_path: Path) -> None:
+def test_a_closed_outbox_accepts_nothing_more(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, LARGE)
     outbox.close()
     with pytest.raises(StoreUnavailableError):
@@ -121,7 +121,7 @@ def test_a_closed_outbox_takes_nothing_more(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_adopted_with_its_open_runs(tmp_path: Path) -> None:
+def test_the_outbox_of_a_killed_process_is_adopted_with_its_open_runs(tmp_path: Path) -> None:
     run, ended = OpenRun("r", "{}", 7), OpenRun("e", "{}", 1)
     leave_outbox_behind(tmp_path, [Change(entry(1), run), Change(entry(4), ended)])
     leave_outbox_behind(tmp_path, messages(entry(2)))
@@ -133,7 +133,7 @@ def test_what_a_killed_process_left_is_adopted_with_its_open_runs(tmp_path: Path
         assert len(list(tmp_path.glob("*.db"))) == 1
 
 
-def test_what_is_adopted_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+def test_an_adopted_file_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     leave_outbox_behind(tmp_path, messages(*(entry(number, MIB // 4) for number in range(256))))
     with Outbox(tmp_path, LARGE) as outbox:
         tracemalloc.start()
@@ -159,7 +159,7 @@ def die_adopting(folder: Path) -> None:
     Dying(folder, LARGE).adopt()
 
 
-def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order(tmp_path: Path) -> None:
+def test_a_process_killed_during_an_adoption_loses_nothing_and_keeps_the_order(tmp_path: Path) -> None:
     run = OpenRun("r", "{}", 7)
     leave_outbox_behind(tmp_path, [Change(entry(number, MIB), run) for number in range(30)])
     killed = multiprocessing.get_context("spawn").Process(target=die_adopting, args=(tmp_path,))
@@ -174,7 +174,7 @@ def test_who_is_killed_while_it_adopts_loses_nothing_and_leaves_all_in_its_order
         assert len(list(tmp_path.glob("*.db"))) == 1
 
 
-def test_of_a_file_that_cannot_be_changed_nothing_is_copied_again_and_again(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_changed_is_not_copied_repeatedly(tmp_path: Path) -> None:
     leave_outbox_behind(tmp_path, messages(entry(1)))
     (path,) = tmp_path.glob("*.db")
     with closing(sqlite3.connect(path)) as database:
@@ -201,7 +201,7 @@ def test_an_empty_outbox_leaves_no_file_and_one_with_messages_does(tmp_path: Pat
     assert len(list(tmp_path.glob("*.db"))) == 1
 
 
-def test_a_file_that_cannot_be_read_stays_and_keeps_nobody_from_the_others(
+def test_an_unreadable_file_stays_and_does_not_block_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged = tmp_path / "outbox-0.db"
@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_read_stays_and_keeps_nobody_from_the_others(
     assert "cannot adopt outbox-0.db" in caplog.text
 
 
-def test_a_folder_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
+def test_an_impossible_folder_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="TASKGEN_OUTBOX_PATH"):
         Outbox(tmp_path / "file" / "outbox", LARGE)

@@ -141,7 +141,7 @@ def test_a_broken_event_is_rejected_alone(broken: bytes, reason: str) -> None:
         (b'<events x="1">a<b/></events><events/>', [b'<events x="1">a<b/></events>']),
     ],
 )
-def test_what_says_something_where_no_event_is_does_not_vanish(within: bytes, lost: list[bytes]) -> None:
+def test_misplaced_content_is_not_lost(within: bytes, lost: list[bytes]) -> None:
     profile, rejected = read_profile(b"<profile>" + within + b"</profile>")
     events = profile["profile"].pop("events")
     assert profile == {"profile": {}}
@@ -192,7 +192,7 @@ def test_a_hostile_frame_is_refused_whole_with_its_reason(document: bytes, reaso
         read_profile(document)
 
 
-def test_what_is_within_the_limits_is_taken() -> None:
+def test_a_frame_within_the_limits_is_accepted() -> None:
     attributes = b" ".join(b'a%d="%d"' % (n, n) for n in range(125))
     (event,) = events_of(frame(_START_XML.replace(b"/>", b" " + attributes + b"/>")))
     assert len(event) == 128
@@ -206,7 +206,7 @@ def test_brackets_within_attributes_do_not_count_as_nesting() -> None:
     assert len(events_of(frame(*[event] * 100))) == 100
 
 
-def test_limits_that_make_no_sense_are_refused() -> None:
+def test_nonsensical_limits_are_refused() -> None:
     for size in (0, -1, 2**31):
         with pytest.raises(SettingsError, match="frame_bytes"):
             Limits(frame_bytes=size)
@@ -257,7 +257,7 @@ _pieces = st.sampled_from(
 @given(st.lists(_pieces, max_size=30).map(b"".join) | st.binary(max_size=200))
 @example(b"<profile><events><event><event/></event></events></profile>")
 @settings(max_examples=1500, deadline=None)
-def test_whatever_comes_is_taken_or_refused_and_the_taken_can_be_stored(document: bytes) -> None:
+def test_any_frame_is_accepted_or_refused_and_accepted_ones_can_be_stored(document: bytes) -> None:
     for candidate in (document, b"<profile><events>" + document + b"</events></profile>"):
         try:
             profile, _ = read_profile(candidate)
@@ -280,7 +280,7 @@ def test_whatever_comes_is_taken_or_refused_and_the_taken_can_be_stored(document
         b"<profile>" + (b"<a" + b'"x"' * 300) * 1_000 + b"</" * 100,
     ],
 )
-def test_no_frame_within_the_size_limit_is_dear_to_refuse(document: bytes) -> None:
+def test_no_frame_within_the_size_limit_is_expensive_to_refuse(document: bytes) -> None:
     """Time that grows with the square of the size would be minutes here, and the suite's time limit hit."""
     with pytest.raises(ProfileError):
         read_profile(document[: Limits().frame_bytes])

@@ -31,7 +31,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab.outbox.close()
 
 
-def test_after_the_first_events_without_room_nothing_more_of_their_run_is_written(lab: Lab) -> None:
+def test_after_the_first_events_that_do_not_fit_nothing_more_of_their_run_is_written(lab: Lab) -> None:
     tasks = lab.begin()
     lab.give(tasks, 3)
     assert lab.is_committed()
@@ -51,7 +51,7 @@ def test_after_the_first_events_without_room_nothing_more_of_their_run_is_writte
     assert_whole(run, Outcome.DISTRIBUTOR_LOST, missing)
 
 
-def test_a_run_that_was_over_is_lost_with_what_was_written_if_its_last_events_find_no_room(lab: Lab) -> None:
+def test_a_finished_run_is_lost_with_the_written_events_if_its_last_ones_do_not_fit(lab: Lab) -> None:
     tasks = lab.begin()
     assert lab.is_committed()
     while lab.is_committed():
@@ -84,7 +84,7 @@ def test_the_closing_message_names_the_parameters_of_the_variant(lab: Lab) -> No
     assert end.parameters == {"task1.priority": 5}
 
 
-def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(lab: Lab) -> None:
+def test_the_end_of_an_adopted_run_is_published_although_the_outbox_is_full(lab: Lab) -> None:
     run = run_head()
     lab.fill()
     lab.begin()
@@ -94,7 +94,7 @@ def test_the_end_of_a_run_of_a_former_life_is_told_although_the_outbox_is_full(l
     assert (end.outcome, end.events, end.reason) == (Outcome.DISTRIBUTOR_LOST, 7, "it has ended")
 
 
-def test_what_finds_no_room_costs_other_runs_nothing(lab: Lab) -> None:
+def test_events_that_do_not_fit_do_not_affect_other_runs(lab: Lab) -> None:
     lost, other = lab.begin(), lab.begin()
     lab.give(other, 2)
     assert lab.is_committed()
@@ -109,7 +109,7 @@ def test_what_finds_no_room_costs_other_runs_nothing(lab: Lab) -> None:
     assert assert_whole(lab.published(other), Outcome.FINISHED) == 4
 
 
-def test_of_a_run_whose_start_finds_no_room_nothing_is_told_so_its_task_set_stays_in_the_queue(
+def test_nothing_is_published_of_a_run_whose_start_does_not_fit_so_its_task_set_stays_queued(
     lab: Lab,
 ) -> None:
     lab.fill()
@@ -125,7 +125,7 @@ def test_of_a_run_whose_start_finds_no_room_nothing_is_told_so_its_task_set_stay
     assert run_of(late).run_id not in adopted(lab)
 
 
-def test_an_end_that_finds_no_room_either_is_told_by_who_starts_next(lab: Lab) -> None:
+def test_an_end_that_does_not_fit_either_is_published_by_the_next_process(lab: Lab) -> None:
     tasks, ended = lab.begin(), lab.begin()
     for one in (tasks, ended):
         lab.give(one, 3)
@@ -145,7 +145,7 @@ def test_an_end_that_finds_no_room_either_is_told_by_who_starts_next(lab: Lab) -
         assert assert_whole(runs[run_of(one).run_id], Outcome.DISTRIBUTOR_LOST, "has ended") == 3
 
 
-def test_an_end_that_finds_room_later_is_told_once_and_with_one_reason(lab: Lab) -> None:
+def test_an_end_that_fits_later_is_published_once_and_with_one_reason(lab: Lab) -> None:
     tasks = lab.begin()
     lab.give(tasks, 3)
     assert lab.is_committed()
@@ -162,7 +162,7 @@ def test_an_end_that_finds_room_later_is_told_once_and_with_one_reason(lab: Lab)
     assert run_of(tasks).run_id in adopted(lab)
 
 
-def test_a_batch_larger_than_the_whole_outbox_is_written_as_room_comes(lab: Lab) -> None:
+def test_a_batch_larger_than_the_whole_outbox_is_written_as_space_becomes_free(lab: Lab) -> None:
     tasks = lab.begin()
     for _ in range(50):
         lab.give(tasks, LARGE)
@@ -174,7 +174,7 @@ def test_a_batch_larger_than_the_whole_outbox_is_written_as_room_comes(lab: Lab)
     assert assert_whole(merged(seen, lab.published(tasks)), Outcome.FINISHED) == 50 * LARGE
 
 
-def test_runs_that_nobody_ends_any_more_are_closed_with_what_they_have(lab: Lab) -> None:
+def test_abandoned_runs_are_closed_with_the_events_they_have(lab: Lab) -> None:
     cut_off, ended = lab.begin(), lab.begin()
     lab.give(cut_off, 3)
     lab.end(ended, Outcome.FINISHED)
@@ -187,7 +187,7 @@ def test_runs_that_nobody_ends_any_more_are_closed_with_what_they_have(lab: Lab)
 
 
 @pytest.mark.parametrize("later", [1, 0])
-def test_a_profile_that_cannot_be_taken_cuts_its_run_and_ends_it(lab: Lab, later: int) -> None:
+def test_a_profile_that_cannot_be_handled_cuts_off_its_run_and_ends_it(lab: Lab, later: int) -> None:
     tasks = lab.begin()
     assert lab.give(tasks, 3)
     run_of(tasks).events += 2  # which the handler never saw
@@ -202,8 +202,8 @@ def test_a_profile_that_cannot_be_taken_cuts_its_run_and_ends_it(lab: Lab, later
     assert assert_whole(lab.published(tasks), Outcome.DISTRIBUTOR_LOST, reason) == 3
 
 
-def test_quarantined_bytes_that_are_lost_are_said_so(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_quarantined_bytes_are_logged(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     lab.fill()
     lab.calls.quarantine(None, Quarantined("no frame", b"?", "board:1", now()))
     lab.give_up()
-    assert "quarantined messages lost, as they could not be written: 1" in caplog.text
+    assert "lost quarantined messages that could not be written: 1" in caplog.text

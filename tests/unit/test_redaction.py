@@ -20,7 +20,7 @@ from taskgen.redaction import NOT_SHOWN, without_password
         ("http://host:15672", "http://host:15672"),
     ],
 )
-def test_of_a_url_everything_is_shown_but_the_password_and_the_options(address: str, shown: str) -> None:
+def test_everything_of_a_url_is_shown_but_the_password_and_the_options(address: str, shown: str) -> None:
     assert without_password(address) == shown
 
 

@@ -64,7 +64,7 @@ def test_edf_runs_the_earlier_deadline_first_even_if_released_later() -> None:
     assert of(0, happened)[1] == (60, "EXIT")
 
 
-def test_without_a_deadline_edf_takes_the_period_and_without_either_the_job_is_last() -> None:
+def test_without_a_deadline_edf_uses_the_period_and_without_either_the_job_is_last() -> None:
     happened = events(
         task(0, 10, priority=128),
         task(1, 10, priority=128, period=90),
@@ -132,7 +132,7 @@ def test_an_endless_job_leaves_nothing_more_to_happen() -> None:
     assert events(PeriodicTask(id=0, pkg="idle")) == [(0, "START", 0)]
 
 
-def test_numberofjobs_0_goes_on_for_ever() -> None:
+def test_numberofjobs_0_releases_jobs_indefinitely() -> None:
     happened = events(task(0, 1, period=10, numberofjobs=0), count=2001)
     assert happened[-1] == (10_000, "START", 0)
     assert not [e for e in happened if e[1] == "JOBS_DONE"]
@@ -163,7 +163,7 @@ def test_more_than_a_whole_core_fits_nowhere() -> None:
         ({"pkg": "unknown"}, "EXIT_ERROR"),
     ],
 )
-def test_a_job_that_lacks_something_starts_and_fails(parameters: dict[str, Any], exit_type: str) -> None:
+def test_a_job_that_lacks_resources_starts_and_fails(parameters: dict[str, Any], exit_type: str) -> None:
     lacking = PeriodicTask(id=0, **({"pkg": "hey"} | parameters))
     assert [event_type for _, event_type in of(0, events(lacking))] == ["START", exit_type, "JOBS_DONE"]
 

@@ -73,7 +73,7 @@ def test_a_task_has_the_defaults_of_the_taskloader() -> None:
         b"<other/>",
     ],
 )
-def test_what_is_no_task_set_is_refused(document: bytes) -> None:
+def test_an_invalid_task_set_is_refused(document: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_tasks(document)
 
@@ -145,7 +145,7 @@ def test_boards_listen_on_successive_ports_or_addresses(
         ("127.0.0.1", 0),
     ],
 )
-def test_a_place_that_cannot_be_is_refused(listen: str, count: int | None) -> None:
+def test_an_impossible_address_is_refused(listen: str, count: int | None) -> None:
     with pytest.raises(AddressError):
         places(listen, count)
 
@@ -178,7 +178,7 @@ def test_a_fault_that_was_not_asked_for_never_strikes() -> None:
         {"clock_bits": 16},
     ],
 )
-def test_a_board_with_a_wrong_setting_is_not_made(wrong: dict[str, Any]) -> None:
+def test_a_board_with_a_wrong_setting_is_not_created(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         SimulatedBoard(**wrong)
 
@@ -197,7 +197,7 @@ def test_time_stamps_wrap_at_32_bits() -> None:
     assert [clock.stamp(2**32 - 1), clock.stamp(2**32 + 4)] == [2**32 - 1, 4]
 
 
-def test_restarted_time_stamps_go_on_from_0() -> None:
+def test_restarted_time_stamps_continue_from_0() -> None:
     clock = Clock(5000, speed=1, bits=64)
     clock.restart_stamps(6000)
     assert [clock.stamp(6000), clock.stamp(6100)] == [0, 100]
@@ -223,7 +223,7 @@ def test_a_profile_is_laid_out_as_real_boards_do() -> None:
     )
 
 
-def test_old_boards_do_not_know_the_newer_words() -> None:
+def test_old_boards_do_not_support_the_newer_commands() -> None:
     assert Dialect.OLD.name_of(EventType.JOBS_DONE) is None
     assert Dialect.OLD.name_of(EventType.OUT_OF_CAPS) is EventType.EXIT_ERROR
     assert all(Dialect.NEW.name_of(event_type) is event_type for event_type in EventType)

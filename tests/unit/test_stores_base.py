@@ -53,7 +53,7 @@ def test_a_failed_commit_leaves_the_batch_open() -> None:
     assert len(handler.batches) == 1
 
 
-def test_closing_lets_go_once_even_if_it_cannot_commit() -> None:
+def test_closing_releases_once_even_if_it_cannot_commit() -> None:
     handler = Memory()
     handler.begin()
     give(handler, taskset(), 0, event("X", 0, 0))
@@ -70,7 +70,7 @@ def test_an_empty_profile_writes_nothing() -> None:
     assert handler.batches == []
 
 
-def test_what_was_collected_does_not_change_with_the_run() -> None:
+def test_collected_data_does_not_change_with_the_run() -> None:
     handler, tasks = Memory(), taskset()
     assert tasks.run is not None
     handler.begin()
@@ -109,7 +109,7 @@ def kept(handler: Memory) -> dict[str, list[int]]:
     return seqs
 
 
-def test_of_what_is_given_up_start_and_end_are_kept_where_they_can_be() -> None:
+def test_start_and_end_of_a_run_that_is_given_up_are_kept_if_possible() -> None:
     handler, tasks = Memory(), taskset()
     handler.begin()
     handler.__taskset_start__(tasks)

@@ -18,7 +18,7 @@ def test_a_task_is_a_dictionary_in_which_later_parameters_win() -> None:
     assert dict(Task()) == DEFAULTS
 
 
-def test_tasks_share_nothing_with_what_they_were_made_of() -> None:
+def test_tasks_share_nothing_with_their_sources() -> None:
     first = Task({"pkg": "hey"})
     second = Task(first)
     first["pkg"] = "pi"
@@ -34,7 +34,7 @@ def test_an_id_is_a_parameter_too() -> None:
     assert task["id"] == 3
 
 
-def test_a_job_knows_its_run_time_only_when_both_ends_were_seen() -> None:
+def test_a_job_has_a_response_time_only_when_start_and_end_were_seen() -> None:
     assert Job(5, 9, "EXIT").response_ms == 4
     assert Job(None, 9, "EXIT").response_ms is None
     assert Job(5).response_ms is None
@@ -74,9 +74,7 @@ def test_how_many_jobs_a_task_will_have(parameters: dict[str, Any], expected: in
 
 
 @given(st.integers(1, 5), st.lists(st.sampled_from(["start", "end", "refused"]), max_size=15))
-def test_a_task_is_terminated_when_so_many_jobs_have_ended_as_it_will_have(
-    number: int, happened: list[str]
-) -> None:
+def test_a_task_is_terminated_when_all_of_its_jobs_have_ended(number: int, happened: list[str]) -> None:
     task = Task(period=10, numberofjobs=number)
     for what in happened:
         if what == "start":
@@ -113,7 +111,7 @@ def test_an_endless_task_is_terminated_only_by_jobs_done() -> None:
         7.5,
     ],
 )
-def test_a_config_that_xml_can_carry_is_taken(config: Any) -> None:
+def test_a_config_that_xml_can_represent_is_accepted(config: Any) -> None:
     taskset = TaskSet([Task(pkg="hey", config=config)]).checked()
     for variant in taskset.variants():
         assert b"<config" in variant.xml()
@@ -138,6 +136,6 @@ def test_a_config_that_xml_can_carry_is_taken(config: Any) -> None:
         {"a": {1, 2}},
     ],
 )
-def test_a_config_that_xml_cannot_carry_is_refused(config: Any) -> None:
+def test_a_config_that_xml_cannot_represent_is_refused(config: Any) -> None:
     with pytest.raises(TaskSetError, match=r"task 0 \(id 0\): config: "):
         TaskSet([Task(pkg="hey", config=config)]).checked()

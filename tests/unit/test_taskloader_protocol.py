@@ -51,9 +51,9 @@ def test_the_rest_of_a_frame_is_awaited_from_its_beginning_on(protocol: Taskload
         protocol.time_out(_FRAME_TIMEOUT_S - 4)
 
 
-def test_silence_between_frames_is_told_from_a_broken_frame(protocol: TaskloaderProtocol) -> None:
+def test_silence_between_frames_is_distinguished_from_a_broken_frame(protocol: TaskloaderProtocol) -> None:
     protocol.feed(frame(b"<profile/>"), now=0)
-    with pytest.raises(BoardSilentError, match=r"said nothing for 1\.5 s"):
+    with pytest.raises(BoardSilentError, match=r"was silent for 1\.5 s"):
         protocol.time_out(1.5)
 
 

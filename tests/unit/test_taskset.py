@@ -30,13 +30,13 @@ def test_a_plain_dictionary_of_parameters_becomes_a_task() -> None:
 
 
 @pytest.mark.parametrize("wrong", [[5], ["pkg"], [None], Task(pkg="a"), {"pkg": "a"}])
-def test_what_is_no_task_is_refused_with_what_to_write(wrong: Any) -> None:
+def test_an_object_that_is_not_a_task_is_refused_with_a_hint(wrong: Any) -> None:
     with pytest.raises(TaskSetError, match=r"task-set: task 0: .* is not a task; write TaskSet\(\[Task\("):
         TaskSet(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["x", [1, 2], 1.5, -3])
-def test_an_id_that_is_no_number_is_told_by_the_check_and_not_by_the_next_task(wrong: Any) -> None:
+def test_an_invalid_id_is_reported_by_the_check_and_not_by_the_next_task(wrong: Any) -> None:
     taskset = TaskSet([Task(pkg="a", id=wrong), Task(pkg="b")])
     with pytest.raises(TaskSetError, match=r"task 0 .*: id: "):
         taskset.checked()
@@ -80,7 +80,7 @@ def test_special_characters_in_a_config_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("elements", [{"a": "é"}, {"a": {1: 2}}, {"<": 1}])
-def test_what_xml_cannot_carry_is_an_error(elements: dict[str, Any]) -> None:
+def test_a_value_that_xml_cannot_represent_is_an_error(elements: dict[str, Any]) -> None:
     with pytest.raises(TaskSetError):
         to_xml(elements)
 
@@ -110,11 +110,11 @@ def test_what_xml_cannot_carry_is_an_error(elements: dict[str, Any]) -> None:
         ({"pkg": ""}, "pkg: "),
         ({"pkg": 3}, "pkg: "),
         ({"pkg": "sixteencharacter"}, "pkg: .*at most 15"),
-        ({"pkg": "../etc"}, "pkg: .*plain name"),
-        ({"pkg": ".hidden"}, "pkg: .*plain name"),
-        ({"pkg": "hey\n"}, "pkg: .*plain name"),
-        ({"pkg": "héy"}, "pkg: .*plain name"),
-        ({"perriod": 5}, "perriod: no such parameter; there are .*period"),
+        ({"pkg": "../etc"}, "pkg: .*valid name"),
+        ({"pkg": ".hidden"}, "pkg: .*valid name"),
+        ({"pkg": "hey\n"}, "pkg: .*valid name"),
+        ({"pkg": "héy"}, "pkg: .*valid name"),
+        ({"perriod": 5}, "perriod: unknown parameter; valid ones are .*period"),
     ],
 )
 def test_a_wrong_value_is_named_with_source_task_and_field(parameters: dict[str, Any], says: str) -> None:
@@ -177,7 +177,7 @@ def test_events_become_jobs() -> None:
     assert taskset.is_terminated
 
 
-def test_between_two_jobs_of_a_periodic_task_it_goes_on() -> None:
+def test_it_continues_between_two_jobs_of_a_periodic_task() -> None:
     taskset = TaskSet([Task(pkg="hey", period=10, numberofjobs=2)])
     taskset.apply(parsed_profile(("START", 0, 1), ("EXIT", 0, 2)))
     assert not taskset.is_terminated

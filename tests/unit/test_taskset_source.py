@@ -22,12 +22,12 @@ class Channel:
         self.given_back.append(tag)
 
 
-def test_a_board_that_is_no_longer_ours_gets_nothing_even_if_something_came_for_it_just_then() -> None:
+def test_a_board_that_was_just_lost_gets_no_task_set_even_if_one_arrived_for_it() -> None:
     channel: Any = Channel()
 
     async def take() -> None:
         lost = asyncio.get_running_loop().create_future()
-        lost.set_exception(BoardLeasedError("another distributor has it"))
+        lost.set_exception(BoardLeasedError("another distributor holds its lease"))
         source = TaskSetSource(None, lambda _: False, lambda _: lost, lambda _: None)
         source._held.append(_Taken(TaskSet(), tag=7, channel=channel))
         taking = asyncio.create_task(source.take("board"))

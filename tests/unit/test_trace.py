@@ -15,7 +15,7 @@ DAYS_24_MS = 2**31 - 1
 
 
 @given(BITS, st.data())
-def test_the_distance_of_two_time_stamps_goes_on_across_the_end_of_the_clock(
+def test_the_distance_of_two_time_stamps_is_correct_across_the_end_of_the_clock(
     bits: int, data: st.DataObject
 ) -> None:
     start = data.draw(st.integers(max(0, (1 << bits) - 2 * DAYS_24_MS), (1 << bits) - 1))

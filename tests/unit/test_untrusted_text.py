@@ -24,17 +24,17 @@ def test_doing_it_again_changes_nothing(text: str) -> None:
 
 
 @given(any_text.filter(str.isprintable))
-def test_what_can_be_seen_stays_as_it_is(text: str) -> None:
+def test_visible_text_stays_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
 @given(any_text, st.integers(1, 300))
-def test_what_is_too_long_is_cut_and_says_so(text: str, longest: int) -> None:
+def test_text_that_is_too_long_is_cut_with_an_ellipsis(text: str, longest: int) -> None:
     whole, cut = printable(text), printable(text, longest)
     assert cut == (whole if len(whole) <= longest else f"{whole[: longest - 1]}…")
 
 
-def test_a_reason_has_an_end() -> None:
+def test_a_reason_has_limited_length() -> None:
     assert brief("a" * REASON_CHARACTERS) == "a" * REASON_CHARACTERS
     assert brief("a" * 20_000_000) == f"{'a' * (REASON_CHARACTERS - 1)}…"
 
@@ -52,7 +52,7 @@ def test_a_reason_has_an_end() -> None:
         ("[/red] Grüße 日本", "[/red] Grüße 日本"),
     ],
 )
-def test_what_would_act_is_written_out(text: str, shown: str) -> None:
+def test_characters_that_would_act_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

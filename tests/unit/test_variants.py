@@ -106,7 +106,7 @@ def test_the_first_generator_is_outermost_and_further_ones_are_combined_with_it(
 
 
 @pytest.mark.parametrize("nothing", [[], range(0), iter(())])
-def test_a_choice_of_nothing_is_an_error_that_names_task_and_field(nothing: Any) -> None:
+def test_an_empty_choice_is_an_error_that_names_task_and_field(nothing: Any) -> None:
     tasks = TaskSet([Task(pkg="hey"), Task(pkg="hey", config={"a": {"b": nothing}})])
     with pytest.raises(TaskSetError, match=r"task 1: config\.a\.b: an empty choice"):
         next(tasks.variants())
@@ -134,7 +134,7 @@ def test_a_choice_inside_another_or_a_tuple_of_config_is_refused(inside: Any) ->
         tasks.checked()
 
 
-def test_a_choice_that_comes_out_of_a_generator_is_refused() -> None:
+def test_a_choice_from_a_generator_is_refused() -> None:
     tasks = TaskSet([Task(pkg="hey", priority=iter([1, [2, 3]]))])
     variants = tasks.variants()
     next(variants)

@@ -1,1 +1,1 @@
-"""Task-sets, events and decisions over RabbitMQ; the only room that imports pika."""
+"""Task-sets, events and decisions over RabbitMQ; the only package that imports pika."""

@@ -1,4 +1,4 @@
-"""A channel: requests to the broker are awaited, and its refusals become errors of ours."""
+"""A channel: requests to the broker are awaited, and its refusals become this library's errors."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Channel:
     ) -> asyncio.Future[None]:
         """Publish a message; the future is done when it is in a queue, on disk.
 
-        On a channel without confirms the future is done at once, and nobody knows. An error other than
+        On a channel without confirms the future is done at once, and proves nothing. An error other than
         `UnroutableError` says "unknown": publish it again with the same id.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -149,7 +149,7 @@ class Channel:
         try:
             self._raw.basic_publish(exchange, key, body, properties, mandatory=self._is_confirming)
         except ShortStringTooLong:
-            _fail(done, UnroutableError(f"no queue has a key of {len(key)} characters: {key:.50}..."))
+            _fail(done, UnroutableError(f"no queue can have a key of {len(key)} characters: {key:.50}..."))
             return done
         except AMQPError as error:
             _fail(done, BrokerUnavailableError(f"the channel is closed: {error!r}"))

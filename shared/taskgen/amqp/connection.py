@@ -1,4 +1,4 @@
-"""A connection to RabbitMQ, for asyncio; pika's errors become ours here and in `channel` alone."""
+"""A connection to RabbitMQ, for asyncio; only this module and `channel` translate pika's errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEARTBEAT_S: Final = 20
 _BLOCKED_S: Final = 600
 """How long publishers wait for a broker that blocks them because it is short of memory or disk."""
 _ODD: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError, SyntaxError)
-"""What pika raises for invalid options, which it evaluates as Python."""
+"""Errors of pika for invalid options, which it evaluates as Python."""
 _REFUSED: Final = frozenset({403, 530})
 """Reply codes for a user who may not connect, or not to this virtual host."""
 _FULL: Final = re.compile(r"connection limit|has reached the")
@@ -65,7 +65,7 @@ class Connection:
         if self.lost.done():
             await self.lost
         if not opened.done():
-            raise BrokerUnavailableError(f"the broker opened no channel within {_OPEN_S} s")
+            raise BrokerUnavailableError(f"the broker did not open a channel within {_OPEN_S} s")
         channel = Channel(opened.result(), self.lost)
         if prefetch:
             await channel.set_prefetch(prefetch)
@@ -84,7 +84,7 @@ class _PikaConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no t
 
 @asynccontextmanager
 async def connection(url: str, name: str) -> AsyncIterator[Connection]:
-    """Open a connection, and close it with the context.
+    """Open a connection; leaving the context closes it.
 
     Args:
         url: `amqp://user:password@host:5672/vhost`.
@@ -147,8 +147,8 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     try:
         found = pika.URLParameters(url)
     except OSError as error:  # ssl.SSLError is one
-        reason = f"[Errno {error.errno}] {error.strerror}"  # without what the options say
-        raise SettingsError(f"{without_password(url)}: its ssl_options: {reason}") from error
+        reason = f"[Errno {error.errno}] {error.strerror}"  # without quoting the options
+        raise SettingsError(f"{without_password(url)}: invalid ssl_options: {reason}") from error
     except _ODD as error:
         raise SettingsError(
             f"{without_password(url)}: {_fault(error)}; write amqp://user:password@host:5672/vhost"
@@ -169,8 +169,8 @@ def check_broker_url(url: str) -> None:
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with the options, without quoting them: they may hold a password by mistake."""
-    return error.msg if isinstance(error, SyntaxError) else "its options (?...) cannot be understood"
+    """Describe what is wrong with the options, without quoting them: they may contain a password."""
+    return error.msg if isinstance(error, SyntaxError) else "its options (?...) are invalid"
 
 
 def _translated(error: BaseException, url: str) -> BrokerError:

@@ -75,7 +75,7 @@ async def dead_letters(link: Connection, queue: str) -> list[DeadLetter]:
     try:
         return [one async for one in _taken(channel, queue)]
     finally:
-        await channel.close()  # which returns all of them
+        await channel.close()  # which returns them all
 
 
 async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter], bool]) -> int:
@@ -107,7 +107,7 @@ async def redrive(link: Connection, queue: str, is_meant: Callable[[DeadLetter],
     except UnroutableError as error:
         raise UnroutableError(f"the queue {queue} does not exist") from error
     except BrokerUnavailableError as error:
-        raise BrokerUnavailableError(f"{count} were requeued, then: {error}") from error
+        raise BrokerUnavailableError(f"{count} were requeued before this error: {error}") from error
     finally:
         await channel.close()
     return count

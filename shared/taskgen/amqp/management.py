@@ -101,7 +101,7 @@ class Management:
         """A list of objects with texts of these names."""
         found = self._ask("GET", path)
         if not (isinstance(found, list) and all(_has_texts(one, names) for one in found)):
-            raise BrokerUnavailableError(f"{self.name}: what answers there is not a management API")
+            raise BrokerUnavailableError(f"{self.name}: the server there is not a management API")
         return found
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
@@ -115,7 +115,7 @@ class Management:
             raise self._translated(error) from error
         except (HTTPException, OSError, ValueError) as error:  # cut off, absent, or not even HTTP or JSON
             raise BrokerUnavailableError(
-                f"{self.name}: no management API answers: {brief(repr(error))}"
+                f"{self.name}: the management API does not answer: {brief(repr(error))}"
             ) from error
 
     def _translated(self, error: HTTPError) -> BrokerError:
@@ -158,7 +158,7 @@ async def add_limits(settings: ServiceSettings, queues: Iterable[Queue]) -> None
     try:
         added = await asyncio.to_thread(add)
     except BrokerError as error:
-        log.info("the limits of queues were not changed: %s", error)
+        log.info("the queues' limits were not changed: %s", error)
     else:
         if added:
             log.info("policies set: %s", ", ".join(added))

@@ -41,14 +41,14 @@ def for_queue(queue: Queue, most_tasksets: int = MAX_TASKSETS) -> Policy:
 
 
 def _for_handlers() -> Policy:
-    """One policy for the queues of all handlers, so that declaring one needs no right to set policies."""
+    """One policy for all queues of handlers, so that declaring one needs no permission to set policies."""
     return _policy("taskgen.handler", r"^taskgen\.handler\.(?!.*\.parked$)", 1, _dead_lettering(HANDLERS_DLX))
 
 
 def for_all_others() -> Policy:
-    """Keep dead letters from being dropped when they are looked at.
+    """Keep dead letters from being dropped when they are inspected.
 
-    Looking returns a message to its queue, and RabbitMQ 4 drops messages that were returned 20 times.
+    Inspecting returns a message to its queue, and RabbitMQ 4 drops messages that were returned 20 times.
     """
     return _policy("taskgen", "^taskgen\\.", 0, {"delivery-limit": _NO_PRACTICAL_LIMIT})
 

@@ -1,4 +1,4 @@
-"""Staying connected: pika has no recovery built in, so a connection that breaks is made again."""
+"""Stays connected: reconnects when a connection breaks, because pika has no recovery built in."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def stay_connected(
         serve: uses one connection, declaring what it needs each time; raises `BrokerUnavailableError`
             (alone or in a group) to be given another one.
         on_change: called with an empty text when there is a connection, with the reason when there is none.
-        is_patient: whether a broker that is not there at first is waited for, too.
-        max_pause_s: between two tries.
+        is_patient: whether to wait for a broker that is unavailable at first.
+        max_pause_s: between two attempts.
 
     Raises:
         BrokerUnavailableError: there was no broker from the beginning, and `is_patient` is false.
@@ -58,7 +58,7 @@ async def stay_connected(
             on_change(str(first_error(group)))
         if is_served:
             return
-        if loop.time() - began > max_pause_s:  # one that breaks at once is not asked in a hurry
+        if loop.time() - began > max_pause_s:  # do not retry at once if a connection breaks immediately
             backoff.reset()
         await backoff.pause()
 

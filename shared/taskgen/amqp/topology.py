@@ -17,7 +17,7 @@ from taskgen.errors import CredentialsError, TopologyError
 from taskgen.messages.run import OF_RUNS
 
 EVENTS: Final = "taskgen.events"
-"""Topic exchange for everything that happens; keys `<what>.<board>`."""
+"""Topic exchange for events of runs and services; keys `<kind>.<board>`."""
 COMMANDS: Final = "taskgen.commands"
 """Direct exchange for commands to a board; the key is the board."""
 TASKSETS: Final = "taskgen.tasksets"
@@ -195,7 +195,7 @@ class _Declaring:
             await bind(await self.channel(), queue)
 
     async def _find(self, queue: Queue, refused: CredentialsError) -> None:
-        """Check that a queue exists; its bindings are the business of those who may declare it."""
+        """Check that a queue exists; whoever may declare it is responsible for its bindings."""
         for name in (queue.name, queue.dead_letters):
             try:
                 await (await self.channel()).queue_state(name)
@@ -220,9 +220,7 @@ async def declare_queue(channel: Channel, queue: Queue) -> None:
         await channel.declare_queue(queue.dead_letters, _QUORUM)
         await channel.declare_queue(queue.name, queue.arguments)
     except TopologyError as error:
-        raise TopologyError(
-            f"queue {queue.name}: {error}; delete it when it is empty, or let it be drained first"
-        ) from error
+        raise TopologyError(f"queue {queue.name}: {error}; drain it, then delete it") from error
 
 
 async def bind(channel: Channel, queue: Queue) -> None:

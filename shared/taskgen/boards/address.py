@@ -89,7 +89,5 @@ def _members(network: str, text: str) -> Iterator[ipaddress.IPv4Address | ipaddr
     except ValueError as error:
         raise AddressError(f"{text!r} is not a range of addresses; {_EXAMPLES}") from error
     if parsed.num_addresses > _MAX_BOARDS:
-        raise AddressError(
-            f"{text!r} names {parsed.num_addresses} boards; at most {_MAX_BOARDS} can be given"
-        )
+        raise AddressError(f"{text!r} names {parsed.num_addresses} boards; the maximum is {_MAX_BOARDS}")
     return iter(list(parsed.hosts()))

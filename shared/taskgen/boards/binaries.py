@@ -22,7 +22,7 @@ def binaries_folder(path: str | Path | None) -> Path | None:
         return None
     folder = Path(path)
     if not folder.is_dir():
-        raise SettingsError(f"binaries: {folder} is not a folder; give the one with the tasks' binaries")
+        raise SettingsError(f"binaries: {folder} is not a folder; give the folder with the tasks' binaries")
     return folder
 
 
@@ -43,7 +43,7 @@ def digests(taskset: TaskSet, folder: Path) -> dict[str, str]:
     """SHA-256 (hexadecimal) of the binaries of a variant, by name; without those that cannot be read now."""
     found = {}
     for name in sorted(taskset.binaries()):
-        with suppress(OSError):  # whoever sends it to the board reports that
+        with suppress(OSError):  # sending it to the board reports that
             path = folder / name
             state = path.stat()
             found[name] = _digest(path, state.st_mtime_ns, state.st_size)
@@ -52,7 +52,7 @@ def digests(taskset: TaskSet, folder: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=1_000)
 def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
-    """Of a file's content, which is read again when the file has changed."""
+    """Digest of a file's content, which is read again when the file has changed."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -94,7 +94,7 @@ class BoardConnection:
 
 
 async def with_timeout(limit_s: float | None, step: Callable[[], Awaitable[T]]) -> T:
-    """Await a step, and when its time is up try once more for a moment.
+    """Await a step; when its time is up, try once more for a moment.
 
     A process that was suspended (Ctrl-Z, a sleeping machine) finds the clock far ahead and, at the same time,
     what arrived meanwhile in its sockets. Its pause must not count as the board's silence.

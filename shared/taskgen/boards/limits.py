@@ -43,7 +43,7 @@ class Limits:
 
 
 class Allowance:
-    """How much of what is not an event is kept, in one run of a board or between two.
+    """Limits how much invalid data is kept, in one run of a board or between two.
 
     Args:
         limits: beyond `quarantined_pieces` or `quarantined_bytes`, pieces are only counted.
@@ -79,7 +79,7 @@ class Allowance:
 
     @property
     def remainder(self) -> str:
-        """What was only counted; empty if everything was kept."""
+        """Describes what was only counted; empty if everything was kept."""
         if not self._more_pieces:
             return ""
         return f"{self._more_pieces:,} more pieces of {self._more_bytes:,} bytes were counted but not kept"

@@ -35,7 +35,7 @@ _USUAL_ATTRIBUTES: Final = 3
 
 
 class Rejected(NamedTuple):
-    """An invalid part of a profile, as XML, and what is wrong with it."""
+    """An invalid part of a profile, as XML, and the reason."""
 
     reason: str
     data: bytes
@@ -71,11 +71,11 @@ def read_profile(frame: bytes, limits: Limits = _DEFAULT_LIMITS) -> tuple[Profil
 
 
 def _usual_profile(frame: bytes, limits: Limits) -> Profile | None:
-    """Read a frame as all known boards write it; None if it is written in another way, or may exceed a limit.
+    """Read a frame in the usual form of all known boards; None if it has another form, or may exceed a limit.
 
     The result is the parser's, in a tenth of its time: most of what a distributor did was parsing.
     """
-    text = frame.decode("latin-1")  # never fails, and what is not ASCII does not match
+    text = frame.decode("latin-1")  # never fails, and non-ASCII text does not match
     found = _USUAL_PROFILE.match(text)
     if found is None:
         return None
@@ -243,5 +243,5 @@ def _fault(event: Any) -> str:  # noqa: ANN401 - whatever is in place of an even
     if not re.fullmatch(r"-?[0-9]{1,18}", task_id):
         return f"task-id is not a number: {task_id!r}"
     if not re.fullmatch(r"[0-9]{1,36}", time_stamp) or int(time_stamp) >= _MAX_TIME_STAMP:
-        return f"time-stamp is not an unsigned number of 64 bits: {time_stamp!r}"
+        return f"time-stamp is not an unsigned 64-bit number: {time_stamp!r}"
     return ""

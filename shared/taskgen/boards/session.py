@@ -32,7 +32,7 @@ class SessionSettings:
     binaries: Path | None = None
     """Folder of the tasks' binaries; None: send none, because the boards hold them already."""
     limits: Limits = field(default_factory=Limits)
-    """What a frame may be at most."""
+    """Limits on frames."""
 
 
 SESSION_DEFAULTS: Final = SessionSettings()

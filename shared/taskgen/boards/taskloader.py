@@ -30,10 +30,10 @@ _OTHER_DOCUMENTS: Final = {
     "profile": "a profile",
     "live": "a board's answer",
 }
-"""Root elements of what is easily mistaken for admission control data."""
+"""Root elements of documents that are easily mistaken for admission control data."""
 _NEVER_STARTED_WITH_0: Final = {
     "period": "for a single job, write numberofjobs 1 and a period that is longer than the job takes",
-    "numberofjobs": "write how many jobs it is to have",
+    "numberofjobs": "give the number of its jobs",
 }
 """What to write instead, by parameter. Some newer boards run a single job if the period is 0, but nothing
 distinguishes them from the newest."""
@@ -197,7 +197,7 @@ class TaskloaderSession(AbstractSession):
             )
 
     async def _wait_for_live(self) -> None:
-        """Send GET_LIVE, which boards of every age answer, and wait until the board says anything."""
+        """Send GET_LIVE, which every generation of boards answers, and wait for any answer."""
         await self._request_live()
         deadline = time.monotonic() + self.settings.answer_timeout_s
         try:
@@ -205,7 +205,7 @@ class TaskloaderSession(AbstractSession):
                 await self._read(deadline - time.monotonic())
         except BoardSilentError as error:
             raise BoardSilentError(
-                "connected, but the board said nothing: it serves another client, or is frozen"
+                "connected, but the board did not answer: it is serving another client, or is frozen"
             ) from error
 
     async def _has_stopped(self, stopping: _Stopping) -> bool:

@@ -29,7 +29,7 @@ WORD: Final = struct.Struct("<I")
 
 
 class Command(IntEnum):
-    """What a client sends."""
+    """Commands of a client."""
 
     SEND_DESCS = 0xDE5
     CLEAR = 0xDE6
@@ -47,7 +47,7 @@ _COMMANDS: Final = frozenset(Command)
 
 
 class Answer(IntEnum):
-    """What a board sends besides frames. Both values are also valid frame sizes."""
+    """Answers of a board, besides frames. Both values are also valid frame sizes."""
 
     GO_SEND = 0x90
     AVAILABLE = 0xAAAAA
@@ -66,7 +66,7 @@ every run.
 
 
 class TaskloaderProtocol:
-    """Sorts a board's bytes into frames and answers, and says how long to wait for more.
+    """Sorts a board's bytes into frames and answers, and decides how long to wait for more.
 
     Args:
         max_frame_bytes: a larger frame is a protocol error.
@@ -106,7 +106,7 @@ class TaskloaderProtocol:
 
     @property
     def has_spoken(self) -> bool:
-        """Whether the board has said anything that is understood by now."""
+        """Whether the board has sent anything intelligible so far."""
         return self._has_received and not self.is_ambiguous
 
     @property
@@ -169,14 +169,14 @@ class TaskloaderProtocol:
 
         Raises:
             BoardLostError: the rest of a frame is missing.
-            BoardSilentError: the board said nothing at all.
+            BoardSilentError: the board sent nothing at all.
         """
         if self._deframer.resolve_ambiguity() is not None:
             self._incomplete_since = None
         elif self._incomplete_since is not None:
             raise BoardLostError(f"the rest of a frame did not arrive within {self._frame_timeout_s:g} s")
         else:
-            raise BoardSilentError(f"the board said nothing for {seconds(waited_s or 0)}")
+            raise BoardSilentError(f"the board was silent for {seconds(waited_s or 0)}")
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Answer | MisreadAnswer):
@@ -308,7 +308,7 @@ class Deframer:
 
 
 def seconds(time_s: float) -> str:
-    """A duration as errors show it."""
+    """Format a duration for errors."""
     return f"{round(time_s, 2):g} s"
 
 

@@ -21,7 +21,7 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 COMMANDS: Final = {
     "run": "Run variants of task-sets on boards and store every event.",
-    "board": "Simulate boards that run task-sets in a simulated schedule.",
+    "board": "Start simulated boards, which need no hardware.",
     "demo": "Run variants of a task-set on simulated boards.",
     "show": "Show the runs of a database, or the jobs of one run.",
     "report": "Show response times, misses and jitter of every task.",
@@ -76,7 +76,7 @@ def _add(app: typer.Typer, name: str, called_names: Collection[str]) -> None:
 
 
 def _not_called() -> None:
-    """Stand for a command that is only listed."""
+    """Placeholder for a command that is only listed."""
 
 
 def main() -> None:
@@ -95,14 +95,14 @@ def main() -> None:
     except TaskgenError as error:
         code = _complain(str(error))
     except MemoryError:
-        code = _complain("there is not enough memory for this; give it more, or less to do", 1)
+        code = _complain("not enough memory; free some, or process less data", 1)
     except typer.TyperException as error:
         message = error.format_message().rstrip(".")
-        code = _complain(f"{message} (see {_help_of(error)})") if message else 2  # 2: the help was shown
+        code = _complain(f"{message} (see {_help_of(error)})") if message else 2  # 2: help was printed
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_CODE
     except BrokenPipeError:
-        _drop_output()  # the reader has seen enough
+        _drop_output()  # the reader closed the pipe
         code = 1
     except OSError as error:
         if error.errno not in _NO_ROOM:
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _drop_output() -> None:
-    """Leave the interpreter nothing that it would try to flush, and fail to."""
+    """Leave nothing that the interpreter would fail to flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -50,7 +50,7 @@ def board(
     ] = 0,
     cores: Annotated[int, typer.Option(metavar="N", help="Number of cores of each board.")] = 2,
 ) -> None:
-    """Simulate boards that run task-sets in a simulated schedule."""
+    """Start simulated boards, which need no hardware."""
     where = places(listen, count)
     boards = make_boards(
         where, seed, speed=speed, dialect=dialect, faults=fault or (), truth=truth, cores=cores

@@ -1,4 +1,4 @@
-"""What all commands that use the broker share: its address, and the extra that they need."""
+"""Shared by all commands that use the broker: its address, and the required extra."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def broker_settings(amqp_url: str | None, management_url: str | None) -> Service
         return load_settings(ServiceSettings, **given)
     except SettingsError as error:
         text = str(error)
-        for name in given:  # what was typed is to blame, not the variable that would count without it
+        for name in given:  # blame the option, not the variable that it overrides
             text = text.replace(f"{PREFIX}{name.upper()}", f"--{name.replace('_', '-')}")
         raise SettingsError(text) from error
 

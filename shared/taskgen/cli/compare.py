@@ -1,4 +1,4 @@
-"""`taskgen compare`: two campaigns, or one with the simulated schedule."""
+"""`taskgen compare`: compare two campaigns, or one with the simulated schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_LINES: Final = 10
 def compare(
     store: Store,
     other: Annotated[
-        str, typer.Argument(metavar="[OTHER]", help="The second store. Default: the same one.")
+        str, typer.Argument(metavar="[OTHER]", help="The second store. Default: the same store.")
     ] = "",
     *,
     campaign: Annotated[
@@ -45,8 +45,8 @@ def compare(
 ) -> None:
     """Compare two campaigns, or one with the simulated schedule.
 
-    For each task: medians of the response time, the p-value of a Mann-Whitney U test, Cliff's delta as effect
-    size, and misses out of the jobs known to be hits or misses. Only complete runs are compared.
+    For each task: median response times, the p-value of a Mann-Whitney U test, Cliff's delta as effect size,
+    and misses out of the jobs known to be hits or misses. Only complete runs are compared.
     """
     console = result_console()
     if with_simulator:

@@ -46,7 +46,7 @@ def list_(
     amqp_url: AmqpUrl = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Count the dead letters of every queue, or list those of one queue."""
+    """Count all dead letters, or list those of one queue."""
     if queue is None:
         _list_queues(amqp_url, management_url)
         return
@@ -66,14 +66,14 @@ def show(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl =
         for name, value in one.delivery.headers.items():
             typer.echo(f"header       {printable(name)}: {printable(value)}")
         body = one.delivery.body.decode(errors="backslashreplace")
-        # Indented, so that no line of it can pass for one of ours.
+        # Indented, so that no line of it looks like ours.
         lines = "\n             ".join(map(printable, body.split("\n")))
         typer.echo(f"body         {lines}\n")
 
 
 @app.command()
 def redrive(queue: QueueName, *, message_id: MessageIds = None, amqp_url: AmqpUrl = None) -> None:
-    """Requeue dead letters, for a consumer that can process them by now."""
+    """Requeue dead letters, once the consumer is repaired."""
     name = _without_suffix(queue)
     count = ask_broker(
         amqp_url, "dead-letters", lambda link: _letters().redrive(link, name, _chosen(message_id))

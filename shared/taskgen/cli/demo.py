@@ -116,7 +116,7 @@ def _suggest(database: Path) -> None:
 
 
 def _command() -> str:
-    """How the user can call this command from here."""
+    """How the user can call this command in this shell."""
     if shutil.which("taskgen"):
         return "taskgen"
     program = os.path.relpath(sys.argv[0])

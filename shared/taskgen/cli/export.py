@@ -1,4 +1,4 @@
-"""`taskgen export`: results for other programs."""
+"""`taskgen export`: write results for other programs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def export(
 ) -> None:
     """Write results as Parquet or CSV, or as a Perfetto trace.
 
-    Jobs are those of complete runs; docs/time.md defines their columns. A trace shows the schedules of runs
-    in https://ui.perfetto.dev.
+    Only jobs of complete runs are written; docs/time.md defines their columns. Open a trace in
+    https://ui.perfetto.dev to see the schedules of runs.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.export import export as write  # noqa: PLC0415 - as above

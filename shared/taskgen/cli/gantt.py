@@ -1,6 +1,6 @@
 """One run's jobs as a text Gantt chart: tasks as rows, the board's time as columns.
 
-A job is drawn from its start to its end. Whether it had a core all the time the events do not tell.
+A job is drawn from its start to its end. Events do not tell whether it had a core all the time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BAR_STYLE: Final = "cyan"
 _UNIT: Final = " ms"
 _NARROWEST: Final = 10
 _TICK_COLUMNS: Final = 12
-"""One tick of the axis for about so many."""
+"""Columns for each tick of the axis, approximately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Span:
     """The time that a chart shows, in ms of the board's clock, and its columns."""
 
     origin_ms: int
-    """What the axis calls 0."""
+    """Origin of the axis."""
     first_ms: int
     last_ms: int
     columns: int
 
     def column(self, time_ms: int) -> int:
-        """Where a time is."""
+        """The column of a time."""
         length = max(self.last_ms - self.first_ms, 1)
         return (time_ms - self.first_ms) * (self.columns - 1) // length
 
@@ -83,9 +83,9 @@ def gantt(
     Args:
         jobs: of one run.
         names: of the tasks, by id.
-        origin_ms: the board's time that the axis calls 0.
+        origin_ms: the board's time at the origin of the axis.
         width: columns of the whole chart.
-        strokes: what to draw with.
+        strokes: the characters to draw with.
     """
     times = [time for job in jobs for time in (job.release_ms, job.end_ms) if time is not None]
     if not times:

@@ -32,7 +32,8 @@ def handle(
         int | None,
         typer.Option(
             metavar="PORT",
-            help="Port of /healthz and /metrics; 0: any free one. Default: `$TASKGEN_HTTP_PORT`, else 8080.",
+            help="Port of /healthz and /metrics; 0 takes any free one. Default: "
+            "`$TASKGEN_HTTP_PORT`, else 8080.",
             min=0,
         ),
     ] = None,
@@ -41,10 +42,10 @@ def handle(
     """Call an event handler for all runs of the lab.
 
     Runs until Ctrl-C or SIGTERM. The handler is called as in one process, but the result of its
-    `__taskset_event__` is ignored: the controller's handler decides. A second process of the same name
+    `__taskset_event__` is ignored: the controller's handler decides. A second process with the same name
     stands by for the first one.
 
-    Exits with 0 if asked to end, with 1 if it cannot go on, and with 2 after a usage error.
+    Exits with 0 when asked to stop, with 1 if it cannot continue, and with 2 after a usage error.
     """
     with amqp_extra():
         from taskgen.consumer.handler_service import HandlerSettings, serve_handler  # noqa: PLC0415 - needs an extra

@@ -68,7 +68,7 @@ class Screen:
 
 
 def tables(report: LabReport, *, has_short_ids: bool) -> RenderableType:
-    """A report as people read it; in place of an id its end will do, for every command that takes ids."""
+    """Format a report for people; ids are shortened to their ends, which every command accepts."""
     characters = SHORT_ID if has_short_ids else 0  # text[-0:] is all of it
     controller = brief(report.controller) if report.controller else styled("none active", "red")
     lines = [Text.assemble("controller: ", controller)]
@@ -91,7 +91,7 @@ def _boards(report: LabReport, id_characters: int) -> Table:
         what = board.run_id[-id_characters:] or board.reason
         state = styled(board.state.replace("_", " "), color)
         is_stale = line.silent_s > _STALE_AFTER_S
-        if is_stale:  # its distributor has missed more than one of its reports
+        if is_stale:  # its distributor has missed more than one report
             state = styled(f"{state.plain}, {line.silent_s:.0f} s ago", "yellow")
         cells = (brief(board.name), state, age(board.since), brief(what), brief(line.distributor))
         table.add_row(*cells, style="dim" if is_stale else None)
@@ -120,12 +120,12 @@ def _campaigns(report: LabReport, id_characters: int) -> Table:
 
 def _queues(report: LabReport) -> Table:
     table = Table(title="queues", title_justify="left")
-    table.add_column("queue", overflow="fold")  # whole, as other commands ask for it
+    table.add_column("queue", overflow="fold")  # in full, because other commands need it
     for column in ("ready", "held", "consumers", "dead letters"):
         table.add_column(column, justify="right", no_wrap=True)
     for queue in report.queues:
         held = "?" if queue.held is None else f"{queue.held:,}"
-        # Distributors fetch task-sets one by one, so a queue without a consumer may be as it should.
+        # Distributors fetch task-sets one by one, so a queue without a consumer may be all right.
         consumers = styled("none", "red") if queue.lacks_consumer else str(queue.consumers or "-")
         parked = styled(f"{queue.parked:,}", "red") if queue.parked else "0"
         table.add_row(queue.name, f"{queue.ready:,}", held, consumers, parked)
@@ -133,7 +133,7 @@ def _queues(report: LabReport) -> Table:
 
 
 def age(since: str) -> str:
-    """How long ago a time on the services' hosts was; text that is not a time is returned as it is."""
+    """How long ago a time on the services' hosts was; other text is returned unchanged."""
     try:
         passed = datetime.now(UTC) - datetime.fromisoformat(since)
     except (ValueError, TypeError, OverflowError):

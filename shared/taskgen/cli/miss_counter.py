@@ -12,7 +12,7 @@ from taskgen.taskset import TaskSet
 
 @dataclass(slots=True)
 class Misses:
-    """What the jobs of a campaign came to; only of runs that are a result of their variant."""
+    """Counts over a campaign's jobs; only those of runs that gave their variant a result."""
 
     jobs: int = 0
     misses: int = 0
@@ -28,7 +28,7 @@ class MissCounter(DefaultEventHandler):
 
     def __init__(self) -> None:
         self.total = Misses()
-        """Changed in the handlers' thread."""
+        """Written by the handlers' thread."""
         self._runs: dict[str, tuple[JobPairing, RunMetrics]] = {}
 
     def __taskset_start__(self, taskset: TaskSet) -> None:

@@ -41,11 +41,11 @@ class Snapshot:
     """A campaign at one moment."""
 
     boards: tuple[tuple[str, BoardState, str], ...]
-    """Each with its state, and why it is lost or what it is running."""
+    """Each with its state, and why it is lost or which run it executes."""
     done: int
     """Variants that have a result or have failed."""
     total: int | None
-    """All variants; None if a generator hides their number."""
+    """All variants; None if generators leave it unknown."""
     failed: int
     events: int | None = None
     """None if they are counted elsewhere."""
@@ -71,7 +71,7 @@ class Snapshot:
         ]
 
     def work(self, separator: str, rate: float) -> str:
-        """What the boards do, and the events if they are counted here; `rate` is events per second."""
+        """The state of the boards, and the events if they are counted here; `rate` is events per second."""
         states = Counter(state for _, state, _ in self.boards)
         busy, idle = states[BoardState.RUNNING], states[BoardState.IDLE]
         work = f"boards: {busy} busy, {idle} idle, {len(self.lost)} lost"
@@ -83,7 +83,7 @@ class Snapshot:
 
 @contextmanager
 def display(console: Console) -> Iterator[PlainDisplay | LiveDisplay]:
-    """The display that suits what `console` writes to."""
+    """The display that suits the output of `console`."""
     if not console.is_terminal:
         yield PlainDisplay(console)
         return

@@ -36,7 +36,9 @@ Campaign = Annotated[
 ]
 Where = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Only runs with this parameter, outcome or board; repeatable."),
+    typer.Option(
+        metavar="NAME=VALUE", help="Only runs with this parameter, outcome or board. Can be repeated."
+    ),
 ]
 
 
@@ -49,22 +51,22 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="RUN",
-            help="Run whose schedule to draw. Default: those with most misses. Can be repeated.",
+            help="Draw the schedule of this run. Default: the runs with the most misses. Can be repeated.",
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write one page that can be read offline.")
+        Path | None, typer.Option(metavar="FILE", help="Write a single HTML page, readable offline.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each figure as PDF and as SVG.")
+        Path | None, typer.Option(metavar="DIR", help="Write each figure as PDF and SVG.")
     ] = None,
     latex: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table for LaTeX.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
 ) -> None:
     """Show response times, misses and jitter of every task.
 
-    Each variant is shown by itself. Runs that are incomplete, or that ended by a fault of the lab, are
-    counted but in no statistics.
+    Each variant is shown separately. Runs that are incomplete, or that ended by a fault of the lab, are
+    counted but excluded from the statistics.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.statistics import task_statistics  # noqa: PLC0415 - as above
@@ -133,7 +135,7 @@ def _write_tables(statistics: Sequence[TaskStatistics], latex: Path | None, csv:
 
 
 def show_report(console: Console, dataset: Dataset, statistics: Sequence[TaskStatistics]) -> None:
-    """Print the table, and what it leaves out."""
+    """Print the table, and the number of runs that it leaves out."""
     for one in dataset.campaigns:
         name = one.name or one.campaign_id
         console.print(

@@ -183,10 +183,10 @@ def _check_stores(specs: Sequence[str]) -> None:
     """Refuse two stores of a kind, and two in one file, before any file is created."""
     schemes = [scheme_of(spec) for spec in specs]
     if twice := [scheme for scheme in schemes if schemes.count(scheme) > 1]:
-        raise SettingsError(f"there are two stores of the kind {twice[0]}; give one of each kind")
+        raise SettingsError(f"{twice[0]} is given twice; give at most one store of each kind")
     files = [Path(spec.partition(":")[2]).resolve() for spec in specs if scheme_of(spec) in _FILES]
     if len(set(files)) < len(files):
-        raise SettingsError(f"two stores name the same file, {files[0].name}; give two different paths")
+        raise SettingsError(f"two stores use the same file, {files[0].name}; give two different paths")
 
 
 def _place_of(spec: str) -> str:
@@ -204,7 +204,7 @@ def _handlers(own: list[str], stores: Sequence[str]) -> Iterator[list[AbstractEv
 
 
 def count_variants(tasksets: Sequence[TaskSet]) -> int | None:
-    """Number of variants of all task-sets; None if a generator hides it."""
+    """Number of variants of all task-sets; None if generators leave it unknown."""
     counts = [taskset.count_variants() for taskset in tasksets]
     return None if None in counts else sum(count or 0 for count in counts)
 

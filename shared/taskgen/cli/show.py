@@ -1,4 +1,4 @@
-"""`taskgen show`: what a database of events holds."""
+"""`taskgen show`: show the runs and jobs in a database."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _RUNS: Final = 20
 _JOBS: Final = 40
 _TO_SECONDS: Final = len("2026-01-31T23:59:59")
 _LONG: Final = frozenset({"parameters", "reason"})
-"""Columns that are wrapped, so that ids can be copied, and left out where they would be empty."""
+"""Columns that are wrapped, so that ids can be copied, and omitted if empty."""
 SHORT_ID: Final = 8
-"""The end of a UUIDv7 is random, its beginning is the time."""
+"""The end of a UUIDv7 is random; its beginning is the time."""
 _STYLES: Final = {
     Outcome.FINISHED: "green",
     Outcome.STOPPED_BY_RULE: "green",
@@ -39,17 +39,19 @@ _STYLES: Final = {
 
 
 def show(
-    events_db: Annotated[Path, typer.Argument(metavar="EVENTS.DB", help="The database of --sqlite.")],
+    events_db: Annotated[Path, typer.Argument(metavar="EVENTS.DB", help="The SQLite database.")],
     *,
     run: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="One run's jobs; the beginning or the end of its id is enough."),
+        typer.Option(
+            metavar="ID", help="Show the jobs of one run; the beginning or the end of its id is enough."
+        ),
     ] = None,
     last: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help=f"The last so many runs ({_RUNS} if not given) or jobs ({_JOBS}, the chart all).",
+            help=f"Show the last N runs (default: {_RUNS}) or jobs (default: {_JOBS}; the chart shows all).",
             min=1,
         ),
     ] = None,
@@ -86,7 +88,7 @@ def show(
 
 
 class _Wanted(NamedTuple):
-    """Which runs are shown; all fields empty: all of them."""
+    """Which runs to show; all runs if every field is empty."""
 
     outcome: Outcome | None
     board: str
@@ -94,7 +96,7 @@ class _Wanted(NamedTuple):
     campaign_id: str
 
     def fits(self, reader: SqliteReader, run: Run) -> bool:
-        """Whether a run is to be shown."""
+        """Whether to show a run."""
         if self.outcome not in (None, run.outcome) or self.board not in ("", run.board):
             return False
         if self.variant not in (None, run.variant):
@@ -243,7 +245,7 @@ def _show_facts(console: Console, run: Run, parameters: str) -> None:
         table.add_row("parameters", printable(parameters))
     table.add_row("board", run.board)
     table.add_row("started", run.started_at)
-    table.add_row("ended", run.ended_at or "not yet, or not here")
+    table.add_row("ended", run.ended_at or "not yet, or not stored")
     table.add_row("outcome", Text.assemble(_outcome(run), f" {printable(run.reason)}"))
     table.add_row("events", f"{run.events:,}" if run.outcome else "")
     console.print(table)
@@ -270,7 +272,7 @@ def _jobs_table(jobs: Iterable[JobRow], names: dict[int, str]) -> Table:
 
 
 def _late(job: JobRow) -> Text:
-    """By how much a job missed its deadline; `miss` if it was killed, so that nobody knows."""
+    """By how much a job missed its deadline; `miss` if it was killed, because the time is unknown."""
     if not job.is_miss:
         return Text()
     return styled(f"{job.tardiness_ms:,}" if job.tardiness_ms else "miss", "yellow")

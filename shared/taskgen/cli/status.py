@@ -29,7 +29,7 @@ def status(
 ) -> None:
     """Show boards, runs, campaigns and queues of the lab.
 
-    It takes about 3 s to hear from all services.
+    Waits about 3 s for the reports of all services.
     """
     settings = broker_settings(amqp_url, management_url)
     with Interruption() as interruption:

@@ -39,7 +39,7 @@ def stop(
         f"{counted(runs, 'run')} stopping, {counted(waiting, 'waiting task-set')} cancelled"
     )
     for board in sorted(stopped.away):
-        progress_console().print(f"{board}: cannot reach its distributor, so its run goes on")
+        progress_console().print(f"{board}: cannot reach its distributor, so its run continues")
     is_any = bool(runs or waiting or is_all)
     if not is_any:
         progress_console().print(f"no running or queued run has id {name}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _REPORT_EVERY_S: Final = 5.0
 _LAST_CONFIRMS_S: Final = 5.0
-"""How long an interrupted submission waits for the broker, which may be away."""
+"""How long an interrupted submission waits for the broker, which may be down."""
 
 
 def submit(
@@ -88,7 +88,7 @@ async def _submit_all(url: str, submission: Submission, total: int | None, inter
         if due <= 0:
             due = _REPORT_EVERY_S
             of_all = "" if total is None else f" of {total:,}"
-            full = "; the queue is full, waiting for room" if submission.is_held_back else ""
+            full = "; the queue is full, waiting for space" if submission.is_held_back else ""
             console.print(f"{submission.submitted:,}{of_all} submitted{full}")
         if interruption.is_asked:
             patience_s -= LOOK_EVERY_S
@@ -102,8 +102,8 @@ async def _submit_all(url: str, submission: Submission, total: int | None, inter
         console.print(styled("the rest was not submitted:", "red"), str(submission.error))
     if interruption.is_asked:
         console.print(
-            f"interrupted by {interruption.signal}: what was submitted will still run; "
-            f"`taskgen stop {submission.campaign_id}` cancels it",
+            f"interrupted by {interruption.signal}: submitted task-sets will still run; "
+            f"`taskgen stop {submission.campaign_id}` cancels them",
             soft_wrap=True,
         )
         return EXIT_CODE
@@ -145,7 +145,7 @@ async def _wait_for_all(url: str, submission: Submission, interruption: Interrup
 
 
 def _fault(message: Message, campaign_id: str) -> tuple[Text, str] | None:
-    """What went wrong in the campaign, if a message reports that: what, and more about it."""
+    """A problem of the campaign, if the message reports one: a headline and details."""
     if isinstance(message, RefusedMessage) and message.taskset.campaign_id == campaign_id:
         word = "cancelled" if message.is_called_off else "failed"
         taskset = message.taskset
@@ -162,7 +162,7 @@ def _fault(message: Message, campaign_id: str) -> tuple[Text, str] | None:
 
 
 def _summarize(report: CampaignReport, submission: Submission, interruption: Interruption) -> int:
-    """Print what has become of the campaign; returns the exit code."""
+    """Print the campaign's results; returns the exit code."""
     counts = {outcome.value: number for outcome, number in report.outcomes.items()}
     counts |= {"failed": report.bad, "cancelled": report.called_off}
     results = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number) or "none"
@@ -172,7 +172,8 @@ def _summarize(report: CampaignReport, submission: Submission, interruption: Int
     )
     if interruption.is_asked:
         console.print(
-            f"interrupted by {interruption.signal}: the campaign goes on; `taskgen status` shows its progress"
+            f"interrupted by {interruption.signal}: the campaign continues; "
+            "`taskgen status` shows its progress"
         )
         return EXIT_CODE
     is_good = sum(report.outcomes.get(outcome, 0) for outcome in GOOD_OUTCOMES) == submission.submitted

@@ -1,4 +1,4 @@
-"""What a campaign has come to: a table for people, one JSON object for programs."""
+"""The summary of a campaign: a table for people, one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Summary:
     """The end of a campaign; its fields are the keys of `taskgen run --json`."""
 
     variants: int | None
-    """Number of variants; None if a generator hides it."""
+    """Number of variants; None if generators leave it unknown."""
     outcomes: dict[str, int]
     """Number of runs by outcome, including attempts without a result."""
     failed: list[FailedTaskSet]
-    """Variants that were given up."""
+    """Variants that have failed."""
     counters: Counters
     metrics: Misses
     handler_failures: dict[str, int]

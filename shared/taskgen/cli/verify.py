@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from taskgen.bundle_file import is_bundle
-from taskgen.cli.terminal import progress_console, result_console, styled
+from taskgen.cli.terminal import counted, progress_console, result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.events.verify import Report, Say
 from taskgen.events.verify import verify as compare_stores
@@ -38,7 +38,7 @@ def verify(
     Stores: every ended run has each of its events exactly once, and the stores agree. A bundle: each file has
     its SHA-256, every run is complete, and job metrics and task-sets follow from its events and tasks.
 
-    Exits with 0 if so; with 1 if something is missing, double or different; and with 2 after a usage error,
+    Exits with 0 if so; with 1 if something is missing, duplicate or different; with 2 after a usage error,
     or if a store or a bundle is damaged beyond reading.
     """
     if any(map(is_bundle, stores)):
@@ -53,7 +53,7 @@ def _verify_bundle(paths: list[str]) -> NoReturn:
     from taskgen.results.verify_bundle import verify_bundle  # noqa: PLC0415 - takes half a second
 
     if len(paths) > 1:
-        raise SettingsError("give one bundle, and nothing else beside it")
+        raise SettingsError("give one bundle alone")
     with _progress(progress_console()) as say:
         report = verify_bundle(Path(paths[0]), say)
     _show_bundle(report, result_console())
@@ -69,15 +69,13 @@ def _show_bundle(report: BundleReport, console: Console) -> None:
         incomplete = f", {report.incomplete:,} of them incomplete" if report.incomplete else ""
         table.add_row("runs", f"{report.runs:,}{incomplete}")
         table.add_row("events", f"{report.event_count:,}")
-        table.add_row(
-            "jobs", f"{report.jobs:,}" + ("" if report.derived else ", as they follow from the events")
-        )
+        table.add_row("jobs", f"{report.jobs:,}" + ("" if report.derived else ", as derived from the events"))
     console.print(table)
     for line in (*report.changed, *report.derived):
         console.print(styled(line, "red"), soft_wrap=True)
     _show_findings(report.events, console)
     if report.changed:
-        console.print("because of that, nothing else was looked at")
+        console.print("therefore nothing else was checked")
     _show_verdict(report.found, console)
 
 
@@ -90,8 +88,8 @@ def _table() -> Table:
 
 def _show(report: Report, console: Console) -> None:
     table = _table()
-    not_ended = f", {report.not_ended:,} not ended and passed over" if report.not_ended else ""
-    table.add_row("runs", f"{report.ended:,} looked at{not_ended}")
+    not_ended = f", {report.not_ended:,} skipped because they have not ended" if report.not_ended else ""
+    table.add_row("runs", f"{report.ended:,} checked{not_ended}")
     for store, events in report.events.items():
         table.add_row("events", f"{events:,} in {store}")
     console.print(table)
@@ -109,12 +107,12 @@ def _show_findings(report: Report, console: Console) -> None:
 
 
 def _show_verdict(found: int, console: Console) -> None:
-    console.print(styled(f"{found:,} found to be wrong", "red") if found else styled("clean", "green"))
+    console.print(styled(counted(found, "problem"), "red") if found else styled("clean", "green"))
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Say]:
-    """One line that changes on a terminal, elsewhere a line now and then."""
+    """Show progress: one line that changes on a terminal, otherwise a line now and then."""
     if console.is_terminal:
         with console.status("") as status:
             yield lambda text: status.update(printable(text))

@@ -1,1 +1,1 @@
-"""What the command line asks a lab of services."""
+"""Requests of the command line to a lab of services."""

@@ -41,7 +41,7 @@ class QueueLine(BaseModel):
     """Messages delivered but not acknowledged; None if unknown."""
     consumers: int
     lacks_consumer: bool
-    """Whether it has no consumer; not said of the queue of task-sets, which are fetched one by one."""
+    """Whether it has no consumer; always false for the queue of task-sets, which are fetched one by one."""
     parked: int
     """Its dead letters."""
 
@@ -64,7 +64,7 @@ class LabReport(BaseModel):
 
 
 def lab_report(watching: StatusListener, queues: Iterable[QueueLine], held_unknown: str = "") -> LabReport:
-    """Make the report of statuses and queues."""
+    """Build the report from statuses and queues."""
     controller = watching.controller
     return LabReport(
         controller=controller.controller if controller else None,
@@ -102,8 +102,8 @@ class _Asking:
 class QueueCounting:
     """Asks for the queues of a lab repeatedly.
 
-    Only the management API knows what is held, a few seconds late; its numbers of the ready ones then are
-    taken as well, so that no message is missing in both. All else is asked by AMQP.
+    Only the management API reports held messages, a few seconds late; its numbers of ready ones are then
+    used as well, so that no message is missing from both. Everything else comes from AMQP.
 
     Args:
         settings: where broker and management API are.

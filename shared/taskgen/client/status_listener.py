@@ -123,7 +123,7 @@ class StatusListener:
 
     @property
     def is_without_controller(self) -> bool:
-        """Whether no controller has reported although there was time to."""
+        """Whether no controller has reported, although it had time to."""
         return time.monotonic() - self._began > _FORGOTTEN_AFTER_S and self.controller is None
 
     @property
@@ -137,7 +137,7 @@ class StatusListener:
         return dict(sorted(boards.items()))
 
     def campaign(self, campaign_id: str) -> CampaignReport | None:
-        """How far a campaign is, if the controller knows it."""
+        """The progress of a campaign, if the controller knows it."""
         reports = self._controller[1].campaigns if self._controller else []
         return next((report for report in reports if report.campaign_id == campaign_id), None)
 

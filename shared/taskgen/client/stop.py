@@ -168,7 +168,7 @@ async def reboot_board(connection: Connection, board: str) -> None:
     """Reboot a board through its distributor; a run on it is lost and retried.
 
     Raises:
-        DistributorError: nobody serves it.
+        DistributorError: no distributor serves it.
     """
     channel = await connection.channel(confirms=True)
     message = RebootMessage(board=board)

@@ -35,7 +35,7 @@ class Submission:
         max_attempts: for each.
         session_params: for `AbstractSession.start`, the same for all variants.
         name: of the campaign.
-        note: whatever is to be stored with it.
+        note: stored with it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Submission:
         self.is_held_back = False
         """Whether the queue is full."""
         self.is_stopped = False
-        """Set it to draw no more variants."""
+        """Set this to draw no more variants."""
         self.error: TaskSetError | None = None
         """Why the rest was not submitted: a value is wrong, or drawing it failed."""
         self._tasksets = tasksets

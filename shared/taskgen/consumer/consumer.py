@@ -1,4 +1,4 @@
-"""Consumes a queue: messages come in batches, and are acknowledged once what they changed is committed."""
+"""Consumes a queue in batches; messages are acknowledged once their changes are committed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Processor(Protocol):
         """
 
     def take(self, message: Message, delivery: Delivery) -> None:
-        """Take one message; nothing of it needs to last before `commit`.
+        """Take one message; nothing needs to be durable before `commit`.
 
         Raises:
             MessageError: it is to be dead-lettered, and has changed nothing.
@@ -68,7 +68,7 @@ class Processor(Protocol):
         """
 
     def commit(self) -> None:
-        """Make the batch last.
+        """Commit the batch durably.
 
         Raises:
             StoreUnavailableError: not now; called again after a pause, with nothing in between.
@@ -79,16 +79,16 @@ class Processor(Protocol):
         """Forget the batch: everything taken since `begin` will be delivered again."""
 
     async def committed(self, channel: Channel) -> None:
-        """Publish what follows from a commit: called in the loop before the messages are acknowledged.
+        """Publish the consequences of a commit: called in the loop before the messages are acknowledged.
 
         Args:
-            channel: confirms; of another connection than the one that consumes.
+            channel: confirms; belongs to another connection than the consumer's.
         """
 
 
 @dataclass(slots=True)
 class Batch:
-    """Messages that a processor takes together, and what became of them."""
+    """Messages that a processor takes together, and their fate."""
 
     deliveries: Sequence[Delivery]
     taken: list[Message] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Batch:
     _is_filled: bool = False
 
     def store(self, processor: Processor) -> None:
-        """Give the messages to the processor, and commit; after a `StoreUnavailableError`, call it again.
+        """Pass the messages to the processor, and commit; after a `StoreUnavailableError`, call it again.
 
         Raises:
             StoreUnavailableError: not now.
@@ -125,7 +125,7 @@ class Batch:
         self._is_filled = True
 
     def abandon(self, processor: Processor) -> None:
-        """Have the processor forget what it was given and has not committed."""
+        """Have the processor forget everything that is not committed."""
         if self._is_filled:
             processor.abandon()
 
@@ -141,10 +141,10 @@ async def consume(
     """Consume a queue until cancelled; reconnect whenever the connection to the broker breaks.
 
     Args:
-        settings: where the broker is, and how much is taken at a time.
+        settings: where the broker is, and how much to take at a time.
         queue: declared with its queue of dead letters if it is not there.
         processor: gets the messages.
-        health: its parts `broker`, `consuming` and `store` say how things are.
+        health: its parts `broker`, `consuming` and `store` are kept up to date.
         beside: runs while messages are consumed, and again, from its beginning, after every reconnection.
 
     Raises:
@@ -167,7 +167,7 @@ class Consumer:
     """A queue's consumer; `beside` may use its public members, as long as the connections stand."""
 
     publishing: Connection
-    """For channels of one's own."""
+    """For further channels."""
     out: Channel
     """Confirms; the one that `Processor.committed` is given."""
 
@@ -207,7 +207,7 @@ class Consumer:
             await _until_lost([incoming, self.out], self._work(incoming))
 
     async def _work(self, incoming: Channel) -> None:
-        self._health.set("consuming", False, "waits until the store takes writes")
+        self._health.set("consuming", False, "waiting until the store accepts writes")
         await self._retried(self._processor.check)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._consume(incoming))
@@ -231,7 +231,7 @@ class Consumer:
             self._health.set("consuming", False, "the connection to the broker broke")
 
     async def _store(self, batch: Batch) -> None:
-        """Have a batch committed; of one that the store refuses, each message by itself."""
+        """Commit a batch; if the store refuses it, commit its messages one by one."""
         try:
             await self._retried(lambda: batch.store(self._processor))
         except BaseException as error:
@@ -246,7 +246,7 @@ class Consumer:
         if len(batch.deliveries) == 1:
             batch.taken, batch.rejected = [], [(batch.deliveries[0], brief(error))]
             return
-        log.warning("a batch was refused, its messages are tried one by one: %s", error)
+        log.warning("a batch was refused; retrying its messages one by one: %s", error)
         batch.taken, batch.rejected = [], []
         for delivery in batch.deliveries:
             alone = Batch([delivery])
@@ -268,7 +268,7 @@ class Consumer:
             raise BrokerUnavailableError(str(error)) from error
 
     async def _retried(self, call: Callable[[], T]) -> T:
-        """Call in the worker thread, and retry with back-off while the store is away."""
+        """Call in the worker thread, and retry with back-off while the store is unavailable."""
         backoff = Backoff()
         while True:
             try:

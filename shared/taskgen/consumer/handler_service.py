@@ -27,7 +27,7 @@ async def serve_handler(
     Args:
         handler: is closed at the end if it stores.
         name: of its queue and of its state.
-        settings: where broker and state are.
+        settings: location of broker and state.
         health: as `consume` sets it.
 
     Raises:

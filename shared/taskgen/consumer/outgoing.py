@@ -1,4 +1,4 @@
-"""Messages that were written together with the state, on their way to the broker."""
+"""Publishes the messages that were written together with the state."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class OutgoingMessages:
         results = await asyncio.gather(*confirms, return_exceptions=True)
         done = []
         for one, result in zip(taken, results, strict=True):
-            # A board without an owner has no run to decide on; without a sink nobody stores results.
+            # A board without an owner has no run to decide on; without a sink, results are not stored.
             is_unwanted = one.exchange in (COMMANDS, EVENTS) and isinstance(result, UnroutableError)
             if result is None or is_unwanted:
                 done.append(one.outgoing_id)
@@ -64,5 +64,5 @@ class OutgoingMessages:
 
 
 def _through_an_inbox(message: OutgoingMessage) -> OutgoingMessage:
-    """Version 0.1 stored task-sets for the default exchange, which nobody may publish to any more."""
+    """Version 0.1 stored task-sets for the default exchange, to which nobody may publish any more."""
     return message if message.exchange else replace(message, exchange=inbox(message.routing_key))

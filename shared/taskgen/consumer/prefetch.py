@@ -64,7 +64,7 @@ class Intake:
         """Acknowledge the latest batch, and those before it.
 
         While the prefetch is smaller than it could be, this waits until all that the broker may send was
-        processed, as only then can it grow: else messages could come in halves of a small prefetch for ever.
+        processed, as only then can it grow; otherwise it could stay small indefinitely.
 
         Returns:
             Whether the subscription was renewed: another consumer of the queue may become the active one.

@@ -82,13 +82,13 @@ class RunObserver:
     def results_recorded(self, row: RunRow, results: Mapping[str, Any]) -> None:
         """The handler has recorded results of a run that has ended; by default they are not stored."""
         log.warning(
-            "run %s: recorded results are not stored: %s; only the controller's handler can record any",
+            "run %s: recorded results are not stored: %s; only the controller's handler can record results",
             row.run_id,
             ", ".join(results),
         )
 
     def run_abandoned(self, row: RunRow, former: str | None) -> None:
-        """A run was closed because its state is unusable; `former` is its outcome before."""
+        """A run was closed because its state is invalid; `former` is its outcome before."""
 
     def taskset_refused(self, message: RefusedMessage) -> None:
         """A task-set will not be run."""
@@ -103,7 +103,7 @@ class RunTracker(Processor):
     Args:
         handler: called in one thread, one call at a time.
         state: remembers the runs; belongs to this handler alone.
-        observer: reacts to what is learned about runs, such as the handler's decisions.
+        observer: reacts to changes of runs, such as the handler's decisions.
         retry_on: see `retry_policy.ending`.
     """
 
@@ -175,8 +175,8 @@ class RunTracker(Processor):
             raise
         except Exception as error:  # whatever it is, one message must not end the service repeatedly
             self._forget()
-            log.exception("internal error of taskgen, with one of %d messages", len(self._taken))
-            raise UnstorableError(f"internal error of taskgen: {error!r:.200}") from error
+            log.exception("internal error in taskgen, caused by one of %d messages", len(self._taken))
+            raise UnstorableError(f"internal error in taskgen: {error!r:.200}") from error
 
     @override
     def abandon(self) -> None:
@@ -241,12 +241,12 @@ class RunTracker(Processor):
         self._tracked.tasksets[row.taskset_id] = self.changes.tasksets[row.taskset_id] = row
 
     def abandon_run(self, row: RunRow, error: UnreadableError) -> None:
-        """Close a run whose state cannot be understood, so that the others go on."""
-        self.taskset(row.taskset_id)  # read now: nothing may fail after the first change
-        log.error("run %s is closed because its state cannot be used: %s", row.run_id, error)
+        """Close a run whose state is invalid, so that the others continue."""
+        self.taskset(row.taskset_id)  # read first: nothing may fail after the first change
+        log.error("run %s is closed because its state is invalid: %s", row.run_id, error)
         former, row.decision, row.is_closed = row.outcome, None, True
         row.outcome = row.outcome or Outcome.DISTRIBUTOR_LOST.value
-        row.reason = row.reason or f"its state cannot be used: {error}"
+        row.reason = row.reason or f"its state is invalid: {error}"
         self.changes.runs[row.run_id] = row
         self._drop_out_of_order(row.run_id)
         self._tracked.runs[row.run_id] = None
@@ -350,7 +350,7 @@ class RunTracker(Processor):
                 self.flush()
 
     def _close(self, run: TrackedRun, started: StartedRun) -> None:
-        """Close a run of which everything was handled; what is still out of order is a duplicate."""
+        """Close a run that was handled completely; messages still out of order are duplicates."""
         self._report_end(started)
         started.row.is_closed = True
         self.changes.jobs.extend(started.changed_jobs())

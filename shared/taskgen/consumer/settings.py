@@ -1,4 +1,4 @@
-"""The settings of every service that consumes a queue: how much is taken at a time."""
+"""The settings of every service that consumes a queue: how much to take at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class ConsumerSettings(ServiceSettings):
     """Larger batches cost less time for each event, and more memory."""
 
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 128
-    """Messages that are committed together, at most."""
+    """Maximum number of messages in one commit."""
     batch_bytes: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 1024 * 1024
     """Size of these messages; a single one may be larger. Parsed, they take several times as much memory."""
     prefetch: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Messages that are held unacknowledged, at most. When the process dies, each comes closer to its
+    """Maximum number of unacknowledged messages. When the process dies, each comes closer to its
     delivery limit."""

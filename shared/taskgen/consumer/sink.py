@@ -95,7 +95,7 @@ class SinkProcessor:
                 run.record(**message.results)
                 self._store().take_results(_shell(run))
             case _:
-                raise MessageError(f"{message.kind} is not for a sink")
+                raise MessageError(f"{message.kind} is not a message for a sink")
 
     def commit(self) -> None:
         """Store the batch."""

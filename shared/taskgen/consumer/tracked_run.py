@@ -1,4 +1,4 @@
-"""Runs as a handler sees them: kept in memory while they are in progress, and rebuilt from the state."""
+"""Runs as handlers see them, kept in memory while in progress, and rebuilt from the state."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class TrackedRun:
 
 
 class TrackedRuns:
-    """The runs and task-sets in memory; what is missing is read from the state, and raises what it raises."""
+    """The runs and task-sets in memory; missing ones are read from the state, whose errors are raised."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -159,7 +159,7 @@ class TrackedRuns:
         """A run, whether it has started or not; None if it is closed.
 
         Raises:
-            UnreadableError: the state holds something of it that cannot be understood.
+            UnreadableError: its state is invalid.
         """
         if run_id not in self.runs:
             self.runs[run_id] = self._read(run_id)
@@ -211,7 +211,7 @@ def rebuilt(row: RunRow, message: str, jobs: Iterable[JobState]) -> StartedRun:
         jobs: ordered by task and number.
 
     Raises:
-        UnreadableError: one of these cannot be understood.
+        UnreadableError: one of these is invalid.
     """
     try:
         submitted = TaskSetMessage.model_validate_json(message)
@@ -235,7 +235,7 @@ def _restore_jobs(started: StartedRun, rows: Iterable[JobState]) -> None:
         task.restore(jobs.get(int(str(task.id)), []), is_done=task.id in done)
         started.touched.add(str(task.id))
     for _ in started.changed_jobs():
-        pass  # they are written already
+        pass  # already written
 
 
 def unseen(profile: ProfileOfRun, next_seq: int) -> Profile | None:

@@ -1,4 +1,4 @@
-"""Summaries of constant size of what a store has of each run, for comparing stores of any size."""
+"""Summaries of constant size of each run in a store, for comparing stores of any size."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Holding:
         """Whether the events are numbered from 0 without gaps and duplicates.
 
         Args:
-            expected: how many there have to be; None: nobody knows.
+            expected: how many there have to be; None: unknown.
         """
         if self.count != (self._last + 1 if expected is None else expected):
             return False
@@ -104,7 +104,7 @@ def _digest(row: EventRow) -> bytes:
 
 @dataclass(slots=True)
 class Account:
-    """What a store has of one run."""
+    """One run in a store."""
 
     run_id: str
     run: Run | None = None
@@ -113,13 +113,13 @@ class Account:
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Parameters of the run's tasks by id; empty if the store keeps none."""
     unsolicited: Spans = field(default_factory=Spans)
-    """Numbers of events of tasks that the run does not have."""
+    """Numbers of events of unknown tasks."""
     in_lines: tuple[Run, ...] = ()
     """The run according to the lines of a CSV file: one, or two that contradict each other."""
 
 
 def accounts(name: str, *streams: Fields) -> Iterator[Account]:
-    """Combine what a store has of each run, ordered by id.
+    """Combine a store's data of each run, ordered by id.
 
     Args:
         name: of the store.
@@ -189,7 +189,7 @@ def in_order_of_runs(
 
     Args:
         scan: goes through all rows, once for every 30,000 runs; for each it asks for its run's collection,
-            which is None where it is another time's.
+            which is None if the run belongs to another scan.
         make: an empty collection.
     """
     window: _Window[_T] | None = _Window(None, make)
@@ -200,12 +200,12 @@ def in_order_of_runs(
 
 
 class _Window(Generic[_T]):
-    """A limited number of the smallest run ids after another one, with what was collected for each."""
+    """A limited number of the smallest run ids after another one, each with its collection."""
 
     def __init__(self, after: str | None, make: Callable[[], _T]) -> None:
         self._after = after
         self._before: str | None = None
-        """Run ids from here on are left to the next window."""
+        """Run ids from here on belong to the next window."""
         self._make = make
         self._found: dict[str, _T] = {}
 
@@ -223,7 +223,7 @@ class _Window(Generic[_T]):
             yield run_id, self._found[run_id]
 
     def next(self) -> _Window[_T] | None:
-        """The next window, if something was left for it."""
+        """The next window, if any runs are left."""
         return None if self._before is None else _Window(max(self._found), self._make)
 
     def _takes(self, run_id: str) -> bool:

@@ -43,7 +43,7 @@ class EventRow(NamedTuple):
 
 
 StoredEvent = tuple[str, int, int, str, int, str, str | None]
-"""An `EventRow`, or a plain tuple like it, which takes a tenth of the time to make."""
+"""An `EventRow`, or an equivalent plain tuple, which takes a tenth of the time to create."""
 
 
 @dataclass(slots=True)
@@ -57,9 +57,9 @@ class Batch:
     started: list[tuple[Run, list[dict[str, Any]]]] = field(default_factory=list)
     """Runs with their tasks' parameters."""
     events: list[tuple[Run, EventColumns]] = field(default_factory=list)
-    """Of `Run`, only what is fixed when it is made may be read here: `run_id` to `started_at`."""
+    """Only the fixed fields of `Run` may be read here: `run_id` to `started_at`."""
     ended: list[Run] = field(default_factory=list)
-    """Complete runs: one may be here whose start was stored by another process, or comes later."""
+    """Runs with their end; the start may have been stored by another process, or come later."""
     quarantined: list[Quarantined] = field(default_factory=list)
     """Bytes that are not events."""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class StoringHandler(CommittingHandler):
         """Store a batch durably, entirely or not at all.
 
         Raises:
-            StoreUnavailableError: not now; trying the same batch again may work.
+            StoreUnavailableError: not now; retrying the same batch may work.
             StoreError: it will never work.
         """
 
@@ -110,7 +110,7 @@ class StoringHandler(CommittingHandler):
         """Check that a batch could be written now; does nothing if the store cannot tell.
 
         Raises:
-            StoreUnavailableError: not now; trying again later may help.
+            StoreUnavailableError: not now; a later retry may succeed.
             StoreError: never.
         """
 
@@ -174,7 +174,7 @@ class StoringHandler(CommittingHandler):
 
     def __taskset_event__(self, taskset: TaskSet, event: Profile) -> bool | Stop:
         """Decide as `DefaultEventHandler` does, and store the profile's events."""
-        # The tasks come first: a full disk must not keep a run from being terminated.
+        # The tasks come first: a run must be able to terminate although the disk is full.
         is_running = super().__taskset_event__(taskset, event)
         run = _run(taskset)
         self.take_events(run, EventColumns.of([ProfileOfRun(run.first_seq, run.received_at, event)]))
@@ -261,7 +261,7 @@ def event_rows(run: Run, events: EventColumns) -> Iterator[StoredEvent]:
 
 
 def _attributes(events: EventColumns) -> Iterable[str | None]:
-    """The column `attributes`: what the other columns do not have, as JSON."""
+    """The column `attributes`: everything that the other columns lack, as JSON."""
     if not events.unusual:
         return repeat(None)
     return map(events.others, range(len(events)))

@@ -44,15 +44,15 @@ QUARANTINE_COLUMNS: Final = ("received_at", "board", "run_id", "reason", "data")
 class CsvHandler(StoringHandler):
     """Stores events in a CSV file that no other process writes; continues an existing one.
 
-    How a run began and ended is in files beside it (`taskgen.events.csv_sidecars`). Which events and runs the
-    files hold is kept in memory, about 500 bytes for each run.
+    How a run began and ended is in files beside it (`taskgen.events.csv_sidecars`). The events and runs in
+    the files are tracked in memory, about 500 bytes for each run.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Open the file, creating it if necessary; repair the end after a killed writer.
 
         Raises:
-            StoreError: there is another file at that path, it cannot be opened, or is being written.
+            StoreError: the path names another file, it cannot be opened, or is being written.
         """
         super().__init__()
         self._path = Path(path)

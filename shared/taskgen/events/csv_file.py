@@ -1,4 +1,4 @@
-"""A CSV file that one process appends to: locked, repaired when opened, each append whole or not at all."""
+"""A CSV file that one process appends to: locked, repaired when opened, with atomic appends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 LINE_END: Final = b"\r\n"
 _LATER: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors that a retry may not meet again, even when opening a file."""
+"""Errors after which a retry may succeed, even when opening a file."""
 _BLOCK_BYTES: Final = 65536
 
 
 class FileLockedError(StoreError):
-    """Another process is writing the file."""
+    """Another process is writing to the file."""
 
 
 class CsvFile:
@@ -37,8 +37,8 @@ class CsvFile:
 
         Args:
             path: the file.
-            columns: what the header has to say.
-            committed: tells how many bytes are known to be good, where that is written down elsewhere; it is
+            columns: the expected header.
+            committed: returns how many bytes are known to be valid, if that is recorded elsewhere; it is
                 called when nobody else can write any more.
 
         Raises:
@@ -65,7 +65,7 @@ class CsvFile:
 
         Raises:
             StoreUnavailableError: not now; the file is as before.
-            StoreError: somebody else has cut the file.
+            StoreError: another program has truncated the file.
         """
         with translated(self.path, StoreUnavailableError):
             self._shorten()  # remove the rest of a failed append
@@ -99,8 +99,8 @@ class CsvFile:
         size = os.fstat(self._file).st_size
         if size < self.length:
             raise StoreError(
-                f"{self.path}: was cut by somebody else: has {size} bytes of {self.length} that were stored; "
-                "stop, and move it away or bring it back"
+                f"{self.path}: was truncated by another program: {size} of {self.length} stored bytes are "
+                "left; stop, and restore the file or move it away"
             )
         if size > self.length:
             os.ftruncate(self._file, self.length)
@@ -110,7 +110,7 @@ class CsvFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise FileLockedError(
-                f"{self.path}: another process is writing it; stop that one or give another path"
+                f"{self.path}: another process is writing to it; stop that process or give another path"
             ) from error
 
     def _begin(self, header: bytes, committed: Callable[[], int] | None) -> int:
@@ -119,15 +119,15 @@ class CsvFile:
         found = os.pread(self._file, len(header), 0)
         if found != header:
             if not header.startswith(found):
-                raise StoreError(f"{self.path}: begins with another header than ours; give another path")
-            self.length = 0  # empty, or its maker was killed
+                raise StoreError(f"{self.path}: has a different header; give another path")
+            self.length = 0  # empty, or its creator was killed
             self.append(header)
         size = os.fstat(self._file).st_size
         good = self._end_of_last_line(size) if expected is None else max(expected, len(header))
         if good > size:
-            raise StoreError(f"{self.path}: has {size} bytes of {good} that were stored; bring it back")
+            raise StoreError(f"{self.path}: only {size} of {good} stored bytes are left; restore the file")
         if good < size:
-            logger.warning("%s: cut off %d bytes that a killed writer has left", self.path, size - good)
+            logger.warning("%s: removed %d incomplete bytes left by a killed writer", self.path, size - good)
             os.ftruncate(self._file, good)
             os.fsync(self._file)
         return good
@@ -154,7 +154,7 @@ class CsvFile:
 
 @contextmanager
 def translated(path: Path, kind: type[StoreError]) -> Iterator[None]:
-    """Translate errors of the operating system: into `kind`, unless a retry may succeed."""
+    """Translate errors of the operating system into `kind`, unless a retry may succeed."""
     try:
         yield
     except OSError as error:
@@ -172,7 +172,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def lines(rows: Sequence[Sequence[object]]) -> bytes:
-    """Rows as RFC 4180 has them, one line each.
+    """Rows in the format of RFC 4180, one line each.
 
     Raises:
         StoreError: a line break in a value: the last whole record could not be found after a crash.
@@ -181,5 +181,5 @@ def lines(rows: Sequence[Sequence[object]]) -> bytes:
     csv.writer(text).writerows(rows)
     data = text.getvalue().encode()
     if data.count(b"\n") != len(rows) or data.count(b"\r") != len(rows):
-        raise UnstorableError("a line break in the id or board of a run: CSV files take none")
+        raise UnstorableError("a line break in the id or board of a run: CSV files cannot store it")
     return data

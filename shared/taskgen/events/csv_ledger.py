@@ -1,4 +1,4 @@
-"""The ledger beside the parts of a CSV store: a SQLite file that records what they contain."""
+"""The ledger beside the parts of a CSV store: a SQLite file that records their contents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KIND: Final = Kind("a ledger of taskgen's CSV files", 0x74676C64, 1, ("runs.sql
 
 
 class Ledger:
-    """Records what all replicas together have stored."""
+    """Records the data stored by all replicas."""
 
     def __init__(self, directory: Path, busy_timeout_s: float, *, is_read_only: bool = False) -> None:
         """Open the ledger of a folder, creating it if necessary."""
@@ -119,7 +119,7 @@ def _length_of(row: tuple[Any, ...]) -> tuple[str, int]:
     if Path(text("name", name)).name != name or "\0" in name:
         raise ValueError(f"name is {shown(name)}, not the name of a file")
     if number("length", length) < 0:
-        raise ValueError(f"length is {length}, less than nothing")
+        raise ValueError(f"length is {length}, which is negative")
     return name, length
 
 

@@ -31,7 +31,7 @@ _SIDECARS: Final = tuple(f".{table}.csv" for table in COLUMNS_OF)
 class CsvPartsHandler(StoringHandler):
     """Stores events in a folder that any number of handlers and processes share.
 
-    A batch is one transaction of the ledger: leave out what is stored already, append the rest to the
+    A batch is one transaction of the ledger: skip stored data, append the rest to the
     part, note its new length. A part without an owner is continued by whoever starts next, so one that
     never comes back leaves nothing behind.
     """
@@ -43,7 +43,7 @@ class CsvPartsHandler(StoringHandler):
 
         Args:
             directory: the folder; the one above has to exist.
-            instance: goes into the name of a new part, for people to read.
+            instance: part of the name of a new part, for people.
             busy_timeout_s: how long to wait for another writer before `StoreUnavailableError`.
 
         Raises:
@@ -57,7 +57,7 @@ class CsvPartsHandler(StoringHandler):
             self._directory.mkdir(exist_ok=True)
         except OSError as error:
             shown = without_password(str(directory))  # a DSN may have been given for it
-            raise StoreError(f"{shown}: cannot be made: {error.strerror}") from error
+            raise StoreError(f"{shown}: cannot be created: {error.strerror}") from error
         with ExitStack() as opened:
             self._ledger = Ledger(self._directory, busy_timeout_s)
             opened.callback(self._ledger.close)
@@ -105,7 +105,7 @@ class CsvPartsHandler(StoringHandler):
         return None
 
     def _new_part(self, instance: str) -> CsvFile:
-        while True:  # another one that starts may lock it first: then that is its part
+        while True:  # another starting process may lock it first, and then owns this part
             with suppress(FileLockedError):
                 name = f"events-{instance}-{uuid.uuid4().hex[:8]}.csv"
                 return self._open(self._directory / name, COLUMNS)
@@ -122,7 +122,7 @@ class CsvPartsHandler(StoringHandler):
         length = self._ledger.lengths().get(path.name)
         if length is None and path.stat().st_size > len(lines([columns])):
             raise StoreError(
-                f"{path}: the ledger beside it does not know this file; bring back the ledger that belongs "
+                f"{path}: the ledger beside it does not list this file; restore the ledger that belongs "
                 "to it, or move the file away"
             )
         return length or 0

@@ -40,7 +40,7 @@ _PLACE_BITS: Final = 64
 _PLACE: Final = 2**_PLACE_BITS - 1
 _LINES_OF_STRETCH: Final = 10_000
 _OF_RUN: Final = slice(2, 6)
-"""The values of a line that are the same for all events of a run."""
+"""The values that are the same in all lines of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(slots=True)
 class _Lines:
-    """What is known of the lines of a run."""
+    """The known facts about the lines of a run."""
 
     events: Holding = field(default_factory=Holding)
     in_lines: list[list[str]] = field(default_factory=list)
@@ -101,9 +101,9 @@ class CsvReader:
         """Open the files.
 
         Args:
-            name: how the store is called in reports.
+            name: of the store in reports.
             parts: one or more files.
-            ledger: tells of runs, their ends too; it is closed with this.
+            ledger: has the runs and their ends; closed together with the reader.
 
         Raises:
             StoreError: one is missing or is another file.
@@ -148,7 +148,7 @@ class CsvReader:
             yield from file.read(lambda _, values: (run_of(values), row_of(values)))
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What the store has of each run, ordered by id."""
+        """The store's data of each run, ordered by id."""
         of_lines = self._accounts_of_lines(progress)
         if self._ledger is None:
             return accounts(self.name, of_lines)
@@ -236,7 +236,7 @@ class CsvReader:
     def _rows(self, run_id: str, keys: list[int]) -> Iterator[EventRow]:
         def decode(_: Line, values: list[str]) -> EventRow:
             if values[0] != run_id:
-                raise ValueError("it was changed while it was read")
+                raise ValueError("it was changed while being read")
             return row_of(values)
 
         places = array("Q", (key & _PLACE for key in keys))

@@ -38,7 +38,7 @@ class CsvRecords:
 
         Args:
             path: the file; it may be growing.
-            columns: what the header has to say.
+            columns: the expected header.
             length: bytes that count at most; None: all.
 
         Raises:
@@ -48,7 +48,7 @@ class CsvRecords:
         header = lines([columns])
         with translated(path, StoreError), path.open("rb") as file:
             if file.read(len(header)) != header:
-                raise StoreError(f"{path}: begins with another header than ours")
+                raise StoreError(f"{path}: has a different header")
             size = os.fstat(file.fileno()).st_size
         self.length = size if length is None else min(size, length)
         self._columns = len(columns)
@@ -60,7 +60,7 @@ class CsvRecords:
         """Decode the records one by one, without an incomplete last one.
 
         Raises:
-            StoreError: one means nothing; the error names its line.
+            StoreError: one is invalid; the error names its line.
         """
         return self.decoded(self.lines(), decode)
 
@@ -75,7 +75,7 @@ class CsvRecords:
         with translated(self.path, StoreError), self.path.open("rb", buffering=_BUFFER_BYTES) as file:
             place = max(start, self._begin)
             file.seek(place - 1)
-            place += len(file.readline(_MAX_LINE)) - 1  # what is left of a line that began before
+            place += len(file.readline(_MAX_LINE)) - 1  # the rest of a line that began earlier
             while place < end:
                 data = file.readline(_MAX_LINE)
                 number = number and number + 1
@@ -95,7 +95,7 @@ class CsvRecords:
 
     def _values(self, line: Line) -> list[str]:
         if not line.data.endswith(LINE_END):
-            raise ValueError("does not end as a line does")
+            raise ValueError("is not terminated like a line")
         text = line.data[: -len(LINE_END)].decode()
         values = next(csv.reader([text], strict=True), []) if '"' in text else text.split(",")
         if len(values) != self._columns:

@@ -1,4 +1,4 @@
-"""The files beside a CSV file of events, with which it can be analysed alone: one for each further table."""
+"""The files beside a CSV file of events that make it self-contained: one for each further table."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def read_sidecar(path: Path, table: str) -> Iterator[tuple[str, ...]]:
             rows = csv.reader(file)
             try:
                 if tuple(next(rows, ())) != COLUMNS_OF[table]:
-                    raise StoreError(f"{beside}: begins with another header than ours")
+                    raise StoreError(f"{beside}: has a different header")
                 yield from (tuple(row) for row in rows if len(row) == len(COLUMNS_OF[table]))
             except (csv.Error, UnicodeDecodeError) as error:
                 raise StoreError(f"{beside}: damaged, or changed by another program: {error}") from error
 
 
 def written(value: object) -> str:
-    """A value as it stands in such a file."""
+    """A value as written in such a file."""
     return "" if value is None else one_line(str(value))

@@ -13,7 +13,7 @@ _Row = TypeVar("_Row")
 _Meaning = TypeVar("_Meaning")
 
 _MEANINGLESS: Final = (ValueError, TypeError, ArithmeticError, RecursionError, csv.Error)
-"""What decoding raises: also for base64, JSON, UTF-8, and NaN as a number."""
+"""Errors raised by decoding, including base64, JSON, UTF-8, and NaN as a number."""
 _SHOWN: Final = Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 60
 _LARGEST: Final = 2**64 - 1
@@ -31,7 +31,7 @@ def decoded(
         where: names file and row.
 
     Raises:
-        StoreError: a row means nothing.
+        StoreError: a row is invalid.
     """
     for row in rows:
         try:
@@ -55,7 +55,7 @@ def text(name: str, value: object) -> str:
         TypeError: it is none.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name} is {shown(value)}, not a text")
+        raise TypeError(f"{name} is {shown(value)}, not text")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with stores, and the report about it."""
+"""Problems of stores, and the report about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEPT_FINDINGS: Final = 5_000
 
 
 class Problem(StrEnum):
-    """What can be wrong with a run in a store."""
+    """The kinds of problems of a run in a store."""
 
     NO_RUN = "run is absent"
     NO_END = "end is absent"
@@ -24,7 +24,7 @@ class Problem(StrEnum):
     MISSING = "events missing"
     DOUBLE = "duplicate events"
     SURPLUS = "events beyond the run's number of events"
-    STRAY = "events of tasks that the run does not have"
+    STRAY = "events of unknown tasks"
     OTHER_EVENTS = "events differ from those in the other stores"
 
 
@@ -76,11 +76,11 @@ class Report:
     found: int = 0
     """Number of findings."""
     notes: list[str] = field(default_factory=list)
-    """What could not be checked."""
+    """Notes on checks that were not possible."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no findings."""
         return not self.found
 
     def add(self, findings: Iterable[Finding]) -> None:

@@ -1,4 +1,4 @@
--- What the parts of a CSV store hold: taskgen.events.csv_ledger.Ledger; `runs` is in runs.sql.
+-- The contents of the parts of a CSV store: taskgen.events.csv_ledger.Ledger; `runs` is in runs.sql.
 
 -- Events that are stored: of a run, `count` of them from `first_seq` on. Rows of a run never touch.
 CREATE TABLE stored (
@@ -12,7 +12,7 @@ CREATE TABLE quarantined (
     digest TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 
--- Up to `length` bytes a file is as it should be; what is behind was written by one who was killed.
+-- A file is valid up to `length` bytes; the rest was written by a killed process.
 CREATE TABLE files (
     name TEXT PRIMARY KEY,
     length INTEGER NOT NULL

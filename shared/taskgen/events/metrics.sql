@@ -1,4 +1,4 @@
--- What follows from the events of a run, made by taskgen.metrics once the run has ended and all of it is stored;
+-- Metrics of a run's events, computed by taskgen.metrics once the run has ended and is stored completely;
 -- docs/time.md defines each column. A run that is not in run_metrics is in progress or incomplete.
 
 -- release_ms and end_ms have no type on purpose, like events.time_stamp.

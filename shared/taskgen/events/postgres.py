@@ -82,7 +82,7 @@ _TRY_TO_WRITE: Final = (
     ),
     b"UPDATE taskgen_schema SET version = version",
 )
-"""Needs the same locks and rights as a batch, and waits for the disk, but changes nothing."""
+"""Needs the same locks and permissions as a batch, and waits for the disk, but changes nothing."""
 _SPELLINGS: Final = {
     "?": "%s",
     "time_stamp NOT NULL": "time_stamp numeric(20) NOT NULL",
@@ -122,9 +122,9 @@ class PostgresHandler(StoringHandler):
             dsn: `postgresql://user:password@host/database` or any other form that libpq takes.
 
         Raises:
-            StoreUnavailableError: no server there, now.
+            StoreUnavailableError: the server is not available now.
             CredentialsError: it refuses this user.
-            StoreError: the address cannot be understood, or the tables are of a newer version.
+            StoreError: the address is invalid, or the tables are of a newer version.
         """
         super().__init__()
         self._server = PostgresServer(dsn)
@@ -159,7 +159,7 @@ class PostgresHandler(StoringHandler):
         self._make_metrics(touched_runs(batch))
 
     def _make_metrics(self, run_ids: list[str]) -> None:
-        """Make the metrics of those runs that are complete.
+        """Compute the metrics of those runs that are complete.
 
         Only after the commit: of two replicas that store the last parts of a run at the same time, neither
         sees what the other has not committed.
@@ -209,7 +209,7 @@ def _copy(cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, batch: Batch)
 
 def _make_metrics(cursor: psycopg.Cursor[tuple[Any, ...]], run_id: str) -> None:
     """Store the jobs of a run that is complete, and their sums, unless another replica has just done so."""
-    cursor.execute("SET LOCAL synchronous_commit = off")  # if it is lost, it is made again
+    cursor.execute("SET LOCAL synchronous_commit = off")  # if it is lost, it is computed again
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
     if not cursor.execute(_spelled(IS_COMPLETE), (run_id,)).fetchone():
         return
@@ -260,7 +260,7 @@ def _version(cursor: psycopg.Cursor[tuple[Any, ...]], name: str) -> int | None:
     version = row[0] if row else None
     if version is None or version > _VERSION:
         raise StoreError(
-            f"{name}: its tables were made by a newer taskgen (version {version}, this one knows "
+            f"{name}: its tables were created by a newer taskgen (version {version}, this one supports "
             f"{_VERSION}); upgrade taskgen or give another database"
         )
     return int(version)
@@ -273,9 +273,9 @@ class PostgresReader(SqlReader):
         """Connect for reading.
 
         Raises:
-            StoreUnavailableError: no server there, now.
+            StoreUnavailableError: the server is not available now.
             CredentialsError: it refuses this user.
-            StoreError: the address cannot be understood, or there are no such tables.
+            StoreError: the address is invalid, or there are no such tables.
         """
         self._server = PostgresServer(dsn)
         self.name = self._server.name
@@ -304,7 +304,7 @@ class PostgresReader(SqlReader):
         return self._read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What the store has of each run, ordered by id."""
+        """The store's data of each run, ordered by id."""
 
         def scan(of: Callable[[str], Holding | None]) -> None:
             # Closed at once: until then nothing else can use the connection.
@@ -337,7 +337,7 @@ class PostgresReader(SqlReader):
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             version = _version(cursor, self._server.name)
             if version is None:
-                raise StoreError(f"{self._server.name}: has no events of taskgen")
+                raise StoreError(f"{self._server.name}: contains no events of taskgen")
             return version == _VERSION
 
     @override

@@ -53,7 +53,7 @@ class PostgresServer:
             dsn: `postgresql://user:password@host/database` or any other form that libpq takes.
 
         Raises:
-            StoreError: it cannot be understood.
+            StoreError: it is invalid.
         """
         parameters = _understood(dsn)
         self._conninfo = make_conninfo(**(_DEFAULTS | parameters))
@@ -65,7 +65,7 @@ class PostgresServer:
         """Connect; statements outside of a transaction commit on their own.
 
         Raises:
-            StoreUnavailableError: no server there, now.
+            StoreUnavailableError: the server is not available now.
             CredentialsError: it refuses this user.
         """
         with self.translated():

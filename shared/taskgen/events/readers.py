@@ -1,4 +1,4 @@
-"""What can be read from every kind of store."""
+"""The interface for reading every kind of store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from taskgen.run import Run
 
 
 class StoreReader(Protocol):
-    """Reads a store row by row, also while it is being written; to be closed."""
+    """Reads a store row by row, even while it is being written; close it after use."""
 
     @property
     def name(self) -> str:
-        """How it is called in reports; without a password."""
+        """Its name in reports; without a password."""
 
     @property
     def knows_ends(self) -> bool:
@@ -27,20 +27,20 @@ class StoreReader(Protocol):
         """Whether the store keeps the parameters of the runs' tasks; CSV files do not."""
 
     def runs(self) -> Iterator[Run]:
-        """All runs, ordered by id; of a run that has not ended (or not here) `outcome` is None."""
+        """All runs, ordered by id; `outcome` is None if the end of a run is not stored."""
 
     def events(self, run_id: str) -> Iterator[EventRow]:
         """A run's events, ordered by seq; as often as they are stored."""
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What the store has of each run that it has anything of, ordered by id; reads everything once.
+        """The store's data of each run that it knows, ordered by id; reads everything once.
 
         Args:
             progress: is called with the number of further events read.
         """
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was received that is no event."""
+        """Received data that is not a valid event."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""

@@ -1,4 +1,4 @@
--- A run, from its first message on; what is NULL is not known before its end. Also in the ledger of CSV files.
+-- A run, from its first message on; NULL columns are unknown before its end. Also in the ledger of CSV files.
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
     taskset_id TEXT NOT NULL,

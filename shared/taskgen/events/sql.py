@@ -68,7 +68,7 @@ _T = TypeVar("_T")
 
 
 def make_all_metrics(connection: sqlite3.Connection) -> None:
-    """Make the metrics of every run that is complete and has none."""
+    """Compute the metrics of every complete run that lacks them."""
     for (run_id,) in connection.execute(SELECT_COMPLETE).fetchall():
         _make_metrics(connection, run_id)
 
@@ -198,7 +198,7 @@ class SqliteReader(SqlReader):
         return self._file.read("quarantine", quarantined_from, SELECT_QUARANTINED)
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What the store has of each run, ordered by id."""
+        """The store's data of each run, ordered by id."""
         events = counted(self._events("ORDER BY run_id, seq"), progress)
         return accounts(
             self.name,

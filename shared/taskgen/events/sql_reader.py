@@ -1,4 +1,4 @@
-"""What is read alike from every SQL store: jobs, campaigns, variants, binaries and recorded results."""
+"""Reads common to all SQL stores: jobs, campaigns, variants, binaries and recorded results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SqlReader(ABC):
     keeps_tasks: Final = True
     knows_ends: Final = True
     name: str
-    """How it is called in reports."""
+    """Its name in reports."""
 
     @abstractmethod
     def _read(

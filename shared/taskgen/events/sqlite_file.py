@@ -31,10 +31,10 @@ _LATER: Final = frozenset(
         sqlite3.SQLITE_NOMEM,
     }
 )
-"""Errors that a retry may not meet again; an I/O error can be a quota or a full network disk."""
+"""Errors after which a retry may succeed; an I/O error can be a quota or a full network disk."""
 _OF_THE_DATA: Final = (OverflowError, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
 _FAULTS: Final = (sqlite3.Error, OverflowError, UnicodeDecodeError)
-"""What the driver raises; the last one if even its message is not text."""
+"""Errors of the driver; the last one if even its message is not text."""
 _MARKS: Final = (
     "SELECT (SELECT application_id FROM pragma_application_id), "
     "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
@@ -54,7 +54,7 @@ class Kind:
     package: str = "taskgen.events"
     """... and where they are."""
     upgrades: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """By an older version: the `.sql` files that make the next one of it."""
+    """By an older version: the `.sql` files that upgrade it to the next one."""
     after_upgrade: Callable[[sqlite3.Connection], None] | None = None
     """Fills new tables, in the same transaction."""
 
@@ -62,7 +62,7 @@ class Kind:
 class SqliteFile:
     """A connection to a file of a kind, which is created if necessary.
 
-    It may be used from another thread than the one that made it, by one at a time.
+    It may be used from any thread, by one at a time.
     """
 
     def __init__(self, path: Path, kind: Kind, busy_timeout_s: float, *, is_read_only: bool = False) -> None:
@@ -132,7 +132,7 @@ class SqliteFile:
         """Decode the rows of a query; `table` names their place in errors.
 
         Raises:
-            StoreError: a row means nothing; the error names it.
+            StoreError: a row is invalid; the error names it.
         """
         return decoded(
             self.rows(query, *values), decode, lambda row: f"{self.path}: {table}, row {_key(row)}"
@@ -175,8 +175,8 @@ class SqliteFile:
         """Upgrade a file of an older version before it is read."""
         if not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
             raise StoreError(
-                f"{self.path}: was made by an older taskgen and has to be upgraded, but cannot be written; "
-                "copy it to a folder of your own, and give the copy"
+                f"{self.path}: was created by an older taskgen and has to be upgraded, but cannot be "
+                "written; copy it to a writable folder, and give the copy"
             )
         self.connection.close()
         SqliteFile(self.path, self._kind, self._busy_timeout_s).close()
@@ -194,8 +194,8 @@ class SqliteFile:
             is_older = version < self._kind.version
             age, way_out = ("older", "give") if is_older else ("newer", "upgrade taskgen or give")
             raise StoreError(
-                f"{self.path}: was made by a {age} taskgen (version {version} of {self._kind.name}, this one "
-                f"knows {self._kind.version}); {way_out} another path"
+                f"{self.path}: was created by a {age} taskgen (version {version} of {self._kind.name}, this "
+                f"one supports {self._kind.version}); {way_out} another path"
             )
         return int(version)
 
@@ -214,7 +214,7 @@ class SqliteFile:
 
     def _make(self) -> None:
         with self.transaction() as connection:
-            version = self._version()  # another process may have been faster
+            version = self._version()  # another process may have done it already
             if version is None:
                 self._run(connection, self._kind.schemas)
                 connection.execute(f"PRAGMA application_id = {self._kind.application_id}")
@@ -244,7 +244,7 @@ def _reading(path: Path) -> str:
 
 
 def check_place(path: Path, *, must_exist: bool = False) -> None:
-    """Report what is wrong with a path before the driver does in its own words.
+    """Report a faulty path in our words, before the driver does in its own.
 
     Raises:
         StoreError: there can be no file.
@@ -255,7 +255,7 @@ def check_place(path: Path, *, must_exist: bool = False) -> None:
         if path.is_dir():
             raise StoreError(f"{place}: is a folder; give the path of a file")
         if not path.parent.is_dir():
-            raise StoreError(f"{place}: there is no folder {folder}; make it, or give another path")
+            raise StoreError(f"{place}: there is no folder {folder}; create it, or give another path")
         if must_exist and not path.exists():
             raise StoreError(f"{place}: there is no such file")
         if path.exists() and not path.is_file():

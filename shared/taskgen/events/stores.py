@@ -18,7 +18,7 @@ from taskgen.redaction import without_password
 
 
 class StoreKind(NamedTuple):
-    """How a kind of store is opened, given what follows its scheme."""
+    """Opens a kind of store, given the text after its scheme."""
 
     write: Callable[[str], StoringHandler]
     read: Callable[[str], StoreReader]
@@ -31,7 +31,7 @@ def open_handler(spec: str) -> StoringHandler:
         spec: `sqlite:PATH`, `csv:PATH` or `postgresql://...`.
 
     Raises:
-        StoreError: it cannot be opened, or is not named like a store.
+        StoreError: it cannot be opened, or the name is not that of a store.
         CredentialsError: the database refuses this user.
     """
     kind, place = _named(spec)
@@ -91,7 +91,7 @@ def _read_postgres(place: str) -> StoreReader:
     return PostgresReader(f"postgresql:{place}")
 
 
-_POSTGRES_MISSING: Final = "for PostgreSQL install taskgen-events[postgres]"
+_POSTGRES_MISSING: Final = "for PostgreSQL, install taskgen-events[postgres]"
 _KINDS: Final = {
     "sqlite": StoreKind(SqliteHandler, SqliteReader),
     "csv": StoreKind(CsvHandler, _read_csv),

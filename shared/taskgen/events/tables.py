@@ -1,4 +1,4 @@
-"""The tables of the SQL stores: statements, and what the values of their columns mean."""
+"""The tables of the SQL stores: statements, and the meaning of their columns."""
 
 # ruff: noqa: S608 - the parts of these statements are constants
 
@@ -105,10 +105,10 @@ _LACKS_METRICS: Final = (
     "AND events = (SELECT count(*) FROM events WHERE events.run_id = runs.run_id)"
 )
 IS_COMPLETE: Final = f"SELECT 1 {_LACKS_METRICS} AND run_id = ?"
-"""Whether a run has ended and all of it is stored, but its metrics are still to be made."""
+"""Whether a run has ended and is stored completely, but its metrics are missing."""
 SELECT_COMPLETE: Final = f"SELECT run_id {_LACKS_METRICS} ORDER BY run_id"
 SELECT_COMPLETE_OF: Final = f"SELECT run_id {_LACKS_METRICS} AND run_id"
-"""Goes on with which runs."""
+"""Selects further runs."""
 SELECT_QUARANTINED: Final = f"SELECT {_QUARANTINE} FROM quarantine ORDER BY received_at, digest"
 _OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
 SELECT_WITHOUT_TASK: Final = (
@@ -127,7 +127,7 @@ def schema(name: str, package: str = __package__) -> str:
 
 
 def run_values(run: Run) -> tuple[str | int, ...]:
-    """The columns of a run that are known from its start on."""
+    """The columns of a run that are known when it starts."""
     return run.run_id, run.taskset_id, run.board, run.attempt, run.variant, run.started_at
 
 
@@ -208,7 +208,7 @@ def task_from(row: tuple[Any, ...]) -> dict[str, Any]:
     task_id, *values, config = row
     named = dict(zip(_TASK_COLUMNS, values, strict=True))
     or_none(text, "pkg", named["pkg"])
-    for name in ("period", "deadline"):  # what metrics need
+    for name in ("period", "deadline"):  # used by metrics
         or_none(number, name, named[name])
     try:
         named["config"] = json.loads(config)
@@ -246,7 +246,7 @@ def variant_values(run: Run) -> tuple[str | int, ...]:
 
 
 def rows_of_starts(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Statements, each with its rows, for what the starts of a batch say beside runs and tasks."""
+    """Statements, each with its rows, for the data of a batch's starts besides runs and tasks."""
     yield INSERT_CAMPAIGN, campaign_rows(batch)
     yield INSERT_VARIANT, sorted(variant_values(run) for run, _ in batch.started)
     yield INSERT_BINARY, binary_rows(batch)
@@ -301,7 +301,7 @@ def _time_stamp(name: str, value: object) -> int:
 
 
 def timed_event_from(row: tuple[Any, ...]) -> TimedEvent:
-    """What the metrics of jobs need of an event."""
+    """The parts of an event that job metrics need."""
     task_id, kind, time_stamp, attributes = row
     if type(task_id) is type(time_stamp) is int and attributes is None:  # fast path, for every event
         return row

@@ -46,14 +46,14 @@ def verify(stores: Sequence[str], say: Say = lambda _: None) -> Report:
 
 
 def compare(readers: Sequence[StoreReader], say: Say = lambda _: None) -> Report:
-    """Like `verify`, for open stores; needs constant memory.
+    """Like `verify`, for open stores; uses constant memory.
 
     Every store is read once. Only the events of runs that are not the same in all of them are then read
     again, side by side, to say which ones.
     """
     report = Report([reader.name for reader in readers], events={reader.name: 0 for reader in readers})
     report.notes += [
-        f"{reader.name}: does not say how many events a run has"
+        f"{reader.name}: does not record the number of events of a run"
         for reader in readers
         if not reader.knows_ends
     ]

@@ -1,4 +1,4 @@
-"""What boards are given to run, and the interface of where it comes from."""
+"""The work of boards, and the interface of its source."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Assignment:
 
 
 class AssignmentSource(Protocol):
-    """Where a distributor's boards get their work; all methods are called in its asyncio loop."""
+    """The source of work for a distributor's boards; all methods are called in its asyncio loop."""
 
     async def take(self, board: str) -> Assignment:
-        """Wait for work for this board. A cancelled call has taken nothing."""
+        """Wait for work for this board. A cancelled call takes nothing."""
 
     def give_back(self, assignment: Assignment) -> None:
         """Take back, unchanged, an assignment that was not begun."""

@@ -48,7 +48,7 @@ class BoardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """How boards are connected to, used and waited for."""
+    """Settings for connecting to boards, using them and waiting for them."""
 
     session: SessionSettings = field(default_factory=SessionSettings)
     session_class: type[AbstractSession] = TaskloaderSession
@@ -58,7 +58,7 @@ class BoardSettings:
     """A lost board is retried with exponential back-off up to this pause."""
     power: PowerCommands = field(default_factory=PowerCommands)
     retry_on: frozenset[RetryOn] = frozenset()
-    """What makes a run that its handler ended a fault of the board."""
+    """Conditions under which a run that its handler ended is a fault of the board."""
 
 
 BOARD_DEFAULTS: Final = BoardSettings()
@@ -71,7 +71,7 @@ class Board:
 
     Args:
         address: where it is; as text, its name.
-        settings: how it is connected to and used.
+        settings: for connecting to it and using it.
         source: provides its work.
         dispatcher: receives what it sends.
         lease: entered before connecting and left after disconnecting, for boards that distributors share.
@@ -155,7 +155,7 @@ class Board:
     @property
     def run(self) -> Run | None:
         """The run in progress."""
-        inbox = self.inbox  # read once: other threads ask, too
+        inbox = self.inbox  # read once: other threads write it
         return inbox.run if inbox else None
 
     def stop_run(self, outcome: Outcome, reason: str = "") -> None:
@@ -248,7 +248,7 @@ class Board:
                 self._dispatcher.quarantine_unsolicited(frame, self.name, reason)
 
     def _log_unsolicited(self) -> None:
-        """Log how much was not kept of what came since the end of the last run, and start counting again."""
+        """Log how much data was not kept since the end of the last run, and reset the count."""
         if self._unsolicited.remainder:
             log.warning(
                 "%s: between two runs: %s", self.name, self._unsolicited.remainder, extra={"board": self.name}

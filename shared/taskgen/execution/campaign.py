@@ -28,11 +28,11 @@ class FailedTaskSet:
     """A variant that has failed, or a task-set that could not be run at all."""
 
     source: str
-    """Where the task-set came from."""
+    """The source of the task-set."""
     variant: int | None
     """Number of the variant in `TaskSet.variants()`, from 0; None: the task-set itself was refused."""
     reasons: tuple[str, ...]
-    """Why each attempt had no result, with its board; or why there was no attempt."""
+    """Why each attempt had no result, with its board, or why there was none."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Those that vary, with the values of this variant."""
 
@@ -48,14 +48,14 @@ class FailedTaskSet:
 
 
 class Campaign:
-    """What `Distributor.start` returns: the variants still to be run, and what became of the others.
+    """What `Distributor.start` returns: the variants still to be run, and the results of the others.
 
     Args:
         tasksets: drawn one by one as boards become free, as are the variants of each.
         session_params: passed to the session with every variant.
         retry_policy: how often a variant is attempted.
         check: returns a validated task-set or variant, or raises `TaskSetError`.
-        facts: what is stored of the campaign.
+        facts: the stored facts about the campaign.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Campaign:
         facts: CampaignFacts | None = None,
     ) -> None:
         self.facts = facts
-        """What is stored of it: id, name and provenance."""
+        """Its stored facts: id, name and provenance."""
         self.outcomes: Counter[Outcome] = Counter()
         """Number of ended runs by outcome, including attempts without a result."""
         self.failed: list[FailedTaskSet] = []
         """The variants that failed, and the task-sets that were refused."""
         self.running = 0
-        """How many variants boards have now."""
+        """Number of variants that boards are running."""
         self.is_stopped = False
         """Whether the variants that had not begun were cancelled."""
         self._retry_policy = retry_policy
@@ -168,7 +168,7 @@ class Campaign:
                 return
 
     def _accepted(self, drawn: Iterator[TaskSet], of: TaskSet | None = None) -> Iterator[tuple[int, TaskSet]]:
-        """Number what is drawn; whatever raises `TaskSetError` has failed, and the rest follows.
+        """Number the drawn items, from 0; one that raises `TaskSetError` has failed, and the rest follows.
 
         Args:
             drawn: task-sets, or the variants of one.
@@ -262,7 +262,7 @@ class CampaignSource(AssignmentSource):
         return self._campaign
 
     def _changed(self) -> None:
-        """Wake the boards if there may be work for them, and whoever waits for the end of the campaign."""
+        """Wake the boards if there may be work for them, and those who wait for the end of the campaign."""
         if self._campaign is None:
             return
         if self._campaign.is_done:

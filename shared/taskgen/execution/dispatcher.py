@@ -31,7 +31,7 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Counters:
-    """What has been received since the start."""
+    """Counts of received data since the start."""
 
     frames: int = 0
     """Frames received from boards."""
@@ -40,7 +40,7 @@ class Counters:
     events: int = 0
     """Events in them."""
     quarantined: int = 0
-    """Frames, and parts of frames, that could not be understood as events."""
+    """Frames, and parts of frames, that are not valid events."""
 
 
 class Dispatcher:
@@ -50,7 +50,7 @@ class Dispatcher:
     waiting, or when a batch has grown large or old.
 
     Args:
-        limits: what a frame may be.
+        limits: on frames.
         handlers: the first decides.
     """
 
@@ -67,7 +67,7 @@ class Dispatcher:
         self._thread.start()
 
     def use(self, handlers: Sequence[AbstractEventHandler]) -> None:
-        """Replace the handlers once everything submitted so far is done; call it while no run is on."""
+        """Replace the handlers once all submitted work is done; call it while no run is in progress."""
         self.submit(partial(self._use, handlers))
 
     def check_may_wait(self) -> None:
@@ -96,7 +96,7 @@ class Dispatcher:
         return not self._thread.is_alive()
 
     def quarantine_unsolicited(self, frame: bytes, board: str, reason: str) -> None:
-        """Keep a frame that came while no run was on."""
+        """Keep a frame that arrived while no run was in progress."""
         self.submit(partial(self.quarantine, Quarantined(brief(reason), frame, board, now())))
 
     # The methods below are called in the handlers' thread only.
@@ -123,12 +123,12 @@ class Dispatcher:
             for call in self._batch():
                 try:
                     call()
-                except Exception:  # whatever it is: this thread serves every board
+                except Exception:  # catch everything: this thread serves every board
                     log.exception("internal error in the handlers' thread; continuing")
             self._commit()
 
     def _batch(self) -> Iterator[Callable[[], None]]:
-        """Wait for a call, then yield those behind it until none is left or the batch is large or old."""
+        """Wait for a call, then yield the next ones until none is left or the batch is large or old."""
         yield self._queue.get()
         deadline = time.monotonic() + _BATCH_S
         for _ in range(_BATCH_CALLS):

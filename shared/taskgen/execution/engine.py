@@ -24,7 +24,7 @@ class BoardStatus(NamedTuple):
     name: str
     """`host:port`."""
     state: BoardState
-    """What it is doing."""
+    """Its activity."""
     since: str
     """When it entered this state; host's time, UTC, ISO 8601."""
     reason: str

@@ -19,15 +19,15 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _RAISED: Final = BaseException
-"""What a user's code may raise: `sys.exit()` and asyncio's `CancelledError` would also end the thread that
-serves every run. Ctrl-C is raised in another thread."""
+"""Errors that a user's code may raise: `sys.exit()` and asyncio's `CancelledError` would also end the
+thread that serves every run. Ctrl-C is raised in another thread."""
 
 
 class HandlerChain:
     """The handlers of a distributor; the first decides, the others observe.
 
-    Those that store are called before the others, so that what is stored is what the board sent, whatever
-    a user's handler does to the dictionary that they share. Every failure is counted; the first of each kind
+    Those that store are called before the others, so that they store exactly what the board sent, even
+    if a user's handler changes the shared dictionary. Every failure is counted; the first of each kind
     is logged with its traceback.
     """
 
@@ -37,7 +37,7 @@ class HandlerChain:
         others = [handler for handler in handlers if not isinstance(handler, CommittingHandler)]
         self._handlers = (*self._stores, *others)
         self.failures: Counter[str] = Counter()
-        """How often each kind of failure occurred."""
+        """Number of failures of each kind."""
         self.patience = Patience()
         """How long unavailable stores are retried."""
 
@@ -77,7 +77,7 @@ class HandlerChain:
         if self._is_first(kind):
             is_ours = isinstance(error, TaskgenError)
             log.error(
-                "%s; continuing, further failures of this kind are only counted",
+                "%s; continuing; further failures of this kind are only counted",
                 kind,
                 exc_info=None if is_ours else error,
             )
@@ -114,7 +114,9 @@ class HandlerChain:
 
     def _lose(self, store: CommittingHandler, error: BaseException) -> None:
         self.report(type(store).__name__, error)
-        log.error("%s: could not store a batch, which is lost there: %s", type(store).__name__, brief(error))
+        log.error(
+            "%s: could not store a batch, which is lost in this store: %s", type(store).__name__, brief(error)
+        )
         self._guarded(store, partial(store.give_up, brief(error)))
 
     def _answer(

@@ -21,13 +21,13 @@ from taskgen.untrusted_text import brief
 log = logging.getLogger(__name__)
 
 _MAX_PENDING_BYTES: Final = 256 * 1024
-"""Of one run: above this, the board's socket is not read until the handlers have caught up."""
+"""Limit for one run: above it, the board's socket is not read until the handlers have caught up."""
 _FRAME_OVERHEAD_BYTES: Final = 64
 """Added to every frame: an empty one costs memory and time too, although the board sends only four bytes."""
 
 
 Decode = Callable[[bytes], tuple[Profile, list[Rejected]]]
-"""A session's own way to read its frames: `AbstractSession.decode_checked`."""
+"""The session's decoder of frames: `AbstractSession.decode_checked`."""
 
 
 class RunInbox:
@@ -62,7 +62,7 @@ class RunInbox:
 
     @property
     def flood(self) -> str:
-        """Why the board is no longer to be read; empty while it is."""
+        """Why to stop reading from the board; empty while reading continues."""
         return self._worker.junk.reason
 
     def decide(self, outcome: Outcome, reason: str = "") -> None:
@@ -143,7 +143,7 @@ class RunWorker:
         self._dispatcher.handlers.start(self._taskset)
 
     def take(self, frames: list[bytes], received_at: str, waited_s: float) -> None:
-        """Handle frames; one that raises something unforeseen is quarantined, and the next are handled."""
+        """Handle frames; one that raises an unexpected error is quarantined, and the others are handled."""
         for frame in frames:
             try:
                 self._take_frame(frame, received_at, waited_s)
@@ -217,7 +217,7 @@ class _Backlog:
     async def wait_for_room(self) -> None:
         if self._is_full:
             room = self._room = asyncio.Event()
-            if self._is_full:  # else it was emptied before the event was there to be set
+            if self._is_full:  # otherwise it was emptied before the event could be set
                 await room.wait()
             self._room = None
 

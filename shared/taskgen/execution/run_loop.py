@@ -16,7 +16,7 @@ from taskgen.taskset import TaskSet
 log = logging.getLogger(__name__)
 
 _SHORTEST_WAIT_S: Final = 0.1
-"""So that whatever has already arrived is read, however long the process was suspended."""
+"""Lets the loop read all data that has already arrived, however long the process was suspended."""
 
 
 async def execute(
@@ -53,7 +53,9 @@ async def execute(
         failure = BoardLostError("cancelled while it was being sent to the board")
     if failure is None:
         failure = await _stop(session, inbox, outcome)
-        if failure is not None and outcome is Outcome.TIMED_OUT:  # the board may have been dead all the time
+        if (
+            failure is not None and outcome is Outcome.TIMED_OUT
+        ):  # the board may have been dead from the start
             outcome, reason = Outcome.BOARD_LOST, f"{reason}, and could not be stopped: {failure}"
     if isinstance(failure, BoardProtocolError) and failure.data:
         inbox.quarantine(str(failure), failure.data)
@@ -97,7 +99,7 @@ async def _listen(session: AbstractSession, inbox: RunInbox, taskset: TaskSet) -
         elif inbox.heard_s == heard_s and spoke_s > heard_s:
             raise BoardProtocolError(f"for {silence_s:g} s the board sent only frames that are not profiles")
         elif inbox.heard_s == heard_s:
-            raise BoardSilentError(f"the board said nothing for {silence_s:g} s")
+            raise BoardSilentError(f"the board was silent for {silence_s:g} s")
 
 
 async def _frames(session: AbstractSession, timeout_s: float) -> list[bytes]:
@@ -117,7 +119,7 @@ async def _outcome(
     if inbox.decided.done():
         return inbox.decided.result()
     if failure is None:
-        return Outcome.TIMED_OUT, f"not over within {run_timeout_s:g} s"
+        return Outcome.TIMED_OUT, f"did not end within {run_timeout_s:g} s"
     if isinstance(failure, BoardLostError):
         return Outcome.BOARD_LOST, str(failure)
     return Outcome.BOARD_ERROR, str(failure) if isinstance(failure, TaskgenError) else repr(failure)

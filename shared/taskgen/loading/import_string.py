@@ -87,7 +87,7 @@ def called_without_arguments(spec: str, found: Callable[..., T], error: type[Tas
             if parameter.default is parameter.empty
             and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
         ]
-    except (TypeError, ValueError):  # some built-in callables do not tell
+    except (TypeError, ValueError):  # some built-in callables have no signature
         required = []
     if required:
         name = spec.partition(":")[2]
@@ -105,7 +105,7 @@ def called(spec: str, call: Callable[[], T], error: type[TaskgenError]) -> T:
     except ModuleNotFoundError as missing:
         if missing.name and f"{spec.partition(':')[0]}.".startswith(f"{missing.name}."):
             raise error(
-                f"{spec}: there is no module {missing.name!r} in {Path.cwd()} or among the installed ones"
+                f"{spec}: there is no module {missing.name!r} in {Path.cwd()} or among the installed modules"
             ) from missing
         raise error(_described(spec, missing)) from missing
     except (Exception, SystemExit) as raised:  # a user's code may raise anything

@@ -42,7 +42,7 @@ def read_tasksets(spec: str) -> list[TaskSet]:
         data = b"".join(bundle.pieces(TASKSETS))
     tasksets = [_stored(f"{spec}: {TASKSETS}, line {at}", one) for at, one in enumerate(data.splitlines(), 1)]
     if not tasksets:
-        raise TaskSetError(f"{spec}: no variant had begun, so there is nothing to repeat")
+        raise TaskSetError(f"{spec}: no variant was started, so there is nothing to repeat")
     return tasksets
 
 
@@ -66,7 +66,7 @@ class StoredVariant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    """File or module that the task-set came from."""
+    """Source of the task-set: file or module."""
     variant: NonNegativeInt
     """Number of the variant in that task-set, from 0."""
     parameters: dict[str, Any]
@@ -95,7 +95,7 @@ def read_taskset(spec: str) -> TaskSet:
     elif ":" in spec:
         taskset = _of_python(spec)
     else:
-        raise TaskSetError(f"{spec}: is not a task-set; give a .xml or .json file, or MODULE:NAME of Python")
+        raise TaskSetError(f"{spec}: is not a task-set; give a .xml or .json file, or a Python MODULE:NAME")
     taskset.source = spec
     return taskset.checked()
 
@@ -175,7 +175,7 @@ def _described(
 ) -> TaskSet:
     """Build the task-set that a file of any kind describes; `makes_variants` says whether a list does."""
     tasks = _only_child(
-        spec, _only_child(spec, description, "at its root", "taskset"), "in taskset", "periodictask"
+        spec, _only_child(spec, description, "at the root", "taskset"), "in taskset", "periodictask"
     )
     taskset = TaskSet(source=spec)
     for number, parameters in enumerate(tasks if isinstance(tasks, list) else [tasks]):
@@ -191,9 +191,7 @@ def _only_child(spec: str, parent: Any, place: str, name: str) -> Any:  # noqa: 
     """Return the only child of an element."""
     if not isinstance(parent, Mapping) or set(parent) != {name}:
         found = ", ".join(parent) if isinstance(parent, Mapping) else _shown(parent)
-        raise TaskSetError(
-            f"{spec}: {place} there has to be {name!r} and nothing else, not {found or 'nothing'}"
-        )
+        raise TaskSetError(f"{spec}: expected only {name!r} {place}, not {found or 'nothing'}")
     return parent[name]
 
 
@@ -201,7 +199,9 @@ def _check_parameters(parameters: Mapping[str, Any], where: str) -> None:
     """Check the names, and the id, because `TaskSet` numbers the tasks without one after it."""
     for name in parameters:
         if name not in ADAPTERS:
-            raise TaskSetError(f"{where}: {name}: no such parameter; there are {', '.join(sorted(ADAPTERS))}")
+            raise TaskSetError(
+                f"{where}: {name}: unknown parameter; valid ones are {', '.join(sorted(ADAPTERS))}"
+            )
     try:
         ADAPTERS["id"].validate_python(parameters.get("id") or 0)
     except ValidationError as error:

@@ -1,1 +1,1 @@
-"""What the services say to each other; knows nothing of how it is carried."""
+"""The messages between the services, independent of their transport."""

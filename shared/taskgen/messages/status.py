@@ -26,7 +26,7 @@ class BoardReport(BaseModel):
 
 
 class StatusMessage(BaseMessage):
-    """A distributor's word on its boards, every 2 s; never stored. Key `status.<distributor>`."""
+    """A distributor's report on its boards, every 2 s; never stored. Key `status.<distributor>`."""
 
     kind: Literal["taskgen.status"] = Field(default="taskgen.status", alias="schema")
     distributor: str
@@ -47,14 +47,14 @@ class StatusMessage(BaseMessage):
 
 
 class CampaignReport(BaseModel):
-    """How far a campaign is."""
+    """The progress of a campaign."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     campaign_id: str
     running: int = 0
     waiting: int = 0
-    """Put back after a lost run."""
+    """Requeued after a lost run."""
     outcomes: dict[Outcome, int] = {}
     """Of the runs that are results."""
     bad: int = 0
@@ -62,18 +62,18 @@ class CampaignReport(BaseModel):
 
     @property
     def done(self) -> int:
-        """How many task-sets need nothing more."""
+        """Number of task-sets that need no further attempt."""
         return sum(self.outcomes.values()) + self.bad + self.called_off
 
 
 class ControllerStatusMessage(BaseMessage):
-    """The controller's word on the runs, every 2 s; never stored. Key `status.controller`."""
+    """The controller's report on the runs, every 2 s; never stored. Key `status.controller`."""
 
     kind: Literal["taskgen.controller.status"] = Field(default="taskgen.controller.status", alias="schema")
     controller: str
     at: str = Field(default_factory=now)
     runs: dict[str, int]
-    """How many by outcome; `running` are the ones without."""
+    """Number of runs by outcome; `running` are those without one."""
     bad: int
     campaigns: list[CampaignReport]
     """Those with a task-set that runs or waits, and those that changed last; in the order of submission."""
@@ -90,7 +90,7 @@ class ControllerStatusMessage(BaseMessage):
 
 
 class DecisionMessage(BaseMessage):
-    """Whoever runs this is to end it. Exchange `taskgen.commands`, key = board."""
+    """Tells a distributor to end a run. Exchange `taskgen.commands`, key = board."""
 
     kind: Literal["taskgen.decision"] = Field(default="taskgen.decision", alias="schema")
     run_id: str
@@ -104,7 +104,7 @@ class DecisionMessage(BaseMessage):
 
 
 class RebootMessage(BaseMessage):
-    """The board is to be started anew. Exchange `taskgen.commands`, key = board."""
+    """Tells a distributor to reboot a board. Exchange `taskgen.commands`, key = board."""
 
     kind: Literal["taskgen.reboot"] = Field(default="taskgen.reboot", alias="schema")
     board: str

@@ -64,7 +64,7 @@ class TaskSetMessage(BaseMessage):
     campaign_id: str = ""
     """The same for everything that one `taskgen submit` published."""
     campaign: CampaignFacts | None = None
-    """What stores keep of the campaign; None if it was submitted by version 0.1."""
+    """The stored facts about the campaign; None if it was submitted by version 0.1."""
     source: str = "task-set"
     variant: Count = 0
     parameters: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""From stored events to results: what a paper rests on."""
+"""Evaluates stored events: the results for a paper."""
 
 from taskgen.results.frames import Results, load
 

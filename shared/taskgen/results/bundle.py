@@ -1,4 +1,4 @@
-"""A bundle: one zip file with everything that a campaign's results rest on, to be cited and repeated."""
+"""A bundle: one zip file with everything behind a campaign's results, to be cited and repeated."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DESCRIPTIONS: Final = {
     "events.runs.csv": "The runs: boards, attempts, times, outcomes, reasons, number of events",
     "events.results.csv": "What event handlers recorded",
     "events.quarantine.csv": "What the boards sent that is no event",
-    JOBS: "The jobs of complete runs with their metrics, as they follow from the events",
+    JOBS: "The jobs of complete runs with their metrics, as derived from the events",
     "runs.csv": "All runs; is_complete says which ones are in the statistics",
     "report.csv": "Response times, misses and jitter of every task of every variant",
     "report.html": "The report with its figures, to be read in a browser",

@@ -109,7 +109,7 @@ def _mann_whitney() -> Callable[[TaskStatistics, TaskStatistics], tuple[float | 
     try:
         from scipy.stats import mannwhitneyu  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for comparisons install taskgen-events[report]") from error
+        raise SettingsError("for comparisons, install taskgen-events[report]") from error
 
     def test(a: TaskStatistics, b: TaskStatistics) -> tuple[float | None, float | None]:
         if not a.responses_ms or not b.responses_ms:

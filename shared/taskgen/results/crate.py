@@ -58,7 +58,7 @@ def crate(about: About) -> Describe:
     try:
         from rocrate.rocrate import ROCrate  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for bundles install taskgen-events[bundle]") from error
+        raise SettingsError("for bundles, install taskgen-events[bundle]") from error
 
     def describe(dataset: Dataset, files: Sequence[Entry], descriptions: Mapping[str, str]) -> dict[str, Any]:
         made = ROCrate(version=_VERSION)

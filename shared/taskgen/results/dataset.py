@@ -1,4 +1,4 @@
-"""The runs of a store with all that is known of them, filtered, and their jobs."""
+"""The filtered runs of a store, with all known facts about them, and their jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunResult:
     variant: VariantFacts
     campaign: CampaignFacts | None
     is_complete: bool
-    """Whether it has ended and all of its tasks and events are stored; the others are in no statistics."""
+    """Whether it has ended and all of its tasks and events are stored; statistics exclude other runs."""
     tasks: Sequence[dict[str, Any]] = ()
     binaries: dict[str, str] = field(default_factory=dict)
     """SHA-256 by name."""
@@ -61,7 +61,7 @@ class RunResult:
 
 
 class Dataset:
-    """The runs that were asked for, the oldest first."""
+    """The selected runs, the oldest first."""
 
     def __init__(self, name: str, reader: SqlReader, runs: list[RunResult]) -> None:
         self.name = name
@@ -78,7 +78,7 @@ class Dataset:
 
     @property
     def complete(self) -> list[RunResult]:
-        """The runs that statistics are over: complete, and a result of their variant."""
+        """The runs in the statistics: complete, and a result of their variant."""
         return [one for one in self.runs if one.is_complete and one.run.outcome and one.run.outcome.is_result]
 
     def jobs(self, run: RunResult) -> Iterator[JobRow]:
@@ -210,7 +210,7 @@ def _fits(result: RunResult, conditions: Iterable[tuple[str, str]]) -> bool:
 
 
 def _copied(store: StoreReader, path: Path) -> SqliteReader:
-    """A SQLite database of what a CSV store has, so that everything below is the same for all stores."""
+    """A SQLite copy of a CSV store, so that everything below is the same for all stores."""
     SqliteHandler(path).close()
     try:
         with closing(sqlite3.connect(path)) as connection, connection:

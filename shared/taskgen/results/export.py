@@ -91,7 +91,7 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[Row]) -> int:
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for Parquet files install taskgen-events[analysis]") from error
+        raise SettingsError("for Parquet files, install taskgen-events[analysis]") from error
     count = 0
     schema = _job_schema(pa) if tuple(columns) == JobRow._fields else None
     portion = list(islice(rows, _ROWS_AT_ONCE))

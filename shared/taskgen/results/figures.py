@@ -47,7 +47,7 @@ def figures(
     try:
         import matplotlib as mpl  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for figures install taskgen-events[report]") from error
+        raise SettingsError("for figures, install taskgen-events[report]") from error
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each glyph of a PDF
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "taskgen", "pdf.fonttype": 42, "font.size": 9}
     yield from _distributions([one for one in statistics if one.responses_ms])
@@ -93,7 +93,7 @@ def _all_miss_ratios(found: Sequence[Varied]) -> Iterator[tuple[str, str, Figure
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element, without any reference to elsewhere."""
+    """The figure as an `<svg>` element, without external references."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
@@ -196,7 +196,7 @@ def _schedule(jobs: Sequence[JobRow], run: RunResult) -> Figure:
             _draw_job(axes, job, len(ids) - 1 - place, origin)
     axes.set_yticks(range(len(ids)), [f"{one} {tasks.get(one, '')}" for one in reversed(ids)])
     axes.set(xlabel="ms since the first release", ylim=(-0.6, len(ids) - 0.2))
-    axes.use_sticky_edges = False  # the first release is not to lie on the axis
+    axes.use_sticky_edges = False  # keep the first release off the axis
     axes.margins(x=0.01)
     return figure
 

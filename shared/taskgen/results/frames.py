@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The results of a store; each frame has one row for each of what it is named after.
+    """The results of a store; each frame has one row per item of its name.
 
     `run_id` joins `jobs`, `tasks` and `runs`, `taskset_id` joins `runs` and `variants`.
     """
@@ -48,7 +48,7 @@ def load(store: str, campaign: str = "", where: Iterable[str] = ()) -> Results:
     try:
         import pandas as pd  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for DataFrames install taskgen-events[analysis]") from error
+        raise SettingsError("for DataFrames, install taskgen-events[analysis]") from error
     with open_dataset(store, campaign, where) as dataset:
         jobs = [row for one in dataset.runs if one.is_complete for row in dataset.jobs(one)]
         variants = {one.variant.taskset_id: variant_row(one) for one in dataset.runs}
@@ -62,7 +62,7 @@ def load(store: str, campaign: str = "", where: Iterable[str] = ()) -> Results:
 
 
 def _typed(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers that may be missing stay whole numbers."""
+    """Keep whole numbers as integers, even if some are missing."""
     numbers = [name for name in jobs.columns if name not in ("run_id", "exit_type", "release_ms", "end_ms")]
     return jobs.astype(dict.fromkeys(numbers, "Int64") | dict.fromkeys(("release_ms", "end_ms"), "UInt64"))
 

@@ -37,7 +37,7 @@ def page(
     try:
         from jinja2 import Environment  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for HTML pages install taskgen-events[report]") from error
+        raise SettingsError("for HTML pages, install taskgen-events[report]") from error
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(

@@ -52,7 +52,7 @@ class TaskStatistics:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What it is called in two stores alike."""
+        """Identifies it across stores."""
         return file_name(self.source), self.variant, self.task_id
 
     @property
@@ -78,7 +78,7 @@ class TaskStatistics:
 
     @property
     def jitter_ms(self) -> int | None:
-        """The largest distance from the grid less the smallest."""
+        """The largest distance from the grid minus the smallest."""
         return max(self.jitters_ms) - min(self.jitters_ms) if self.jitters_ms else None
 
     @property

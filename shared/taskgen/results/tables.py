@@ -76,5 +76,5 @@ def _told_apart(one: TaskStatistics) -> dict[str, str]:
 
 
 def unwritable(path: Path, error: OSError) -> SettingsError:
-    """What to say if a file cannot be written."""
+    """The error for a file that cannot be written."""
     return SettingsError(f"cannot write {path}: {error.strerror}; choose another path")

@@ -1,4 +1,4 @@
-"""Writes the schedules of runs as a Perfetto trace, to look at in its viewer and to query with SQL."""
+"""Writes the schedules of runs as a Perfetto trace, for its viewer and for queries in SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_trace(dataset: Dataset, path: Path) -> int:
     categories are `run`, `job` and `deadline`.
 
     Time 0 is the first release on each board; from there on, the board's own clock counts. After a reboot,
-    the next run follows the one before. The clocks of two boards have nothing to do with each other.
+    the next run follows the one before. The clocks of two boards are unrelated.
 
     Raises:
         SettingsError: the package `perfetto` is not installed.

@@ -14,7 +14,7 @@ from taskgen.errors import SettingsError
 
 _NS_PER_MS: Final = 1_000_000
 _LATEST_MS: Final = 2**63 // _NS_PER_MS
-"""What would be later, because a board's clock or a deadline is nonsense, is here: in 292 years."""
+"""Upper bound (292 years) for times from an implausible clock or deadline."""
 
 Facts = Mapping[str, object]
 """Arguments of a slice or an instant; those that are None are left out."""
@@ -31,7 +31,7 @@ def open_trace(path: Path) -> Iterator[TracePackets]:
     try:
         from perfetto.trace_builder import proto_builder  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("for Perfetto traces install taskgen-events[perfetto]") from error
+        raise SettingsError("for Perfetto traces, install taskgen-events[perfetto]") from error
     with path.open("wb") as file:
         yield TracePackets(proto_builder.StreamingTraceProtoBuilder(file))
 
@@ -70,13 +70,13 @@ class TracePackets:
         return self._tracks
 
     def slice(self, track: int, span_ms: tuple[int, int], category: str, name: str, facts: Facts) -> None:
-        """Add what lasts; slices of one track come one after the other."""
+        """Add a slice; slices of one track must not overlap."""
         begin_ms, end_ms = span_ms
         self._event(track, begin_ms, "TYPE_SLICE_BEGIN", category, name, facts)
         self._event(track, end_ms, "TYPE_SLICE_END", category, name, {})
 
     def instant(self, track: int, at_ms: int, category: str, name: str, facts: Facts) -> None:
-        """Add what has no length."""
+        """Add an instant."""
         self._event(track, at_ms, "TYPE_INSTANT", category, name, facts)
 
     def _packet(self) -> Any:  # noqa: ANN401 - as above

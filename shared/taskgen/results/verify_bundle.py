@@ -36,7 +36,7 @@ class BundleReport:
     changed: list[str]
     """Files that are missing, were changed or added; if there are any, nothing else was checked."""
     runs: int = 0
-    """Number of runs, all of which were looked at."""
+    """Number of runs, all of which were checked."""
     incomplete: int = 0
     """Number of runs that have not ended, or of which tasks or events are missing."""
     event_count: int = 0
@@ -111,7 +111,7 @@ def _about(bundle: BundleFile) -> dict[str, Any]:
         raise BundleError(f"{bundle.path}: {ABOUT} does not say which format it has")
     if about["format"] > FORMAT:
         raise BundleError(
-            f"{bundle.path}: was made by a newer taskgen (format {about['format']}, this one knows "
+            f"{bundle.path}: was created by a newer taskgen (format {about['format']}, this one supports "
             f"{FORMAT}); upgrade taskgen"
         )
     return about
@@ -163,7 +163,7 @@ def _difference(row: Mapping[str, str] | None, job: JobRow | None) -> str:
     for name, value in job._asdict().items():
         known = "" if value is None else str(value)
         if row[name] != known:
-            return f"{where}: {name} is {row[name]!r}, from the events follows {known!r}"
+            return f"{where}: {name} is {row[name]!r}; the events give {known!r}"
     return ""
 
 

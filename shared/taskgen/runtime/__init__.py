@@ -1,1 +1,1 @@
-"""What every service has: settings, health, metrics, logs, start and end."""
+"""Common to all services: settings, health, metrics, logs, startup and shutdown."""

@@ -20,7 +20,7 @@ LogKind = Literal["console", "json"]
 _LONGEST: Final = 2_000
 """Characters of a line."""
 _FRAME: Final = re.compile(r'[ |]*File "')
-"""How a part of a traceback begins that is no error's text; within groups it is indented."""
+"""The beginning of a part of a traceback that is not an error's text; indented within groups."""
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -55,7 +55,7 @@ def configure_logs(kind: LogKind = "console", level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # It describes a lost connection in twelve lines; we do in one.
+    # It describes a lost connection in twelve lines; we use one.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 

@@ -66,10 +66,10 @@ class ClientConnection:
                 if word in self._commands:
                     is_in_step = True
                     await self._commands[word]()
-                elif is_in_step:  # every word of an unknown command's data is taken for a command
+                elif is_in_step:  # real boards interpret every word of an unknown command's data as a command
                     is_in_step = False
                     _log.warning(
-                        "%s: ignoring data from the unknown command %#x on", self._board.address, word
+                        "%s: ignoring data from the unknown command %#x onwards", self._board.address, word
                     )
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             _log.debug("%s: the client has disconnected: %s", self._board.address, error)

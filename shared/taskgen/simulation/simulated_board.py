@@ -186,7 +186,7 @@ def _uptime_ms(seed: int) -> int:
 def _check(speed: float, cores: int, clock_start: int | None, clock_bits: int) -> None:
     if not 0 < speed < float("inf"):
         raise SettingsError(
-            f"speed: {speed} is not a speed; write a number over 0, or 1 for that of real boards"
+            f"speed: {speed} is not a speed; write a positive number; 1 is the speed of real boards"
         )
     if not 1 <= cores <= _MAX_CORES:
         raise SettingsError(f"cores: {cores} is out of range; write 1 to {_MAX_CORES}")

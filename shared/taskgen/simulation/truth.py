@@ -1,4 +1,4 @@
-"""What simulated boards really sent, so that tests can compare it with what was stored."""
+"""Records what simulated boards sent, so that tests can compare it with the stores."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a process that follows runs remembers across restarts, in SQLite or PostgreSQL."""
+"""The state that a process keeps about runs across restarts, in SQLite or PostgreSQL."""

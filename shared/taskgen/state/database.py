@@ -1,4 +1,4 @@
-"""What the state needs of a database; implemented for SQLite and PostgreSQL."""
+"""The database interface of the state; implemented for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Writer(Protocol):
 class Database(Protocol):
     """Opened, and its tables created, on first use; used by one thread at a time.
 
-    All methods raise `StoreUnavailableError` where trying again later may help, `StoreError` where it
+    All methods raise `StoreUnavailableError` where a later retry may succeed, `StoreError` where it
     cannot, and `CredentialsError` where the database refuses its user.
     """
 

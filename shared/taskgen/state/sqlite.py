@@ -67,7 +67,7 @@ class _SqliteWriter(Writer):
         self._connection.execute("SAVEPOINT rows")
         try:
             self._connection.executemany(statement, rows)
-        except OverflowError:  # rare, so that only then each value is looked at
+        except OverflowError:  # rare: only then inspect each value
             self._connection.execute("ROLLBACK TO rows")
             self._connection.executemany(statement, [tuple(map(_storable, row)) for row in rows])
         self._connection.execute("RELEASE rows")

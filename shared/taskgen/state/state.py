@@ -1,4 +1,4 @@
-"""Task-sets and runs as they survive a restart: written by one process at a time, one transaction a batch."""
+"""Durable task-sets and runs: written by one process at a time, in one transaction per batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OutcomeText = Annotated[str, AfterValidator(lambda text: Outcome(text).value)]
 
 
 class TaskSetState(StrEnum):
-    """Where a task-set is in its lifecycle; stored, so two values keep the words of older versions."""
+    """Where a task-set is in its lifecycle; stored, so two values keep the names of older versions."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -116,7 +116,7 @@ class OutgoingMessage:
 
 @dataclass(slots=True)
 class Changes:
-    """What to write in one transaction; rows are read when it is written."""
+    """The changes of one transaction; rows are read when it is written."""
 
     tasksets: dict[str, TaskSetRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
@@ -248,22 +248,22 @@ class State:
             if not is_ours and not writer.run(
                 "UPDATE ownership SET token = ? WHERE name = ?", self._fencing_token, self._owner
             ):
-                raise StoreError(f"this state does not belong to {self._owner}; give another place")
+                raise StoreError(f"this state does not belong to {self._owner}; give another state URL")
         return is_ours
 
     def run(self, run_id: str) -> RunRow | None:
         """A run, if it is known.
 
         Raises:
-            UnreadableError: it is not closed, and its row cannot be understood; see `rest_of_run`.
+            UnreadableError: it is not closed, and its row is invalid; see `rest_of_run`.
         """
         row, faults = self._run(run_id)
         if row is not None and faults and not row.is_closed:
-            raise UnreadableError(f"its row has unusable values in: {', '.join(faults)}")
+            raise UnreadableError(f"its row has invalid values in: {', '.join(faults)}")
         return row
 
     def rest_of_run(self, run_id: str) -> RunRow:
-        """What can be understood of a run's row, with empty values for the rest."""
+        """The valid part of a run's row, with empty values for the rest."""
         row, _ = self._run(run_id)
         return replace(row or _NO_RUN, run_id=run_id)
 
@@ -273,7 +273,7 @@ class State:
         return [run_id for (run_id,) in self._database.rows(query) if isinstance(run_id, str)]
 
     def taskset(self, taskset_id: str) -> TaskSetRow | None:
-        """A task-set, if it is known; with empty values for what cannot be understood."""
+        """A task-set, if it is known; with empty values for invalid ones."""
         rows = self._database.rows(f"{_TASKSETS} WHERE taskset_id = ?", taskset_id)
         return _understood(rows[0], _NO_TASKSET)[0] if rows else None
 
@@ -281,7 +281,7 @@ class State:
         """A run's jobs, ordered by task and number, read in chunks.
 
         Raises:
-            UnreadableError: one of them cannot be understood.
+            UnreadableError: one of them is invalid.
         """
         task_id, job = -1, -1
         while rows := self._database.rows(_JOBS, run_id, task_id, job, _JOBS_AT_ONCE):
@@ -373,7 +373,7 @@ def _values(row: TaskSetRow | RunRow | OutgoingMessage) -> tuple[Any, ...]:
 
 
 def _understood(values: Sequence[Any], empty: R) -> tuple[R, list[str]]:
-    """A row with what can be understood of its values, and the names of the other values."""
+    """A row with its valid values, and the names of the others."""
     usable, faults = dict[str, Any](), list[str]()
     for (name, kind), value in zip(_KINDS[type(empty)].items(), values, strict=True):
         try:
@@ -393,4 +393,4 @@ def _job(row: Sequence[Any]) -> JobState:
         start, end = (None if time is None else int(time) for time in (start_ms, end_ms))
         return JobState(run_id, int(task_id), int(job), start, end, exit_type and str(exit_type))
     except (ValueError, TypeError, OverflowError) as error:
-        raise UnreadableError(f"job {job} of task {task_id} has unusable numbers: {error}") from error
+        raise UnreadableError(f"job {job} of task {task_id} has invalid numbers: {error}") from error

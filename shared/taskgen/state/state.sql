@@ -1,4 +1,4 @@
--- What a controller, or a user's handler behind a queue, remembers of task-sets and their runs.
+-- The state of a controller, or of a user's handler behind a queue: task-sets and their runs.
 -- Tables and columns keep the names of older versions: see `_TABLES` and `_COLUMNS` in state.py.
 -- The table `jobs` is in job_states_sqlite.sql and job_states_postgres.sql.
 CREATE TABLE ownership (
