@@ -26,7 +26,7 @@ TASKSETS: Final = "tasksets.jsonl"
 EVENTS: Final = "events.csv"
 """A CSV store; its other tables are beside it."""
 JOBS: Final = "jobs.csv"
-"""The metrics of the jobs of complete runs; docs/time.md defines the columns."""
+"""The metrics of the jobs of the runs in the statistics; docs/time.md defines the columns."""
 ABOUT: Final = "bundle.json"
 """Description of the bundle, with the incomplete runs."""
 

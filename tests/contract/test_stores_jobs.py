@@ -116,7 +116,17 @@ class JobsContract:
         sums = self.query(f"SELECT jobs, misses, skipped_releases, utilization FROM run_metrics {of_run}")
         return jobs, sums[0] if sums else None
 
-    def test_an_undescribed_task_has_jobs_too(self) -> None:
+    def test_a_run_with_events_of_a_task_that_nobody_described_is_incomplete(self) -> None:
+        """Its row may have been lost, and with it the deadline: its misses would be counted as none."""
+        tasks = taskset()
+        with self.make() as handler:
+            handler.__taskset_start__(tasks)
+            give(handler, tasks, 0, event("START", 0, 5), event("EXIT", 0, 8), event("START", 77, 5))
+            end_run(handler, tasks, 3)
+        assert self.stored_metrics(tasks) == (0, None)
+        assert [job.task_id for job in self.jobs(tasks)] == [0, 77]
+
+    def test_a_task_that_nobody_described_has_jobs_too(self) -> None:
         (job,) = self.stored_jobs(event("START", 77, 5), event("EXIT", 77, 8))
         assert (job.task_id, job.response_ms) == (77, 3)
 

@@ -18,9 +18,12 @@ from taskgen.distributor import Distributor
 from taskgen.events.postgres import PostgresHandler
 from taskgen.events.sql import SqliteHandler
 from taskgen.loading.taskset_files import read_taskset
+from taskgen.run import CampaignFacts, Outcome
 from taskgen.simulation import run_boards
 from tests.support.browser import perfetto_viewer
 from tests.support.command_line import run_taskgen
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, taskset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,6 +72,47 @@ def test_the_recipes_in_python_run_and_print(folder: Path, monkeypatch: pytest.M
         with contextlib.redirect_stdout(printed):
             exec(recipe, names)
         assert printed.getvalue().strip()
+
+
+@pytest.fixture
+def retried(tmp_path: Path) -> Path:
+    """With an `events.db` of one variant: an attempt whose board was lost, and a result with a killed job."""
+    with SqliteHandler(tmp_path / "events.db") as handler:
+        for attempt, outcome in enumerate([Outcome.BOARD_LOST, Outcome.FINISHED], 1):
+            tasks = taskset(
+                campaign=CampaignFacts(campaign_id="c", started_at="2024-05-06"),
+                taskset_id="the same",
+                attempt=attempt,
+                parameters={"task1.config.arg1": 7},
+            )
+            handler.__taskset_start__(tasks)
+            give(handler, tasks, 0, event("START", 0, 0), event("EXIT", 0, 33 * attempt))
+            give(handler, tasks, 2, event("START", 0, 100), event("EXIT_PERIOD", 0, 999))
+            end_run(handler, tasks, 4, outcome)
+    return tmp_path
+
+
+def test_the_recipes_in_sql_count_a_variant_that_was_tried_again_once(retried: Path) -> None:
+    with closing(sqlite3.connect(retried / "events.db")) as connection:
+        found = [connection.execute(statement).fetchall() for statement in SQL]
+    assert found[0] == [('{"task1.config.arg1": 7}', 0, 2, 1, 0.5)]
+    assert [row[3] for row in found[1]] == [899, 66]
+    assert [row[2:5] for row in found[2]] == [(1, 1, 66)]
+    assert [row[2:] for row in found[3]] == [(2, 1, 1, 0, 2, 1, 0)]
+    assert [row[1] for row in found[4]] == ["board_lost"]
+
+
+def test_the_recipes_in_python_measure_completed_jobs_of_results(
+    retried: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(retried)
+    names: dict[str, object] = {}
+    for recipe, shows in zip(PYTHON, ("66.0", "0.5", "66"), strict=True):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(recipe, names)
+        assert shows in printed.getvalue()
+        assert "899" not in printed.getvalue()
 
 
 @pytest.mark.parametrize("number", range(len(SHELL)))

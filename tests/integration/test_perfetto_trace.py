@@ -140,7 +140,7 @@ def test_odd_jobs_are_instants_and_a_wrapped_or_reset_clock_continues(tmp_path: 
     ended = run_taskgen("export", "odd.db", "--output", "odd.pftrace", cwd=tmp_path)
     assert ended.stderr.splitlines() == [
         "5 jobs written to odd.pftrace",
-        "1 run left out, because they are incomplete",
+        "1 run left out: incomplete, or a fault of the lab",
     ]
     with perfetto_viewer(page, tmp_path) as viewer:
         viewer.open("odd.pftrace")

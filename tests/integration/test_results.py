@@ -24,10 +24,13 @@ from taskgen.results import load
 from taskgen.results.compare import divergences
 from taskgen.results.dataset import open_dataset
 from taskgen.results.statistics import task_statistics
+from taskgen.run import CampaignFacts, Outcome
 from taskgen.simulation import run_boards
 from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.command_line import run_taskgen
+from tests.support.profiles import event
+from tests.support.store_events import end_run, give, taskset
 
 EDF = {
     "taskset": {
@@ -164,7 +167,52 @@ def test_an_incomplete_run_is_marked_and_excluded_from_statistics(edf: Campaign,
     ended = run_taskgen("report", str(store), cwd=tmp_path)
     assert "1 run left out: incomplete, or a fault of the lab" in ended.stdout
     ended = run_taskgen("export", str(store), "-o", "jobs.csv", cwd=tmp_path)
-    assert "1 run left out, because they are incomplete" in ended.stderr
+    assert "1 run left out: incomplete, or a fault of the lab" in ended.stderr
+
+
+def store_retried_variant(path: Path, fault: Outcome) -> None:
+    """A variant with two complete runs: one that a fault of the lab ended, and one that is a result."""
+    campaign = CampaignFacts(name="retried")
+    with SqliteHandler(path) as handler:
+        for attempt, (outcome, jobs) in enumerate([(fault, 3), (Outcome.FINISHED, 5)], 1):
+            tasks = taskset(campaign=campaign, taskset_id="the same", attempt=attempt)
+            handler.__taskset_start__(tasks)
+            for number in range(jobs):
+                start_ms = 100 * number
+                give(
+                    handler, tasks, 2 * number, event("START", 0, start_ms), event("EXIT", 0, start_ms + 150)
+                )
+            end_run(handler, tasks, 2 * jobs, outcome)
+
+
+@pytest.mark.parametrize("fault", [Outcome.BOARD_LOST, Outcome.BOARD_ERROR, Outcome.DISTRIBUTOR_LOST])
+def test_a_variant_that_was_tried_again_counts_once_everywhere(tmp_path: Path, fault: Outcome) -> None:
+    store = tmp_path / "retried.db"
+    store_retried_variant(store, fault)
+    with closing(sqlite3.connect(store)) as connection:
+        query = f"SELECT runs, {fault.value}, incomplete, jobs, misses FROM campaign_metrics"
+        assert connection.execute(query).fetchone() == (2, 1, 0, 5, 5)
+    frames = load(str(store))
+    assert (len(frames.jobs), int(frames.jobs.is_miss.sum())) == (5, 5)
+    assert list(zip(frames.runs.is_complete, frames.runs.is_counted, strict=True)) == [
+        (True, False),
+        (True, True),
+    ]
+    for name in ("jobs.csv", "jobs.parquet", "jobs.pftrace"):
+        ended = run_taskgen("export", "retried.db", "-o", name, cwd=tmp_path)
+        assert ended.stderr.splitlines() == [
+            f"5 jobs written to {name}",
+            "1 run left out: incomplete, or a fault of the lab",
+        ]
+    assert len(pd.read_csv(tmp_path / "jobs.csv")) == pq.read_table(tmp_path / "jobs.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one.is_result])
+def test_every_result_counts(tmp_path: Path, outcome: Outcome) -> None:
+    store_retried_variant(tmp_path / "events.db", outcome)
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        assert connection.execute("SELECT jobs FROM campaign_metrics").fetchone() == (8,)
+    assert len(load(str(tmp_path / "events.db")).jobs) == 8
 
 
 def test_frames_join_and_have_a_column_for_each_varied_parameter(edf: Campaign) -> None:

@@ -35,15 +35,15 @@ def export(
 ) -> None:
     """Write results as Parquet or CSV, or as a Perfetto trace.
 
-    Only jobs of complete runs are written; docs/time.md defines their columns. Open a trace in
-    https://ui.perfetto.dev to see the schedules of runs.
+    Jobs are those of the runs that a report counts; docs/time.md defines their columns. A trace shows the
+    schedules of runs in https://ui.perfetto.dev.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.export import export as write  # noqa: PLC0415 - as above
 
     with open_dataset(store, campaign, where or ()) as dataset:
         count = write(dataset, what.value, output)
-        left_out = sum(not one.is_complete for one in dataset.runs) if what is What.JOBS else 0
+        left_out = len(dataset.runs) - len(dataset.complete) if what is What.JOBS else 0
     typer.echo(f"{counted(count, what.value[:-1])} written to {output}", err=True)
     if left_out:
-        typer.echo(f"{counted(left_out, 'run')} left out, because they are incomplete", err=True)
+        typer.echo(f"{counted(left_out, 'run')} left out: incomplete, or a fault of the lab", err=True)

@@ -60,8 +60,8 @@ class CsvHandler(StoringHandler):
         self._file = CsvFile(self._path, COLUMNS)
         self._quarantine: CsvFile | None = None
         self._known: set[str] = set()
-        self._sidecars = CsvSidecars(self._path)
         try:
+            self._sidecars = CsvSidecars(self._path)
             self._stored = _stored(self._path)
         except BaseException:
             self._file.close()

@@ -62,9 +62,10 @@ class CsvPartsHandler(StoringHandler):
             self._ledger = Ledger(self._directory, busy_timeout_s)
             opened.callback(self._ledger.close)
             self._part = self._free_part() or self._new_part(instance)
+            opened.callback(self._part.close)
+            self._sidecars = CsvSidecars(self._part.path)
             opened.pop_all()
         self._quarantine: CsvFile | None = None
-        self._sidecars = CsvSidecars(self._part.path)
 
     def check(self) -> None:
         """Check that the ledger accepts writes."""

@@ -27,6 +27,7 @@ from taskgen.events.csv import COLUMNS, read_quarantined, row_of, run_of, seq_of
 from taskgen.events.csv_file import LINE_END, lines
 from taskgen.events.csv_ledger import Ledger
 from taskgen.events.csv_records import CsvRecords, Line
+from taskgen.events.csv_sidecars import check_sidecars
 from taskgen.events.sqlite_file import check_place
 from taskgen.run import Run
 
@@ -148,7 +149,13 @@ class CsvReader:
             yield from file.read(lambda _, values: (run_of(values), row_of(values)))
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """The store's data of each run, ordered by id."""
+        """What the store has of each run, ordered by id.
+
+        Raises:
+            StoreError: also if a file beside the events is damaged.
+        """
+        for path in self.paths:
+            check_sidecars(path)
         of_lines = self._accounts_of_lines(progress)
         if self._ledger is None:
             return accounts(self.name, of_lines)

@@ -70,9 +70,12 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_VERSION: Final = 2
-_SCHEMAS: Final = ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql")
-_UPGRADES: Final = {1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql")}
+_VERSION: Final = 3
+_SCHEMAS: Final = ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql", "campaign_metrics.sql")
+_UPGRADES: Final = {
+    1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql"),
+    2: ("upgrade_2.sql", "campaign_metrics.sql"),
+}
 _LOCK: Final = 0x7461736B67656E
 """Advisory lock for creating the tables; an arbitrary number."""
 _TRY_TO_WRITE: Final = (

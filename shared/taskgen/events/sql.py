@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
@@ -67,18 +67,22 @@ from taskgen.run import Run
 _T = TypeVar("_T")
 
 
-def make_all_metrics(connection: sqlite3.Connection) -> None:
-    """Compute the metrics of every complete run that lacks them."""
+def make_all_metrics(connection: sqlite3.Connection, without: Container[str] = ()) -> None:
+    """Make the metrics of every run that is complete and has none, except for some."""
     for (run_id,) in connection.execute(SELECT_COMPLETE).fetchall():
-        _make_metrics(connection, run_id)
+        if run_id not in without:
+            _make_metrics(connection, run_id)
 
 
 _KIND: Final = Kind(
     "an event database of taskgen",
     0x7461736B,
-    2,
-    ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql"),
-    upgrades={1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql")},
+    3,
+    ("runs.sql", "events.sql", "metrics.sql", "campaigns.sql", "campaign_metrics.sql"),
+    upgrades={
+        1: ("upgrade_1.sql", "metrics.sql", "campaigns.sql"),
+        2: ("upgrade_2.sql", "campaign_metrics.sql"),
+    },
     after_upgrade=make_all_metrics,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from operator import itemgetter
@@ -11,7 +10,7 @@ from typing import Any, Final, TypeVar
 from taskgen.event import Quarantined
 from taskgen.events.accounts import Account, Progress
 from taskgen.events.base import EventRow
-from taskgen.events.decoding import number, shown, text
+from taskgen.events.decoding import number, text
 from taskgen.events.tables import (
     SELECT_BINARIES,
     SELECT_CAMPAIGNS,
@@ -21,10 +20,13 @@ from taskgen.events.tables import (
     SELECT_TASKS,
     SELECT_TIMED_EVENTS,
     SELECT_VARIANTS,
+    binary_from,
     campaign_from,
     job_from,
+    result_from,
     task_of_run,
     timed_event_from,
+    variant_from,
 )
 from taskgen.metrics import JobRow, job_rows
 from taskgen.run import CampaignFacts, Run, VariantFacts
@@ -92,11 +94,11 @@ class SqlReader(ABC):
 
     def variants(self) -> Iterator[VariantFacts]:
         """All variants."""
-        return self._read("variants", _variant_from, f"{SELECT_VARIANTS} ORDER BY taskset_id")
+        return self._read("variants", variant_from, f"{SELECT_VARIANTS} ORDER BY taskset_id")
 
     def variant(self, taskset_id: str) -> VariantFacts | None:
         """One variant; None if the store does not know it."""
-        found = self._read("variants", _variant_from, f"{SELECT_VARIANTS} WHERE taskset_id = ?", taskset_id)
+        found = self._read("variants", variant_from, f"{SELECT_VARIANTS} WHERE taskset_id = ?", taskset_id)
         return next(found, None)
 
     def misses(self, run_id: str) -> int | None:
@@ -106,36 +108,12 @@ class SqlReader(ABC):
 
     def results(self) -> Iterator[tuple[str, str, Any]]:
         """What handlers recorded: run id, name and value."""
-        return self._read("results", _result_from, SELECT_RESULTS)
+        return self._read("results", result_from, SELECT_RESULTS)
 
     def binaries(self) -> Iterator[tuple[str, str, str]]:
         """The binaries of all runs: run id, name and SHA-256."""
-        return self._read("binaries", _binary_from, SELECT_BINARIES)
+        return self._read("binaries", binary_from, SELECT_BINARIES)
 
 
 def _run_id(row: tuple[Any, ...]) -> str:
     return text("run_id", row[0])
-
-
-def _variant_from(row: tuple[Any, ...]) -> VariantFacts:
-    taskset_id, campaign_id, source, variant, written = row
-    parameters = json.loads(written)
-    if not isinstance(parameters, dict):
-        raise TypeError(f"parameters is {shown(written)}, not an object")
-    return VariantFacts(
-        text("taskset_id", taskset_id),
-        text("campaign_id", campaign_id),
-        text("source", source),
-        number("variant", variant),
-        parameters,
-    )
-
-
-def _result_from(row: tuple[Any, ...]) -> tuple[str, str, Any]:
-    run_id, name, value = row
-    return text("run_id", run_id), text("name", name), json.loads(value)
-
-
-def _binary_from(row: tuple[Any, ...]) -> tuple[str, str, str]:
-    run_id, pkg, sha256 = row
-    return text("run_id", run_id), text("pkg", pkg), text("sha256", sha256)

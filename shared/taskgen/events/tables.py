@@ -18,7 +18,7 @@ from taskgen.event_type import JOB_ENDS, EventType
 from taskgen.events.base import Batch, EventRow
 from taskgen.events.decoding import number, or_none, shown, text
 from taskgen.metrics import JobRow, RunMetrics, TimedEvent
-from taskgen.run import CampaignFacts, Outcome, Run
+from taskgen.run import CampaignFacts, Outcome, Run, VariantFacts
 
 SQLITE_MAX: Final = 2**63 - 1
 """The largest number that SQLite's INTEGER holds."""
@@ -98,10 +98,14 @@ SELECT_TIMED_EVENTS: Final = (
     f"WHERE run_id = ? AND type IN ({_OF_A_JOB}) ORDER BY seq"
 )
 """Attributes can be as large as a frame; those that metrics need are short."""
+_OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
 _LACKS_METRICS: Final = (
     "FROM runs WHERE outcome IS NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM run_metrics WHERE run_metrics.run_id = runs.run_id) "
     "AND EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = runs.run_id) "
+    f"AND NOT EXISTS (SELECT 1 FROM events WHERE events.run_id = runs.run_id AND type IN ({_OF_A_TASK}) "
+    "AND NOT EXISTS "
+    "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id)) "
     "AND events = (SELECT count(*) FROM events WHERE events.run_id = runs.run_id)"
 )
 IS_COMPLETE: Final = f"SELECT 1 {_LACKS_METRICS} AND run_id = ?"
@@ -110,7 +114,6 @@ SELECT_COMPLETE: Final = f"SELECT run_id {_LACKS_METRICS} ORDER BY run_id"
 SELECT_COMPLETE_OF: Final = f"SELECT run_id {_LACKS_METRICS} AND run_id"
 """Selects further runs."""
 SELECT_QUARANTINED: Final = f"SELECT {_QUARANTINE} FROM quarantine ORDER BY received_at, digest"
-_OF_A_TASK: Final = ", ".join(f"'{kind}'" for kind in EventType if kind is not EventType.EXTERNAL)
 SELECT_WITHOUT_TASK: Final = (
     f"SELECT run_id, seq FROM events WHERE type IN ({_OF_A_TASK}) AND NOT EXISTS "
     "(SELECT 1 FROM tasks WHERE tasks.run_id = events.run_id AND tasks.task_id = events.task_id) "
@@ -237,6 +240,33 @@ def campaign_values(campaign: CampaignFacts) -> tuple[str, ...]:
 def campaign_from(row: tuple[Any, ...]) -> CampaignFacts:
     """The campaign of a row."""
     return CampaignFacts(*(text("a campaign's column", value) for value in row))
+
+
+def variant_from(row: tuple[Any, ...]) -> VariantFacts:
+    """The variant of a row."""
+    taskset_id, campaign_id, source, variant, written = row
+    parameters = json.loads(written)
+    if not isinstance(parameters, dict):
+        raise TypeError(f"parameters is {shown(written)}, not an object")
+    return VariantFacts(
+        text("taskset_id", taskset_id),
+        text("campaign_id", campaign_id),
+        text("source", source),
+        number("variant", variant),
+        parameters,
+    )
+
+
+def result_from(row: tuple[Any, ...]) -> tuple[str, str, Any]:
+    """A run's id, and the name and value of what a handler recorded about it."""
+    run_id, name, value = row
+    return text("run_id", run_id), text("name", name), json.loads(value)
+
+
+def binary_from(row: tuple[Any, ...]) -> tuple[str, str, str]:
+    """A run's id, and the name and SHA-256 of one of its binaries."""
+    run_id, pkg, sha256 = row
+    return text("run_id", run_id), text("pkg", pkg), text("sha256", sha256)
 
 
 def variant_values(run: Run) -> tuple[str | int, ...]:

@@ -52,8 +52,8 @@ _DESCRIPTIONS: Final = {
     "events.runs.csv": "The runs: boards, attempts, times, outcomes, reasons, number of events",
     "events.results.csv": "What event handlers recorded",
     "events.quarantine.csv": "What the boards sent that is no event",
-    JOBS: "The jobs of complete runs with their metrics, as derived from the events",
-    "runs.csv": "All runs; is_complete says which ones are in the statistics",
+    JOBS: "The jobs of the runs in the statistics with their metrics, as they follow from the events",
+    "runs.csv": "All runs; is_counted says which ones are in the statistics",
     "report.csv": "Response times, misses and jitter of every task of every variant",
     "report.html": "The report with its figures, to be read in a browser",
     "README.txt": "How to read, check and repeat this",
@@ -140,8 +140,8 @@ def write_bundle(
 
 
 def job_rows(dataset: Dataset) -> Iterator[JobRow]:
-    """The jobs of all complete runs, in the order of a bundle."""
-    return (job for one in dataset.runs if one.is_complete for job in dataset.jobs(one))
+    """The jobs of the runs that are counted, in the order of a bundle."""
+    return (job for one in dataset.complete for job in dataset.jobs(one))
 
 
 def taskset_lines(dataset: Dataset) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from taskgen.errors import BundleError, SettingsError, StoreError, StoreUnavaila
 from taskgen.event import Quarantined
 from taskgen.events.base import EventRow, StoredEvent
 from taskgen.events.csv_reader import CsvReader
-from taskgen.events.csv_sidecars import read_sidecar
+from taskgen.events.csv_sidecars import read_sidecar, torn_row
 from taskgen.events.readers import StoreReader
 from taskgen.events.sql import SqliteHandler, SqliteReader, make_all_metrics, storable_event
 from taskgen.events.sql_reader import SqlReader
@@ -34,8 +34,15 @@ from taskgen.events.tables import (
 from taskgen.metrics import JobRow
 from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text, resolve_campaign
 
-_TEXTS = frozenset({"campaigns", "variants"})
-"""Tables whose texts may be empty, but not NULL."""
+_OF_RUNS = (
+    "FROM runs LEFT JOIN variants ON variants.taskset_id = runs.taskset_id "
+    "LEFT JOIN campaigns ON campaigns.campaign_id = variants.campaign_id"
+)
+_KEYS_OF_RUNS = f"SELECT run_id, runs.taskset_id, variants.campaign_id {_OF_RUNS}"
+_WITHOUT_VARIANT = (
+    f"SELECT run_id {_OF_RUNS} WHERE variants.taskset_id IS NULL "
+    "OR (variants.campaign_id <> '' AND campaigns.campaign_id IS NULL)"
+)
 _SCHEMES = ("sqlite:", "csv:", "postgresql:", "postgres:")
 
 
@@ -47,12 +54,18 @@ class RunResult:
     variant: VariantFacts
     campaign: CampaignFacts | None
     is_complete: bool
-    """Whether it has ended and all of its tasks and events are stored; statistics exclude other runs."""
+    """Whether it has ended and all of its tasks and events are stored."""
     tasks: Sequence[dict[str, Any]] = ()
     binaries: dict[str, str] = field(default_factory=dict)
     """SHA-256 by name."""
     results: dict[str, Any] = field(default_factory=dict)
     """What handlers recorded."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether statistics are over its jobs: it is complete, and a result of its variant."""
+        outcome = self.run.outcome
+        return self.is_complete and outcome is not None and outcome.is_result
 
     @property
     def name(self) -> str:
@@ -78,8 +91,8 @@ class Dataset:
 
     @property
     def complete(self) -> list[RunResult]:
-        """The runs in the statistics: complete, and a result of their variant."""
-        return [one for one in self.runs if one.is_complete and one.run.outcome and one.run.outcome.is_result]
+        """The runs that statistics are over: complete, and a result of their variant."""
+        return [one for one in self.runs if one.is_counted]
 
     def jobs(self, run: RunResult) -> Iterator[JobRow]:
         """The jobs of a run, ordered by task and number."""
@@ -145,9 +158,20 @@ def _opened(place: str, name: str, campaign: str, conditions: Sequence[tuple[str
     with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(place)) as found:
         reader = found if isinstance(found, SqlReader) else _copied(found, Path(folder) / "copy.db")
         reader.name = name or found.name
-        with closing(reader):
+        with closing(reader), _named(reader.name, Path(folder)):
             runs = _in_campaign(list(_run_results(reader)), campaign, reader.name)
             yield Dataset(reader.name, reader, [one for one in runs if _fits(one, conditions)])
+
+
+@contextmanager
+def _named(name: str, folder: Path) -> Iterator[None]:
+    """Name the store in errors of its copy in a temporary folder, which nobody will find."""
+    try:
+        yield
+    except StoreError as error:
+        if str(folder) not in str(error):
+            raise
+        raise StoreError(str(error).replace(f"{folder / 'copy.db'}", name)) from error
 
 
 def named(store: str) -> str:
@@ -223,7 +247,8 @@ def _copied(store: StoreReader, path: Path) -> SqliteReader:
 
 
 def _copy(store: StoreReader, connection: sqlite3.Connection) -> None:
-    for file in store.paths if isinstance(store, CsvReader) else ():
+    files = store.paths if isinstance(store, CsvReader) else []
+    for file in files:
         _import_sidecars(connection, file)
     runs: dict[str, Run] = {}
     connection.executemany(INSERT_EVENT, _stored_events(store, runs))
@@ -232,7 +257,7 @@ def _copy(store: StoreReader, connection: sqlite3.Connection) -> None:
     connection.executemany(INSERT_RUN, map(run_values, runs.values()))
     connection.executemany(END_RUN, (end_values(run) for run in runs.values() if run.outcome is not None))
     connection.executemany(INSERT_QUARANTINED, map(quarantine_values, store.quarantined()))
-    make_all_metrics(connection)
+    make_all_metrics(connection, without=_undescribed(connection, files))
 
 
 def _stored_events(store: StoreReader, runs: dict[str, Run]) -> Iterator[StoredEvent]:
@@ -251,10 +276,16 @@ def _import_sidecars(connection: sqlite3.Connection, file: Path) -> None:
     for table, columns in COLUMNS_OF.items():
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" for _ in columns)
-        rows = ([value or None for value in row] for row in read_sidecar(file, table))
-        statement = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - of our own
-        connection.executemany(statement, map(_without_nulls if table in _TEXTS else list, rows))
+        # A row can be there twice: two replicas of a sink may have been given the same batch.
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - of our own
+        connection.executemany(statement, read_sidecar(file, table))
 
 
-def _without_nulls(row: list[str | None]) -> list[str]:
-    return [value or "" for value in row]
+def _undescribed(connection: sqlite3.Connection, files: Iterable[Path]) -> set[str]:
+    """Ids of the runs of which a row beside the events is missing, or was not written to its end."""
+    found = {run_id for (run_id,) in connection.execute(_WITHOUT_VARIANT)}
+    torn = [part for file in files for table in COLUMNS_OF if (part := torn_row(file, table))]
+    for keys in connection.execute(_KEYS_OF_RUNS):
+        if any(key.startswith(part) for key in keys if key for part in torn):
+            found.add(keys[0])
+    return found

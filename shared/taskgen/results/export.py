@@ -49,8 +49,7 @@ def export(dataset: Dataset, what: str, path: Path) -> int:
 def _columns(dataset: Dataset, what: str) -> tuple[list[str], Iterator[Row]]:
     """The names of the columns, and the rows."""
     if what == "jobs":
-        runs = (one for one in dataset.runs if one.is_complete)
-        return list(JobRow._fields), (row._asdict() for one in runs for row in dataset.jobs(one))
+        return list(JobRow._fields), (row._asdict() for one in dataset.complete for row in dataset.jobs(one))
     rows = [_flat(row) for row in KINDS[what](dataset)]
     return list(dict.fromkeys(name for row in rows for name in row)), iter(rows)
 
@@ -73,7 +72,7 @@ KINDS: Final[dict[str, Callable[[Dataset], list[dict[str, Any]]]]] = {
     "variants": _variants,
     "campaigns": lambda dataset: [asdict(one) for one in dataset.campaigns],
 }
-"""What can be exported; `jobs` are those of complete runs, and are never all in memory."""
+"""What can be exported; `jobs` are those of the runs that are counted, and are never all in memory."""
 
 
 def _write_csv(path: Path, columns: list[str], rows: Iterator[Row]) -> int:

@@ -22,9 +22,13 @@ class Results:
     """
 
     jobs: pd.DataFrame
-    """The columns of docs/time.md, of complete runs only."""
+    """The columns of docs/time.md, of the runs that are counted."""
     runs: pd.DataFrame
-    """All runs, `is_complete` among the columns, and what handlers recorded, as `result.NAME`."""
+    """All runs, and what handlers recorded, as `result.NAME`.
+
+    `is_complete`: the run has ended and everything of it is stored. `is_counted`: it is also a result of its
+    variant, not an attempt that a fault of the lab ended; reports and `jobs` are over these runs.
+    """
     tasks: pd.DataFrame
     """The parameters of each run's tasks."""
     variants: pd.DataFrame
@@ -50,7 +54,7 @@ def load(store: str, campaign: str = "", where: Iterable[str] = ()) -> Results:
     except ImportError as error:
         raise SettingsError("for DataFrames, install taskgen-events[analysis]") from error
     with open_dataset(store, campaign, where) as dataset:
-        jobs = [row for one in dataset.runs if one.is_complete for row in dataset.jobs(one)]
+        jobs = [row for one in dataset.complete for row in dataset.jobs(one)]
         variants = {one.variant.taskset_id: variant_row(one) for one in dataset.runs}
         return Results(
             jobs=_typed(pd.DataFrame(jobs, columns=list(JobRow._fields))),
@@ -83,6 +87,7 @@ def run_row(one: RunResult) -> dict[str, Any]:
         "reason": run.reason,
         "events": run.events,
         "is_complete": one.is_complete,
+        "is_counted": one.is_counted,
         **{f"result.{name}": value for name, value in one.results.items()},
     }
 

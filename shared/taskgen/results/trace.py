@@ -13,7 +13,7 @@ from taskgen.results.trace_packets import TracePackets, open_trace
 
 
 def write_trace(dataset: Dataset, path: Path) -> int:
-    """Write the jobs of complete runs; returns their number.
+    """Write the jobs of the runs that are counted; returns their number.
 
     Each board is a process, with a track for each of its runs, below which is a track for each task. A job is
     a slice from its release to its end, named by its exit type; its arguments are the columns that
@@ -30,9 +30,7 @@ def write_trace(dataset: Dataset, path: Path) -> int:
     jobs = 0
     with open_trace(path) as packets:
         boards: dict[str, _Board] = {}
-        for run in dataset.runs:
-            if not run.is_complete:
-                continue
+        for run in dataset.complete:
             board = boards.get(run.run.board)
             if board is None:
                 board = boards[run.run.board] = _Board(packets.process(run.run.board))
