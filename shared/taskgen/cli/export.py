@@ -40,7 +40,9 @@ def export(
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
     from taskgen.results.export import export as write  # noqa: PLC0415 - as above
+    from taskgen.results.output import check_output  # noqa: PLC0415 - as above
 
+    check_output(output)
     with open_dataset(store, campaign, where or ()) as dataset:
         count = write(dataset, what.value, output)
         left_out = len(dataset.runs) - len(dataset.complete) if what is What.JOBS else 0

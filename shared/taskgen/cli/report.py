@@ -69,10 +69,14 @@ def report(
     counted but excluded from the statistics.
     """
     from taskgen.results.dataset import open_dataset  # noqa: PLC0415 - takes half a second
+    from taskgen.results.output import check_output  # noqa: PLC0415 - as above
     from taskgen.results.statistics import task_statistics  # noqa: PLC0415 - as above
 
     if schedule and html is None and figures is None:
         raise SettingsError("--schedule draws into --html FILE or --figures DIR; give one of them")
+    for output in (html, latex, csv):
+        if output is not None:
+            check_output(output)
     console = result_console()
     with open_dataset(store, campaign, where or ()) as dataset:
         statistics = task_statistics(dataset)
@@ -111,18 +115,16 @@ def _write(
 ) -> None:
     """Write what needs figures."""
     from taskgen.results.figures import figures, save  # noqa: PLC0415 - an extra
+    from taskgen.results.output import new_output  # noqa: PLC0415 - as above
     from taskgen.results.page import page  # noqa: PLC0415 - an extra
-    from taskgen.results.tables import unwritable  # noqa: PLC0415 - as above
 
     drawn = list(figures(dataset, statistics, runs))
     if folder is not None:
         for name, _, figure in drawn:
             save(figure, folder, name)
     if html is not None:
-        try:
-            html.write_text(page(dataset, statistics, drawn), encoding="utf-8")
-        except OSError as error:
-            raise unwritable(html, error) from error
+        with new_output(html) as part:
+            part.write_text(page(dataset, statistics, drawn), encoding="utf-8")
 
 
 def _write_tables(statistics: Sequence[TaskStatistics], latex: Path | None, csv: Path | None) -> None:

@@ -13,6 +13,7 @@ from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.metrics import JobRow, distance_ms, earliest_ms
 from taskgen.results.dataset import Dataset, RunResult
+from taskgen.results.output import new_output
 from taskgen.results.statistics import TaskStatistics, Varied, varied
 
 if TYPE_CHECKING:
@@ -107,8 +108,10 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        with new_output(folder / f"{name}.pdf") as part:
+            figure.savefig(part, metadata={"CreationDate": None})
+        with new_output(folder / f"{name}.svg") as part:
+            figure.savefig(part, metadata={"Date": None})
     except OSError as error:
         raise SettingsError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
 

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from taskgen.errors import SettingsError
+from taskgen.events.tables import COLUMNS_OF
 from taskgen.metrics import JobRow
 from taskgen.results.dataset import Dataset, RunResult, open_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+COLUMNS: Final = {
+    "runs": (
+        "run_id",
+        "taskset_id",
+        "campaign_id",
+        "board",
+        "attempt",
+        "variant",
+        "started_at",
+        "ended_at",
+        "outcome",
+        "reason",
+        "events",
+        "is_complete",
+        "is_counted",
+    ),
+    "tasks": COLUMNS_OF["tasks"],
+    "variants": ("taskset_id", "campaign_id", "source", "variant"),
+    "campaigns": COLUMNS_OF["campaigns"],
+}
+"""The columns that there always are; runs and variants can have more."""
+_TYPES: Final = {"run_id": "object", "exit_type": "object", "release_ms": "UInt64", "end_ms": "UInt64"}
+"""The types of the columns of jobs that are not Int64: a board's clock has up to 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +80,44 @@ def load(store: str, campaign: str = "", where: Iterable[str] = ()) -> Results:
     except ImportError as error:
         raise SettingsError("for DataFrames, install taskgen-events[analysis]") from error
     with open_dataset(store, campaign, where) as dataset:
-        jobs = [row for one in dataset.complete for row in dataset.jobs(one)]
         variants = {one.variant.taskset_id: variant_row(one) for one in dataset.runs}
         return Results(
-            jobs=_typed(pd.DataFrame(jobs, columns=list(JobRow._fields))),
-            runs=pd.DataFrame([run_row(one) for one in dataset.runs]),
-            tasks=pd.DataFrame(task_rows(dataset)),
-            variants=pd.DataFrame(list(variants.values())),
-            campaigns=pd.DataFrame([asdict(campaign) for campaign in dataset.campaigns]),
+            jobs=_jobs(pd, dataset),
+            runs=_frame(pd, "runs", [run_row(one) for one in dataset.runs]),
+            tasks=_frame(pd, "tasks", task_rows(dataset)),
+            variants=_frame(pd, "variants", list(variants.values())),
+            campaigns=_frame(pd, "campaigns", [asdict(campaign) for campaign in dataset.campaigns]),
         )
 
 
-def _typed(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Keep whole numbers as integers, even if some are missing."""
-    numbers = [name for name in jobs.columns if name not in ("run_id", "exit_type", "release_ms", "end_ms")]
-    return jobs.astype(dict.fromkeys(numbers, "Int64") | dict.fromkeys(("release_ms", "end_ms"), "UInt64"))
+def _jobs(pd: Any, dataset: Dataset) -> pd.DataFrame:  # noqa: ANN401 - the module, which is imported late
+    """Whole numbers that may be missing stay whole numbers, and exact: none is a float on its way."""
+    rows = [row for one in dataset.complete for row in dataset.jobs(one)]
+    columns = dict(zip(JobRow._fields, zip(*rows, strict=True), strict=True)) if rows else {}
+    return pd.DataFrame(
+        {name: pd.array(columns.get(name, ()), dtype=_TYPES.get(name, "Int64")) for name in JobRow._fields}
+    )
+
+
+def _frame(pd: Any, what: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:  # noqa: ANN401 - as above
+    """A frame that has its columns also if it has no rows."""
+    names = dict.fromkeys([*COLUMNS[what], *(name for row in rows for name in row)])
+    return pd.DataFrame({name: _column(pd, [row.get(name) for row in rows]) for name in names})
+
+
+def _column(pd: Any, values: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
+    """Values as a column; whole numbers of which some are missing stay whole numbers."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return pd.Series(values, dtype=object)
+    if len(known) < len(values) and set(map(type, known)) == {int}:
+        least, most = min(known), max(known)
+        if least >= -(2**63) and most < 2**63:
+            return pd.array(values, dtype="Int64")
+        if least >= 0 and most < 2**64:
+            return pd.array(values, dtype="UInt64")
+        return pd.Series(values, dtype=object)
+    return pd.Series(values)
 
 
 def run_row(one: RunResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from taskgen.errors import SettingsError
+from taskgen.results.output import new_output
 from taskgen.results.statistics import COLUMNS, TaskStatistics, row
 
 _LATEX_COLUMNS: Final = (
@@ -33,13 +33,10 @@ def write_csv(path: Path, statistics: Iterable[TaskStatistics]) -> None:
     Raises:
         SettingsError: the file cannot be written.
     """
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(map(row, statistics))
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with new_output(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(map(row, statistics))
 
 
 def write_latex(path: Path, statistics: Sequence[TaskStatistics]) -> None:
@@ -64,17 +61,10 @@ def write_latex(path: Path, statistics: Sequence[TaskStatistics]) -> None:
         cells = ("" if values[name] is None else str(values[name]) for name in columns)
         lines.append(" & ".join(cell.translate(_SPECIAL) for cell in cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", ""]
-    try:
-        path.write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with new_output(path) as part:
+        part.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _told_apart(one: TaskStatistics) -> dict[str, str]:
     """Variant and task, as LaTeX has no column of its own for campaigns and files."""
     return {"variant": one.name, "task": f"{one.task_id} {one.pkg}"}
-
-
-def unwritable(path: Path, error: OSError) -> SettingsError:
-    """The error for a file that cannot be written."""
-    return SettingsError(f"cannot write {path}: {error.strerror}; choose another path")

@@ -5,6 +5,7 @@ Source: protos/perfetto/trace/track_event/ in Perfetto's repository.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,7 @@ class TracePackets:
         """Add a track below another one; returns its id."""
         packet = self._track_packet()
         packet.track_descriptor.parent_uuid = parent
-        packet.track_descriptor.name = name
+        packet.track_descriptor.name = _text(name)
         self._builder.write_packet(packet)
         return self._tracks
 
@@ -100,7 +101,7 @@ class TracePackets:
         event.type = event.Type.Value(kind)
         event.track_uuid = track
         event.categories.append(category)
-        event.name = name
+        event.name = _text(name)
         for key, value in facts.items():
             if value is not None:
                 self._annotate(packet, key, value)
@@ -109,11 +110,19 @@ class TracePackets:
     def _annotate(self, packet: Any, key: str, value: object) -> None:  # noqa: ANN401 - as above
         if key not in self._names:  # written once, and referred to by number from then on
             self._names[key] = len(self._names) + 1
-            packet.interned_data.debug_annotation_names.add(iid=self._names[key], name=key)
+            packet.interned_data.debug_annotation_names.add(iid=self._names[key], name=_text(key))
         annotation = packet.track_event.debug_annotations.add(name_iid=self._names[key])
-        if isinstance(value, int) and -(2**63) <= value < 2**64:
+        if isinstance(value, bool):
+            annotation.bool_value = value
+        elif isinstance(value, int) and -(2**63) <= value < 2**64:
             setattr(annotation, "int_value" if value < 0 else "uint_value", value)
         elif isinstance(value, float):
             annotation.double_value = value
         else:
-            annotation.string_value = str(value)
+            annotation.string_value = _text(value)
+
+
+def _text(value: object) -> str:
+    """A value as text that UTF-8 can represent; lists and dictionaries as JSON."""
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return text.encode(errors="backslashreplace").decode()
