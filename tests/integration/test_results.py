@@ -30,6 +30,7 @@ from taskgen.task import Task
 from taskgen.taskset import TaskSet
 from tests.support.command_line import run_taskgen
 from tests.support.profiles import event
+from tests.support.store_damage import run_command
 from tests.support.store_events import end_run, give, taskset
 
 EDF = {
@@ -153,7 +154,87 @@ def test_a_condition_selects_runs_and_a_wrong_campaign_lists_those_that_there_ar
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
-def test_an_incomplete_run_is_marked_and_excluded_from_statistics(edf: Campaign, tmp_path: Path) -> None:
+def store_odd_values(path: Path) -> None:
+    with SqliteHandler(path) as handler:
+        for number, value in enumerate((True, False, " spaced ", "x", None)):
+            tasks = taskset(
+                campaign=CampaignFacts("c", "odd\x1b", started_at="2024"),
+                parameters={"p": value, "n": number},
+            )
+            handler.__taskset_start__(tasks)
+            give(handler, tasks, 0, event("START", 0, 0), event("EXIT", 0, 5))
+            end_run(handler, tasks, 2)
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("p=True", 0),
+        ("p=true", 0),
+        ("p=false", 1),
+        ("p= spaced ", 2),
+        ("p=x", 3),
+        ('p="x"', 3),
+        ("p=null", 4),
+        ("n=4", 4),
+    ],
+)
+def test_a_condition_is_written_as_a_value_is_shown_or_as_json(
+    tmp_path: Path, where: str, number: int
+) -> None:
+    store_odd_values(tmp_path / "odd.db")
+    assert list(load(str(tmp_path / "odd.db"), where=[where]).variants.n) == [number]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (["foo=1"], "no run has a 'foo'; there are outcome, board, variant, attempt, source, p, n"),
+        (["outcome=finish"], "no run has outcome='finish'; there are finished"),
+        (["p=spaced"], "no run has p='spaced'; there are True, False, ' spaced ', x, None"),
+        (["n=9"], "there are 0, 1, 2, 3, 4"),
+        (["p=x", "n=0"], "no run has p='x' and n='0' at the same time"),
+    ],
+)
+def test_a_condition_that_no_run_meets_lists_what_there_is(
+    tmp_path: Path, where: list[str], said: str
+) -> None:
+    store = str(tmp_path / "odd.db")
+    store_odd_values(Path(store))
+    options = [part for one in where for part in ("--where", one)]
+    for command in (
+        ("report", store),
+        ("compare", store, store),
+        ("export", store, "-o", str(tmp_path / "j.csv")),
+    ):
+        ended = run_command(*command, *options)
+        assert (ended.code, ended.stderr.count("\n"), ended.stdout) == (2, 1, "")
+        assert said in ended.stderr
+    with pytest.raises(SettingsError, match="no run has"):
+        load(store, where=where)
+    assert not (tmp_path / "j.csv").exists()
+
+
+def test_at_most_ten_values_are_listed_and_names_are_printable(tmp_path: Path) -> None:
+    with SqliteHandler(tmp_path / "many.db") as handler:
+        for number in range(13):
+            tasks = taskset(
+                parameters={"n": number}, campaign=CampaignFacts("c", "red\x1b[31m", started_at="2024")
+            )
+            handler.__taskset_start__(tasks)
+    ended = run_command("report", tmp_path / "many.db", "--where", "n=99")
+    assert ended.stderr.endswith("there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more\n")
+    ended = run_command("report", tmp_path / "many.db", "--campaign", "nope")
+    assert "there are red\\x1b[31m (c)" in ended.stderr
+
+
+def test_a_folder_that_no_sink_has_written_is_said_to_be_one(tmp_path: Path) -> None:
+    ended = run_command("report", tmp_path)
+    assert (ended.code, ended.stderr.count("\n")) == (2, 1)
+    assert f"{tmp_path}: is a folder without the ledger.db of a csv sink; give " in ended.stderr
+
+
+def test_an_incomplete_run_is_marked_and_in_no_statistics(edf: Campaign, tmp_path: Path) -> None:
     store = tmp_path / "damaged.db"
     store.write_bytes(Path(edf.store).read_bytes())
     with closing(sqlite3.connect(store, isolation_level=None)) as connection:

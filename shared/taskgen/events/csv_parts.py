@@ -17,8 +17,8 @@ from taskgen.events.csv import (
     quarantine_lines,
     quarantine_path,
 )
-from taskgen.events.csv_file import CsvFile, FileLockedError, lines
-from taskgen.events.csv_ledger import Entry, Ledger
+from taskgen.events.csv_file import CsvFile, FileLockedError, lines, translated
+from taskgen.events.csv_ledger import NAME, Entry, Ledger
 from taskgen.events.csv_reader import CsvReader, Part
 from taskgen.events.csv_sidecars import CsvSidecars
 from taskgen.events.tables import COLUMNS_OF
@@ -158,6 +158,13 @@ def open_parts(directory: str | Path) -> CsvReader:
         StoreError: there is no ledger, or a part is missing.
     """
     folder = Path(directory)
+    with translated(folder, StoreError):
+        has_ledger = (folder / NAME).exists()
+    if not has_ledger:
+        raise StoreError(
+            f"{folder}: is a folder without the ledger.db of a csv sink; "
+            "give the folder that a sink writes, or the path of a SQLite or CSV file"
+        )
     with ExitStack() as opened:
         ledger = Ledger(folder, 30.0, is_read_only=True)
         opened.callback(ledger.close)

@@ -192,10 +192,10 @@ class SqliteFile:
             raise StoreError(f"{self.path}: is another database, not {self._kind.name}; give another path")
         if version != self._kind.version and version not in self._kind.upgrades:
             is_older = version < self._kind.version
-            age, way_out = ("older", "give") if is_older else ("newer", "upgrade taskgen or give")
+            age, way_out = ("an older", "give") if is_older else ("a newer", "upgrade taskgen or give")
             raise StoreError(
-                f"{self.path}: was created by a {age} taskgen (version {version} of {self._kind.name}, this "
-                f"one supports {self._kind.version}); {way_out} another path"
+                f"{self.path}: was made by {age} taskgen (version {version} of {self._kind.name}, this one "
+                f"knows {self._kind.version}); {way_out} another path"
             )
         return int(version)
 

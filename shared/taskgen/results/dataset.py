@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from taskgen.bundle_file import EVENTS, is_bundle, unpacked
-from taskgen.errors import BundleError, SettingsError, StoreError, StoreUnavailableError
+from taskgen.errors import BundleError, StoreError, StoreUnavailableError
 from taskgen.event import Quarantined
 from taskgen.events.base import EventRow, StoredEvent
 from taskgen.events.csv_reader import CsvReader
@@ -32,6 +32,7 @@ from taskgen.events.tables import (
     run_values,
 )
 from taskgen.metrics import JobRow
+from taskgen.results.conditions import Condition, check_conditions, condition, fits
 from taskgen.run import CampaignFacts, Run, VariantFacts, parameter_text, resolve_campaign
 
 _OF_RUNS = (
@@ -66,6 +67,14 @@ class RunResult:
         """Whether statistics are over its jobs: it is complete, and a result of its variant."""
         outcome = self.run.outcome
         return self.is_complete and outcome is not None and outcome.is_result
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What runs are selected by: see `taskgen.results.conditions`."""
+        run = self.run
+        known = {"outcome": str(run.outcome or ""), "board": run.board, "variant": run.variant}
+        of_run = known | {"attempt": run.attempt, "source": self.variant.source}
+        return {**of_run, **self.variant.parameters}
 
     @property
     def name(self) -> str:
@@ -117,14 +126,14 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
             or of a bundle.
         campaign: name of the campaign, or its id or a part of it; empty: all.
         where: conditions that all have to hold, such as `task1.priority=5`, `outcome=finished`,
-            `board=HOST:PORT` or `variant=3`.
+            `board=HOST:PORT` or `variant=3`; see `taskgen.results.conditions`.
 
     Raises:
-        SettingsError: there is no such campaign, or a condition is not one.
+        SettingsError: there is no such campaign, a condition is not one, or no run has what it says.
         StoreError: there is no such store.
         BundleError: the bundle was changed, or is none.
     """
-    conditions = [_condition(one) for one in where]
+    conditions = [condition(one) for one in where]
     with ExitStack() as stack:
         if is_bundle(store):
             folder = stack.enter_context(unpacked(Path(store)))
@@ -136,7 +145,7 @@ def open_dataset(store: str, campaign: str = "", where: Iterable[str] = ()) -> I
 
 @contextmanager
 def open_unpacked(
-    folder: Path, bundle: Path, campaign: str = "", conditions: Sequence[tuple[str, str]] = ()
+    folder: Path, bundle: Path, campaign: str = "", conditions: Sequence[Condition] = ()
 ) -> Iterator[Dataset]:
     """Open the results of a bundle that was unpacked into a folder.
 
@@ -154,13 +163,14 @@ def open_unpacked(
 
 
 @contextmanager
-def _opened(place: str, name: str, campaign: str, conditions: Sequence[tuple[str, str]]) -> Iterator[Dataset]:
+def _opened(place: str, name: str, campaign: str, conditions: Sequence[Condition]) -> Iterator[Dataset]:
     with tempfile.TemporaryDirectory(prefix="taskgen-") as folder, closing(open_store(place)) as found:
         reader = found if isinstance(found, SqlReader) else _copied(found, Path(folder) / "copy.db")
         reader.name = name or found.name
         with closing(reader), _named(reader.name, Path(folder)):
             runs = _in_campaign(list(_run_results(reader)), campaign, reader.name)
-            yield Dataset(reader.name, reader, [one for one in runs if _fits(one, conditions)])
+            check_conditions(conditions, [one.values for one in runs], reader.name)
+            yield Dataset(reader.name, reader, [one for one in runs if fits(one.values, conditions)])
 
 
 @contextmanager
@@ -217,20 +227,6 @@ def _in_campaign(runs: list[RunResult], wanted: str, store: str) -> list[RunResu
     }
     campaign_id = resolve_campaign(wanted, names, store)
     return [one for one in runs if one.variant.campaign_id == campaign_id]
-
-
-def _condition(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise SettingsError(f"{text!r} is not a condition; write NAME=VALUE, such as task1.priority=5")
-    return name.strip(), value.strip()
-
-
-def _fits(result: RunResult, conditions: Iterable[tuple[str, str]]) -> bool:
-    run = result.run
-    known = {"outcome": run.outcome or "", "board": run.board, "variant": run.variant, "attempt": run.attempt}
-    values = {**known, "source": result.variant.source, **result.variant.parameters}
-    return all(name in values and str(values[name]) == value for name, value in conditions)
 
 
 def _copied(store: StoreReader, path: Path) -> SqliteReader:

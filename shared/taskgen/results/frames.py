@@ -72,7 +72,8 @@ def load(store: str, campaign: str = "", where: Iterable[str] = ()) -> Results:
         where: conditions such as `task1.priority=5` or `outcome=finished`.
 
     Raises:
-        SettingsError: pandas is not installed, there is no such campaign, or a condition is not one.
+        SettingsError: pandas is not installed, there is no such campaign, a condition is not one, or no run
+            has what it says.
         StoreError: there is no such store.
     """
     try:
