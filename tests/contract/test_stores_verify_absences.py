@@ -69,12 +69,8 @@ def test_a_run_that_is_in_no_table_of_runs_while_its_events_are_there(
         report = verify(stores)
         assert (report.ended, report.not_ended) == (2, 0)
         names = report.stores
-        left = ("but 4 of its events are there and its tasks are there", "but 4 of its events are there")
-        assert found(report) == [
-            (run, names[0], Problem.NO_RUN, left[0]),
-            (run, names[1], Problem.NO_RUN, left[1]),
-            (run, names[-1], Problem.NO_RUN, left[0]),
-        ]
+        left = "but 4 of its events are there and its tasks are there"
+        assert found(report) == [(run, names[number], Problem.NO_RUN, left) for number in (0, 1, -1)]
 
 
 def test_events_without_a_run_in_one_store_alone(
@@ -82,11 +78,15 @@ def test_events_without_a_run_in_one_store_alone(
 ) -> None:
     run = run_id(runs[2])
     change(tmp_path / "events.db", "DELETE FROM tasks WHERE run_id = ?", run)
-    for place, path in ((places[0], "events.db"), (places[1], "parts/ledger.db")):
+    left = "but 4 of its events are there"
+    for place, path, more in (
+        (places[0], "events.db", ""),
+        (places[1], "parts/ledger.db", " and its tasks are there"),
+    ):
         change(tmp_path / path, "DELETE FROM runs WHERE run_id = ?", run)
         report = verify([place])
-        assert found(report) == [(run, place, Problem.NO_RUN, "but 4 of its events are there")]
-        assert str(report.findings[0]).endswith(": run is absent: but 4 of its events are there")
+        assert found(report) == [(run, place, Problem.NO_RUN, left + more)]
+        assert str(report.findings[0]).endswith(f": run is absent: {left}{more}")
 
 
 def test_tasks_without_a_run(places: list[str], runs: list[TaskSet], tmp_path: Path) -> None:
@@ -123,7 +123,8 @@ def test_events_without_a_run_are_reported_even_while_another_store_lacks_its_en
     change(tmp_path / "events.db", "UPDATE runs SET outcome = NULL WHERE run_id = ?", run)
     change(tmp_path / "parts/ledger.db", "DELETE FROM runs WHERE run_id = ?", run)
     report = verify(places)
-    assert found(report) == [(run, places[1], Problem.NO_RUN, "but 4 of its events are there")]
+    left = "but 4 of its events are there and its tasks are there"
+    assert found(report) == [(run, places[1], Problem.NO_RUN, left)]
     assert (report.ended, report.not_ended) == (2, 1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskgen.events.csv import CsvHandler
+from taskgen.events.sql import SqliteHandler
 from taskgen.run import CampaignFacts
 from tests.support.profiles import event
 from tests.support.store_damage import bear, run_command
@@ -108,6 +109,30 @@ def test_a_run_that_lacks_the_row_of_a_task_is_incomplete(store: Path, number: i
     del lines[number]
     path.write_bytes(b"".join(lines))
     assert "0 runs in the statistics\n1 run left out" in bear("report", store).stdout
+
+
+@pytest.mark.parametrize("damage", ["torn", "missing", "changed"])
+def test_verify_finds_a_task_that_differs_from_another_store(store: Path, damage: str) -> None:
+    tasks, other = taskset(), store.with_name("other.csv")
+    with CsvHandler(other) as csv, SqliteHandler(store.with_name("other.db")) as sqlite:
+        for handler in (csv, sqlite):
+            run = tasks.run
+            handler.__taskset_start__(tasks)
+            give(handler, tasks, 0, event("START", 0, 0), event("EXIT", 0, 150))
+            end_run(handler, tasks, 2)
+            tasks.run = run
+    stores = (f"csv:{other}", f"sqlite:{store.with_name('other.db')}")
+    assert run_command("verify", *stores).code == 0
+    path = other.with_name("other.tasks.csv")
+    header, first, second, _ = path.read_bytes().split(b"\r\n")
+    rows = {
+        "torn": [header, first, second[:-5]],
+        "missing": [header, second, b""],
+        "changed": [header, first.replace(b",100,", b",101,"), second, b""],
+    }
+    path.write_bytes(b"\r\n".join(rows[damage]))
+    ended = bear("verify", *stores)
+    assert (ended.code, "task" in ended.stdout) == (1, True), ended
 
 
 @pytest.mark.parametrize("table", ["campaigns", "variants", "tasks", "runs"])

@@ -27,7 +27,7 @@ from taskgen.events.csv import COLUMNS, read_quarantined, row_of, run_of, seq_of
 from taskgen.events.csv_file import LINE_END, lines
 from taskgen.events.csv_ledger import Ledger
 from taskgen.events.csv_records import CsvRecords, Line
-from taskgen.events.csv_sidecars import check_sidecars
+from taskgen.events.csv_sidecars import check_sidecars, read_tasks
 from taskgen.events.sqlite_file import check_place
 from taskgen.run import Run
 
@@ -62,6 +62,8 @@ class _Lines:
     """The run according to its first line, and to the first line that differs."""
     blocks: int = 0
     """A bit for each block in which a line begins."""
+    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Its tasks by id, as far as there are rows of them beside the events."""
 
     def add(self, values: list[str], block: int) -> None:
         self.events.add(row_of(values))
@@ -175,12 +177,22 @@ class CsvReader:
         def scan(of: Callable[[str], _Lines | None]) -> None:
             for number in range(len(self._files)):
                 self._collect(number, of, progress)
+            for path in self.paths:
+                for run_id, task in read_tasks(path):
+                    if found := of(run_id):
+                        found.tasks[task["id"]] = task
 
         for run_id, found in in_order_of_runs(scan, _Lines):
+            if not found.in_lines:  # it has tasks, but no events yet
+                continue
             self._blocks[run_id] = found.blocks
             if len(self._blocks) > _KNOWN_RUNS:
                 del self._blocks[next(iter(self._blocks))]
-            fields: dict[str, Any] = {"events": found.events, "in_lines": found.runs(run_id)}
+            fields: dict[str, Any] = {
+                "events": found.events,
+                "in_lines": found.runs(run_id),
+                "tasks": found.tasks,
+            }
             if self._ledger is None:
                 fields["run"] = fields["in_lines"][0]
             yield run_id, fields

@@ -42,6 +42,8 @@ _MEANINGS: Final[Mapping[str, Callable[[tuple[Any, ...]], object]]] = {
     "results": result_from,
 }
 
+_TEXTS_OF_TASKS: Final = frozenset({"run_id", "pkg", "quota", "config"})
+
 
 class CsvSidecars:
     """Writes `events.runs.csv` and the others beside `events.csv`; each row once."""
@@ -118,6 +120,22 @@ def check_sidecars(path: Path) -> None:
     for table in COLUMNS_OF:
         for _ in read_sidecar(path, table):
             pass
+
+
+def read_tasks(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run ids, each with the parameters of one of its tasks; of old runs there are none.
+
+    Raises:
+        StoreError: as `read_sidecar` does.
+    """
+    for row in read_sidecar(path, "tasks"):
+        named = zip(COLUMNS_OF["tasks"], row, strict=True)
+        yield task_of_run(tuple(_as_in_sql(name, value) for name, value in named))
+
+
+def _as_in_sql(name: str, value: str | None) -> str | int | None:
+    is_number = value is not None and name not in _TEXTS_OF_TASKS and value.removeprefix("-").isdecimal()
+    return int(value) if value is not None and is_number else value
 
 
 def torn_row(path: Path, table: str) -> str:

@@ -94,7 +94,7 @@ def _check_run(
     for reader, account in here:
         report.events[reader.name] += account.events.count
         report.add(_compare_run(reader, account, reference, is_known=ended is not None))
-    report.add(_check_tasks([one for one in here if one[0].keeps_tasks]))
+    report.add(_check_tasks([one for one in here if one[0].keeps_tasks or one[1].tasks]))
     report.add(_check_events(here, expected, say))
 
 
