@@ -409,7 +409,7 @@ def broken_table(bundle: Path) -> None:
         (of_the_future, "was created by a newer taskgen (format 2, this one supports 1); upgrade taskgen"),
         (escaping_manifest, "has an invalid line"),
         (broken_store, "events.csv: line"),
-        (broken_table, "events.tasks.csv: begins with another header than ours"),
+        (broken_table, "events.tasks.csv: has a different header"),
     ],
 )
 def test_a_zip_that_is_damaged_or_does_harm_gets_one_line(

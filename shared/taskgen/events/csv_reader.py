@@ -151,7 +151,7 @@ class CsvReader:
             yield from file.read(lambda _, values: (run_of(values), row_of(values)))
 
     def accounts(self, progress: Progress) -> Iterator[Account]:
-        """What the store has of each run, ordered by id.
+        """The store's data of each run, ordered by id.
 
         Raises:
             StoreError: also if a file beside the events is damaged.

@@ -68,7 +68,7 @@ _T = TypeVar("_T")
 
 
 def make_all_metrics(connection: sqlite3.Connection, without: Container[str] = ()) -> None:
-    """Make the metrics of every run that is complete and has none, except for some."""
+    """Compute the metrics of every complete run that lacks them, except for some."""
     for (run_id,) in connection.execute(SELECT_COMPLETE).fetchall():
         if run_id not in without:
             _make_metrics(connection, run_id)
