@@ -225,7 +225,7 @@ def test_at_most_ten_values_are_listed_and_names_are_printable(tmp_path: Path) -
     ended = run_command("report", tmp_path / "many.db", "--where", "n=99")
     assert ended.stderr.endswith("there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more\n")
     ended = run_command("report", tmp_path / "many.db", "--campaign", "nope")
-    assert "there are red\\x1b[31m (c)" in ended.stderr
+    assert "its campaigns: red\\x1b[31m (c)" in ended.stderr
 
 
 def test_a_folder_that_no_sink_has_written_is_said_to_be_one(tmp_path: Path) -> None:
