@@ -149,7 +149,7 @@ def test_the_next_writer_says_what_it_cuts_off_and_the_run_remains_incomplete(
     path.write_bytes(path.read_bytes()[:-3])
     with caplog.at_level(logging.WARNING):
         store_run(store, "another")
-    assert f"{path}: cut off " in caplog.text
+    assert f"{path}: removed " in caplog.text
     assert "1 run in the statistics\n1 run left out" in bear("report", store).stdout
 
 
