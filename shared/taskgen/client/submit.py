@@ -13,7 +13,7 @@ from taskgen.amqp.connection import Connection
 from taskgen.amqp.reconnect import until_lost
 from taskgen.amqp.topology import TASKSETS, controller_queue, declare, inbox, tasksets_queue
 from taskgen.backoff import Backoff
-from taskgen.errors import BrokerUnavailableError, TaskSetError, UnroutableError
+from taskgen.errors import BrokerError, BrokerUnavailableError, TaskSetError, UnroutableError
 from taskgen.messages.codec import TaskSetMessage
 from taskgen.provenance import campaign_facts
 from taskgen.retry_policy import RetryPolicy
@@ -103,7 +103,7 @@ class Submission:
         window = self._unconfirmed
         where = inbox(TASKSETS), TASKSETS
         confirms = [channel.publish(*where, one.body(), one.message_id) for one in window]
-        results = await asyncio.gather(*confirms, return_exceptions=True)
+        results = [await _result(confirm) for confirm in confirms]  # cheaper than `gather`: most are done
         self._unconfirmed = [one for one, result in zip(window, results, strict=True) if result is not None]
         self.submitted += len(window) - len(self._unconfirmed)
         if channel.lost.done():
@@ -140,3 +140,11 @@ class Submission:
                         tasks=tasks,
                         session_params=self._session_params,
                     )
+
+
+async def _result(confirm: asyncio.Future[None]) -> BrokerError | None:
+    try:
+        await confirm
+    except BrokerError as error:
+        return error
+    return None

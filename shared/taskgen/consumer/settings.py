@@ -14,7 +14,7 @@ class ConsumerSettings(ServiceSettings):
 
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 128
     """Maximum number of messages in one commit."""
-    batch_bytes: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 1024 * 1024
+    batch_bytes: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 512 * 1024
     """Size of these messages; a single one may be larger. Parsed, they take several times as much memory."""
     prefetch: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Maximum number of unacknowledged messages. When the process dies, each comes closer to its

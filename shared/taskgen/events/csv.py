@@ -118,14 +118,13 @@ def _key_of(_: Line, values: list[str]) -> tuple[str, int]:
 
 def new_lines(batch: Batch, stored: Mapping[str, Ranges]) -> bytes:
     """The lines of the events that are not stored yet; adds them to `stored`."""
-    rows: list[tuple[Any, ...]] = []
+    parts: list[bytes] = []  # one for each message: rows take several times as much memory as their lines
     for run, events in batch.events:
-        ranges = stored[run.run_id]
-        if ranges.add_all(events.first_seq, events.next_seq):
-            rows += _values(run, events)
-        else:
-            rows += [row for row in _values(run, events) if ranges.add(row[1])]
-    return lines(rows)
+        rows, ranges = list(_values(run, events)), stored[run.run_id]
+        if not ranges.add_all(events.first_seq, events.next_seq):
+            rows = [row for row in rows if ranges.add(row[1])]
+        parts.append(lines(rows))
+    return b"".join(parts)
 
 
 def _values(run: Run, events: EventColumns) -> Iterator[tuple[Any, ...]]:
