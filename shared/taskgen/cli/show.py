@@ -20,7 +20,7 @@ from taskgen.cli.terminal import result_console, styled
 from taskgen.errors import SettingsError
 from taskgen.event_type import EventType
 from taskgen.events.sql import SqliteReader
-from taskgen.metrics import JobRow, distance_ms
+from taskgen.metrics import JobRow, distance_ms, earliest_ms
 from taskgen.run import Outcome, Run, parameter_text, resolve_campaign, resolve_id
 from taskgen.untrusted_text import printable
 
@@ -143,7 +143,6 @@ def _as_dict(reader: SqliteReader, run: Run) -> dict[str, Any]:
     )
     return {
         **{name: getattr(run, name) for name in names},
-        "reason": run.reason,
         "events": run.events,
         "campaign_id": facts.campaign_id if facts else "",
         "parameters": dict(facts.parameters) if facts else {},
@@ -208,25 +207,14 @@ def _placed(jobs: Sequence[JobRow]) -> tuple[int, list[JobRow]]:
 
     The clock may reach its end in between, and begin again.
     """
-    if not jobs:
-        return 0, []
-    known = _began(jobs[0])
+    origin = earliest_ms(list(map(_began, jobs))) or 0
 
     def passed_ms(time_ms: int | None) -> int | None:
-        return None if time_ms is None else distance_ms(known, time_ms)
+        return None if time_ms is None else distance_ms(origin, time_ms)
 
-    from_known = [
+    placed = (
         job._replace(release_ms=passed_ms(job.release_ms), end_ms=passed_ms(job.end_ms)) for job in jobs
-    ]
-    first = min(map(_began, from_known))
-    origin = next(_began(job) for job, moved in zip(jobs, from_known, strict=True) if _began(moved) == first)
-    placed = [
-        job._replace(
-            release_ms=None if job.release_ms is None else job.release_ms - first,
-            end_ms=None if job.end_ms is None else job.end_ms - first,
-        )
-        for job in from_known
-    ]
+    )
     return origin, sorted(placed, key=_began)
 
 
