@@ -90,13 +90,13 @@ class Submission:
 
     async def _take_window(self) -> list[TaskSetMessage]:
         """Return the next window; the one after it is drawn while this one is published."""
-        window = await asyncio.shield(self._drawing or self._draw_ahead())
+        self._drawing = self._drawing or self._draw_ahead()
+        window = await asyncio.shield(self._drawing)
         self._drawing = self._draw_ahead() if window else None
         return [] if self.is_stopped else window
 
     def _draw_ahead(self) -> asyncio.Task[list[TaskSetMessage]]:
-        self._drawing = asyncio.create_task(asyncio.to_thread(self._next_window))
-        return self._drawing
+        return asyncio.create_task(asyncio.to_thread(self._next_window))
 
     async def _is_refused(self, channel: Channel) -> bool:
         """Publish the window; returns whether the queue was full."""
