@@ -158,7 +158,7 @@ class BundleFile:
     """An existing bundle, open for reading; a context manager.
 
     Raises:
-        BundleError: it is damaged, was made to do harm, or is no bundle.
+        BundleError: it is damaged or malicious, or is not a bundle.
     """
 
     def __init__(self, path: Path) -> None:

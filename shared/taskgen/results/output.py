@@ -49,7 +49,7 @@ def check_output(path: Path) -> None:
 def new_output(path: Path) -> Iterator[Path]:
     """Write a file; it gets its name when it is complete, so a failure leaves the former one as it was.
 
-    What is no file, such as /dev/stdout, is written directly.
+    Anything but a regular file, such as /dev/stdout, is written to directly.
 
     Returns:
         The path to write to, with the same name in another folder.
